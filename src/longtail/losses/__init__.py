@@ -1,0 +1,1 @@
+"""Losses other than rectification, each usable alone."""

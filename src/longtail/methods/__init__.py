@@ -1,0 +1,1 @@
+"""Methods: one file for each row of the comparison table."""

@@ -1,0 +1,87 @@
+"""Cross entropy and the Class Rectification Loss, in the poster's and in TPAMI's balance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from longtail.data.dataset import Batch
+from longtail.errors import InputError
+from longtail.losses.cross_entropy import cross_entropy
+from longtail.methods.base import Losses, Method
+from longtail.methods.options import CRLOptions
+from longtail.models.output import ModelOutput
+from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
+from longtail.rectification.ranks import gather_ranks
+
+
+class ClassRectification(Method):
+    """Shuffled batches, l_bln = w_crl l_crl + w_ce l_ce, argmax.
+
+    "sum": w_crl = weight, w_ce = 1 (ICCV 2017). "tpami": w_crl = α, w_ce = 1 - α (TPAMI 2019, eq. 8).
+
+    Args:
+        options: as the user gave them.
+        class_counts: for each attribute the training images of each class.
+
+    Raises:
+        InputError: when an option is out of its range, or the balance needs an explicit alpha.
+    """
+
+    def __init__(self, options: CRLOptions, class_counts: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        try:
+            self.crl = ClassRectificationLoss(
+                level=options.level,
+                comparison=options.comparison,
+                kappa=options.kappa,
+                rho=options.rho,
+                margin=options.margin,
+                power=options.power,
+                normalize=options.normalize,
+                nodes=options.nodes,
+            )
+            self.crl_weight, self.ce_weight = _weights(options, class_counts)
+        except ValueError as error:
+            raise InputError(f"--crl.{error}") from None
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Losses:
+        """The two terms with their weights; mining sees the batch of all processes."""
+        mined = self.crl.rectify(
+            gather_ranks(output.logits), gather_ranks(batch.labels), gather_ranks(output.features)
+        )
+        terms = {
+            "ce": self.ce_weight * cross_entropy(output.logits, batch.labels),
+            "crl": self.crl_weight * mined.loss,
+        }
+        return Losses(terms, _statistics(mined))
+
+
+def _weights(options: CRLOptions, class_counts: Sequence[Sequence[int]]) -> tuple[float, float]:
+    if options.balance == "sum":
+        if options.alpha is not None:
+            raise ValueError("alpha: goes with --crl.balance tpami; the sum takes --crl.weight")
+        if not options.weight > 0:
+            raise ValueError(f"weight: expected a positive number, got {options.weight}")
+        return options.weight, 1.0
+    if options.weight != 1:
+        raise ValueError("weight: goes with --crl.balance sum; the tpami mix takes --crl.alpha")
+    alpha = tpami_alpha(class_counts, options.eta) if options.alpha is None else options.alpha
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha: expected a share above 0 and up to 1, got {alpha}")
+    return alpha, 1 - alpha
+
+
+def _statistics(mined: Rectification) -> dict[str, Tensor]:
+    return {
+        "anchors": mined.anchors.sum().float(),
+        "positive_pairs": mined.positive_pairs.float(),
+        "negative_pairs": mined.negative_pairs.float(),
+        "active_share": torch.where(mined.triplets > 0, mined.active_share, math.nan),
+        "empty_share": (mined.triplets == 0).float(),
+        "kept_share": mined.classes_kept.float(),
+        "skipped_share": mined.classes_skipped.float(),
+    }

@@ -1,0 +1,263 @@
+"""The Class Rectification Loss, and its balance with cross entropy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize as unit_length
+
+from longtail.rectification.comparison import absolute, distribution, relative
+from longtail.rectification.mining import HardPairs, mine_class_level, mine_instance_level, minority_anchors
+from longtail.rectification.profiling import MinorityProfile, anchor_capacity, profile_minorities
+from longtail.schema import as_features, as_labels, as_logits
+
+Level = Literal["class", "instance"]
+Comparison = Literal["relative", "absolute", "distribution"]
+
+DEFAULT_MARGIN = 0.5
+
+
+class Rectification(NamedTuple):
+    """The loss of a batch and what it did there; all but `loss` are detached and stay on the device.
+
+    Attributes:
+        loss: scalar, connected to the graph.
+        classes_kept: (J, K) bool, minority classes that were rectified.
+        classes_skipped: (J, K) bool, minority classes with a single image in the batch.
+        anchors: (J,) int64, images of rectified classes that have a positive and a negative pair.
+        positive_pairs: scalar int64.
+        negative_pairs: scalar int64.
+        triplets: scalar int64, anchor × positive × negative.
+        active_share: scalar float, share of the triplets that violate the margin; 0 without triplets.
+    """
+
+    loss: Tensor
+    classes_kept: Tensor
+    classes_skipped: Tensor
+    anchors: Tensor
+    positive_pairs: Tensor
+    negative_pairs: Tensor
+    triplets: Tensor
+    active_share: Tensor
+
+
+class ClassRectificationLoss(nn.Module):
+    """Batch-wise rectification of minority classes, l_crl, for any number of attributes at once.
+
+    In every batch: profile which classes are minorities, mine hard positives and negatives for
+    each of their images, and compare the two. Add it to cross entropy: l_bln = l_crl + l_ce.
+
+    Args:
+        level: "class" mines on predicted probabilities, once a class; "instance" mines on
+            distances between features, once an image.
+        comparison: "relative" (triplet ranking), "absolute" (contrastive) or "distribution"
+            (histogram).
+        kappa: κ, how many positives and how many negatives are mined.
+        rho: ρ, the share of the batch that minority classes hold together at most.
+        margin: m of the relative and the absolute comparison, the same for every attribute. None:
+            0.5 at class level and on features of unit length, 2π/|Z_j| on other features; at
+            class level 2π/|Z_j| could never be met by an attribute of six or fewer classes.
+        power: q of the absolute comparison; 1 as the ICCV poster prints, or 2 as in TPAMI.
+        normalize: bring features to unit length first (instance level).
+        nodes: τ, nodes of the histograms; 10 to 25 suit the few pairs of a batch, since a pair
+            has a gradient only where the other histogram has mass beside it.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Memory: about 4·A·N·J bytes a table at instance level, A = ⌊ρN⌋ anchors an attribute.
+
+    Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning",
+    ICCV 2017; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019.
+
+    Example:
+        >>> crl = ClassRectificationLoss(level="instance")
+        >>> logits, features = torch.randn(8, 3), torch.randn(8, 16)
+        >>> labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
+        >>> loss = nn.functional.cross_entropy(logits, labels) + crl(logits, labels, features)
+    """
+
+    def __init__(
+        self,
+        level: Level = "class",
+        comparison: Comparison = "relative",
+        kappa: int = 25,
+        rho: float = 0.5,
+        margin: float | None = None,
+        power: int = 1,
+        normalize: bool = False,
+        nodes: int = 21,
+    ) -> None:
+        super().__init__()
+        _one_of("level", level, get_args(Level))
+        _one_of("comparison", comparison, get_args(Comparison))
+        _one_of("power", power, (1, 2))
+        if kappa < 1:
+            raise ValueError(f"kappa: expected at least 1, got {kappa}")
+        if not 0 < rho < 1:
+            raise ValueError(f"rho: expected a share between 0 and 1, got {rho}")
+        if margin is not None and not (margin > 0 and math.isfinite(margin)):
+            raise ValueError(f"margin: expected a positive number or None, got {margin}")
+        if nodes < 2:
+            raise ValueError(f"nodes: expected at least 2, got {nodes}")
+        self.level: Level = level
+        self.comparison: Comparison = comparison
+        self.kappa = kappa
+        self.rho = rho
+        self.margin = margin
+        self.power = power
+        self.normalize = normalize
+        self.nodes = nodes
+
+    def forward(self, logits: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
+        """l_crl of a batch, a scalar; 0 and still connected to the graph where nothing is mined.
+
+        Args:
+            logits: (N, J, K) float, -inf where an attribute lacks a class; (N, K) for J = 1.
+            labels: (N, J) int64, -1 = unlabelled; (N,) for J = 1.
+            features: (N, J, D), or (N, 1, D) or (N, D) shared by all attributes; used at
+                instance level.
+
+        Raises:
+            TypeError, ValueError: when types or shapes do not fit, or features are missing.
+        """
+        return self.rectify(logits, labels, features).loss
+
+    def rectify(self, logits: Tensor, labels: Tensor, features: Tensor | None = None) -> Rectification:
+        """The loss of a batch together with what was mined; arguments as in `forward`."""
+        labels = as_labels(labels)
+        logits = as_logits(logits, labels)
+        with torch.autocast(logits.device.type, enabled=False):  # mined scores stay in full precision
+            profile = profile_minorities(labels, logits.shape[2], self.rho)
+            pairs = self._mine(logits, labels, features, profile)
+            margin = self._margins(logits)
+            triplet = relative(pairs, margin)
+            if self.comparison == "relative":
+                loss = triplet.loss
+            elif self.comparison == "absolute":
+                loss = absolute(pairs, margin, self.power)
+            else:
+                loss = distribution(pairs, *self._range(pairs), self.nodes)
+        return Rectification(
+            loss=loss,
+            classes_kept=profile.kept,
+            classes_skipped=profile.skipped,
+            anchors=(pairs.positive_mask.any(2) & pairs.negative_mask.any(2)).sum(1),
+            positive_pairs=pairs.positive_mask.sum(),
+            negative_pairs=pairs.negative_mask.sum(),
+            triplets=triplet.triplets,
+            active_share=triplet.active / triplet.triplets.clamp(min=1),
+        )
+
+    def extra_repr(self) -> str:
+        """The settings, for print(module)."""
+        return f"level={self.level!r}, comparison={self.comparison!r}, kappa={self.kappa}, rho={self.rho}"
+
+    def _mine(
+        self, logits: Tensor, labels: Tensor, features: Tensor | None, profile: MinorityProfile
+    ) -> HardPairs:
+        by_attribute = labels.t()
+        anchors = minority_anchors(by_attribute, profile, anchor_capacity(labels.shape[0], self.rho))
+        if self.level == "class":
+            probabilities = _full_precision(logits).softmax(2)
+            return mine_class_level(probabilities, by_attribute, profile, anchors, self.kappa)
+        if features is None:
+            raise ValueError("features: expected a tensor at instance level, got None")
+        features = _full_precision(as_features(features, labels))
+        if self.normalize:
+            features = unit_length(features, dim=2)
+        return mine_instance_level(features, by_attribute, anchors, self.kappa)
+
+    def _margins(self, logits: Tensor) -> Tensor:
+        """m_j, (J,)."""
+        dtype = _full_precision(logits.detach()[:0]).dtype
+        if self.margin is None and self.level == "instance" and not self.normalize:
+            num_classes = (logits.detach() > -math.inf).any(0).sum(1)  # |Z_j|
+            return 2 * math.pi / num_classes.clamp(min=1).to(dtype)
+        margin = DEFAULT_MARGIN if self.margin is None else self.margin
+        return torch.full((logits.shape[1],), margin, dtype=dtype, device=logits.device)
+
+    def _range(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
+        """First and last node: what distances can reach, or the largest that was mined."""
+        zero = pairs.positive.new_zeros(())
+        if self.level == "class":
+            return zero - 1, zero + 1
+        if self.normalize:
+            return zero, zero + 2
+        mined = [
+            distance.detach().mul(mask).flatten()
+            for distance, mask in (
+                (pairs.positive, pairs.positive_mask),
+                (pairs.negative, pairs.negative_mask),
+            )
+        ]
+        return zero, torch.cat([zero[None], *mined]).amax()
+
+
+def training_imbalance(class_counts: Sequence[Sequence[int]]) -> list[float]:
+    """Ω_j of every attribute: the share of images that would have to change class for balance.
+
+        Ω_j = 100 · ½ Σ_c | share_c - 1/|Z_j| |     in percent, 0 on balanced data
+
+    Args:
+        class_counts: for each attribute the training images of each of its |Z_j| classes.
+
+    Source: TPAMI 2019, section 3.4 (Ω_imb, described in words there).
+
+    Example:
+        >>> training_imbalance([[90, 10], [50, 50]])
+        [40.0, 0.0]
+    """
+    return [_imbalance(counts) for counts in class_counts]
+
+
+def tpami_alpha(class_counts: Sequence[Sequence[int]], eta: float = 0.01) -> float:
+    """α = η · mean_j Ω_j, the weight of l_crl in the TPAMI form; fixed for a whole training.
+
+    Args:
+        class_counts: as in `training_imbalance`, of the training data, not of a batch.
+        eta: η.
+
+    Raises:
+        ValueError: when the training data are balanced, since α = 0 would switch l_crl off.
+
+    Source: TPAMI 2019, eq. 8.
+    """
+    omegas = training_imbalance(class_counts)
+    alpha = eta * sum(omegas) / len(omegas)
+    if alpha == 0:
+        raise ValueError("alpha: the training data are balanced, so η·Ω is 0; give an explicit alpha")
+    return min(alpha, 1.0)
+
+
+def balanced_loss(l_crl: Tensor, l_ce: Tensor, alpha: float | None = None) -> Tensor:
+    """l_bln: rectification and cross entropy together.
+
+    l_bln = l_crl + l_ce without α (ICCV 2017), α l_crl + (1 - α) l_ce with it (TPAMI 2019, eq. 8).
+
+    Raises:
+        ValueError: when alpha is not within [0, 1].
+    """
+    if alpha is None:
+        return l_crl + l_ce
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha: expected a share between 0 and 1, got {alpha}")
+    return alpha * l_crl + (1 - alpha) * l_ce
+
+
+def _imbalance(counts: Sequence[int]) -> float:
+    total = max(sum(counts), 1)
+    return 100 * 0.5 * sum(abs(count / total - 1 / len(counts)) for count in counts)
+
+
+def _full_precision(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")

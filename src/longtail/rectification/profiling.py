@@ -1,0 +1,64 @@
+"""Which classes are minorities in this batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+COUNT_TOLERANCE = 1e-3
+"""ρ·n is compared with whole numbers; this keeps 0.29·100 from ending just below 29."""
+
+
+class MinorityProfile(NamedTuple):
+    """What `profile_minorities` found in a batch.
+
+    Attributes:
+        counts: (J, K) int64, labelled images of every class.
+        kept: (J, K) bool, minority classes with at least two images: they are rectified.
+        skipped: (J, K) bool, minority classes with one image: no positive pair exists.
+    """
+
+    counts: Tensor
+    kept: Tensor
+    skipped: Tensor
+
+
+def profile_minorities(labels: Tensor, num_classes: int, rho: float = 0.5) -> MinorityProfile:
+    """Find the smallest classes that together hold at most a share ρ of the labelled batch.
+
+    Per attribute j, with the classes in ascending order of their count h (ties by class index),
+
+        minority = { k : Σ_{i ≤ k} h_i ≤ ρ n_j },     n_j = labelled images of attribute j.
+
+    Classes with fewer than two images are left out after the cumulative sum, not before it, so
+    that they still use up their part of ρ n_j.
+
+    Args:
+        labels: (N, J) int64, -1 = unlabelled.
+        num_classes: K.
+        rho: ρ, in (0, 1).
+
+    Source: Dong, Gong, Zhu, ICCV 2017, section 3.1 and its second footnote; TPAMI 2019, eq. 3.
+
+    Example:
+        >>> labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])[:, None]
+        >>> profile = profile_minorities(labels, num_classes=3)
+        >>> profile.kept.tolist(), profile.skipped.tolist()
+        ([[False, True, False]], [[False, False, True]])
+    """
+    labelled = labels >= 0
+    counts = torch.zeros(labels.shape[1], num_classes, dtype=torch.int64, device=labels.device)
+    counts = counts.scatter_add(1, labels.clamp(min=0).t(), labelled.t().to(torch.int64))
+
+    ascending, order = counts.sort(dim=1, stable=True)
+    limit = rho * counts.sum(1, keepdim=True) + COUNT_TOLERANCE
+    in_order = ascending.cumsum(1) <= limit
+    minority = torch.zeros_like(in_order).scatter(1, order, in_order)
+    return MinorityProfile(counts, minority & (counts >= 2), minority & (counts == 1))
+
+
+def anchor_capacity(batch_size: int, rho: float) -> int:
+    """The most anchors an attribute can have, ⌊ρN⌋: it makes every shape of the loss static."""
+    return int(rho * batch_size + COUNT_TOLERANCE)

@@ -1,0 +1,1 @@
+"""Samplers: which images make a batch."""

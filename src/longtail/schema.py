@@ -1,0 +1,155 @@
+"""What is recognised, and the one tensor contract that every room keeps.
+
+==========  ==============================  =================================================
+name        shape, type                     meaning
+==========  ==============================  =================================================
+labels      (N, J) int64                    class index of attribute j; -1 = unlabelled
+logits      (N, J, K) float                 K = most classes of any attribute;
+                                            -inf where attribute j has no class k
+features    (N, J, D) or (N, 1, D) float    what the head sees; one vector per attribute,
+                                            or one shared by all
+==========  ==============================  =================================================
+
+A problem with one label per image is J = 1. This module imports nothing heavy, so that the
+command line can use it before torch is loaded; the checks take torch tensors and return them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNLABELLED = -1
+"""The class index of an image whose value of an attribute is not known."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing to recognise in an image: its name and the names of its classes.
+
+    Raises:
+        ValueError: when there is no class, or two classes share a name.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError(f"attribute {self.name!r}: expected at least one class, got none")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"attribute {self.name!r}: expected distinct class names")
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """The J attributes of a problem, in the order of the label columns.
+
+    Raises:
+        ValueError: when there is no attribute, or two attributes share a name.
+
+    Example:
+        >>> schema = LabelSchema.single("animal", ["cat", "dog"])
+        >>> schema.num_attributes, schema.num_classes, schema.max_classes
+        (1, (2,), 2)
+    """
+
+    attributes: tuple[Attribute, ...]
+
+    def __post_init__(self) -> None:
+        if not self.attributes:
+            raise ValueError("expected at least one attribute, got none")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"expected distinct attribute names, got {', '.join(self.names)}")
+
+    @classmethod
+    def single(cls, name: str, classes: Sequence[str]) -> LabelSchema:
+        """The schema of a problem with one label per image."""
+        return cls((Attribute(name, tuple(classes)),))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes, in column order."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @property
+    def num_attributes(self) -> int:
+        """J."""
+        return len(self.attributes)
+
+    @property
+    def num_classes(self) -> tuple[int, ...]:
+        """|Z_j| for every attribute j."""
+        return tuple(len(attribute.classes) for attribute in self.attributes)
+
+    @property
+    def max_classes(self) -> int:
+        """K, the most classes of any attribute."""
+        return max(self.num_classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can hold; `from_dict` is its inverse."""
+        return {"attributes": [{"name": a.name, "classes": list(a.classes)} for a in self.attributes]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> LabelSchema:
+        """The schema that `to_dict` wrote."""
+        return cls(
+            tuple(Attribute(str(a["name"]), tuple(map(str, a["classes"]))) for a in data["attributes"])
+        )
+
+
+def as_labels(labels: Tensor) -> Tensor:
+    """Labels as (N, J): accepts (N,) for J = 1.
+
+    Raises:
+        TypeError: when the labels are not integers.
+        ValueError: when they have another number of dimensions.
+    """
+    if labels.dtype.is_floating_point or labels.dtype.is_complex:
+        raise TypeError(f"labels: expected integers (class indices, -1 = unlabelled), got {labels.dtype}")
+    if labels.ndim not in (1, 2):
+        raise ValueError(f"labels: expected shape (N,) or (N, J), got {tuple(labels.shape)}")
+    return labels[:, None] if labels.ndim == 1 else labels
+
+
+def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logits as (N, J, K) beside labels (N, J): accepts (N, K) for J = 1.
+
+    Raises:
+        TypeError: when the logits are not floating point.
+        ValueError: when the shapes do not fit.
+    """
+    if not logits.dtype.is_floating_point:
+        raise TypeError(f"logits: expected floating point, got {logits.dtype}")
+    if logits.ndim == 2:
+        logits = logits[:, None, :]
+    if logits.ndim != 3 or logits.shape[:2] != labels.shape:
+        n, j = labels.shape
+        raise ValueError(
+            f"logits: expected shape ({n}, {j}, K) beside labels ({n}, {j}), got {tuple(logits.shape)}"
+        )
+    return logits
+
+
+def as_features(features: Tensor, labels: Tensor) -> Tensor:
+    """Features as (N, J, D) or (N, 1, D) beside labels (N, J): accepts (N, D) for a shared vector.
+
+    Raises:
+        TypeError: when the features are not floating point.
+        ValueError: when the shapes do not fit.
+    """
+    if not features.dtype.is_floating_point:
+        raise TypeError(f"features: expected floating point, got {features.dtype}")
+    if features.ndim == 2:
+        features = features[:, None, :]
+    n, j = labels.shape
+    if features.ndim != 3 or features.shape[0] != n or features.shape[1] not in (1, j):
+        raise ValueError(
+            f"features: expected shape ({n}, {j}, D) or ({n}, 1, D), got {tuple(features.shape)}"
+        )
+    return features

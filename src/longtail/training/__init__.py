@@ -1,0 +1,1 @@
+"""Training: the loop, its configuration, and the files it leaves."""

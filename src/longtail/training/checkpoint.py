@@ -1,0 +1,153 @@
+"""The two files a training leaves: a model to use, and a state to go on from. Neither is unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from longtail import __version__
+from longtail.errors import InputError
+from longtail.methods.build import build_method
+from longtail.methods.options import CRLOptions
+from longtail.models.classifier import build_classifier
+from longtail.schema import LabelSchema
+from longtail.training.learner import Learner
+
+FORMAT = "longtail-model"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What must be known to build a learner again and to feed it, stored beside the weights.
+
+    Attributes:
+        schema: attributes and class names.
+        class_counts: for each attribute the training images of each class.
+        backbone, features, shared_feature: arguments of `build_classifier`.
+        image_size: (height, width) that images are brought to.
+        mean, std: per channel, of pixels in [0, 1]; images are normalised by them.
+        method: its name.
+        crl: options of the method "crl".
+    """
+
+    schema: LabelSchema
+    class_counts: list[list[int]]
+    backbone: str
+    features: int
+    shared_feature: bool
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    method: str
+    crl: CRLOptions
+
+    def build(self, pretrained: bool = False) -> Learner:
+        """A learner with fresh weights."""
+        model = build_classifier(
+            self.backbone,
+            self.schema,
+            channels=len(self.mean),
+            features=self.features,
+            shared_feature=self.shared_feature,
+            pretrained=pretrained,
+        )
+        return Learner(model, build_method(self.method, self.class_counts, self.crl))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can hold; `from_dict` is its inverse."""
+        return {**asdict(self), "schema": self.schema.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ModelCard:
+        """The card that `to_dict` wrote."""
+        height, width = data["image_size"]
+        parts: dict[str, Any] = {
+            "schema": LabelSchema.from_dict(data["schema"]),
+            "image_size": (int(height), int(width)),
+            "mean": tuple(data["mean"]),
+            "std": tuple(data["std"]),
+            "crl": CRLOptions(**data["crl"]),
+        }
+        return cls(**{**data, **parts})
+
+
+def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
+    """Write weights and card as one safetensors file, aside first, then renamed."""
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "longtail_version": __version__,
+        "card": json.dumps(card.to_dict()),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
+    aside = path.with_name(path.name + ".part")
+    save_file(tensors, aside, metadata)
+    aside.replace(path)
+
+
+def load_model(path: Path) -> tuple[Learner, ModelCard]:
+    """The learner that `save_model` wrote, on the CPU and in evaluation mode.
+
+    Raises:
+        InputError: when the file is missing, damaged, of another format or version, or does not
+            hold the weights its card asks for.
+    """
+    tensors, metadata = _read_safetensors(path)
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path}: expected a model that longtail wrote, got another safetensors file")
+    if metadata.get("format_version") != str(FORMAT_VERSION):
+        found = metadata.get("format_version")
+        raise InputError(
+            f"{path}: expected model format {FORMAT_VERSION}, got {found}; written by longtail "
+            f"{metadata.get('longtail_version')}, this is {__version__}"
+        )
+    try:
+        card = ModelCard.from_dict(json.loads(metadata["card"]))
+        learner = card.build()
+        learner.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: expected weights that fit their model card, got {first}") from None
+    return learner.eval(), card
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write what a training needs to go on: nested dicts and lists of tensors and plain values."""
+    aside = path.with_name(path.name + ".part")
+    torch.save(state, aside)
+    aside.replace(path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state that `save_state` wrote; only tensors and plain values are accepted.
+
+    Raises:
+        InputError: when the file is missing, damaged, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        raise InputError(
+            f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
+        ) from None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a run folder with a trained model in it") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None

@@ -1,0 +1,210 @@
+"""Everything that decides how a training goes; no torch here, so that help and checks are instant."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from longtail.errors import InputError
+from longtail.methods.options import METHODS, CRLOptions
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What to read, and how to split it. What is left out is found by looking."""
+
+    images: str | None = None
+    """Folder or archive that a manifest's images lie in; by default beside the manifest."""
+
+    image_column: str | None = None
+    """Column of a manifest that names the image: a path, or a name without its ending."""
+
+    attributes: tuple[str, ...] = ()
+    """Columns of a manifest to recognise."""
+
+    split_column: str | None = None
+    """Column of a manifest that says train, val or test."""
+
+    group_column: str | None = None
+    """Column of a manifest whose values must not stand on two sides of a split."""
+
+    val_share: float = 0.1
+    """Share of the images for validation, where the data come without such a split."""
+
+    test_share: float = 0.2
+    """Share of the images for the final test, where the data come without such a split."""
+
+    tail_ratio: float | None = None
+    """Impose a long tail on the training images: largest class / smallest class."""
+
+    tail_profile: Literal["exponential", "power"] = "exponential"
+    """Shape of the imposed tail."""
+
+    tail_largest: int | None = None
+    """Images of the largest class under an imposed tail; by default as many as there are."""
+
+    tail_attribute: str | None = None
+    """Attribute that the tail is imposed on; by default the first."""
+
+    skip_unreadable: bool = False
+    """Leave unreadable images out, counted and listed, instead of stopping at the first."""
+
+    skip_missing: bool = False
+    """Leave out rows of a manifest whose image does not exist, counted and listed."""
+
+    def __post_init__(self) -> None:
+        _within("--val-share", self.val_share, 0, 1)
+        _within("--test-share", self.test_share, 0, 1)
+        if self.val_share + self.test_share >= 1:
+            raise InputError("--val-share and --test-share: expected to leave a part for training")
+        if self.tail_ratio is not None and self.tail_ratio < 1:
+            raise InputError(f"--tail-ratio: expected at least 1, got {self.tail_ratio}")
+        if self.tail_ratio is None and (self.tail_largest or self.tail_attribute):
+            raise InputError("--tail-largest and --tail-attribute: expected --tail-ratio with them")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    data: str
+    """A folder of images by class, a manifest (CSV or Parquet), a zip of either, or a built-in name."""
+
+    method: str = "crl"
+    """What to train with; `longtail methods` lists them."""
+
+    output: str | None = None
+    """Folder of the run; by default runs/DATA-METHOD-seedSEED."""
+
+    epochs: int = 30
+    """Passes over the training images."""
+
+    batch_size: int = 128
+    """Images in a step, of all processes together."""
+
+    seed: int = 0
+    """Decides splits, initial weights, order and augmentation."""
+
+    backbone: str | None = None
+    """convnet, resnet32, resnet18 or timm:NAME; by default by the size of the images."""
+
+    image_size: str | None = None
+    """Height and width in pixels, as 128 or 96x64; by default the images' own, at most 128."""
+
+    features: int = 64
+    """Size of the feature vector before each classifier."""
+
+    shared_feature: bool = False
+    """One feature vector for all attributes instead of one each."""
+
+    augment: str | None = None
+    """Preset of augmentations; by default by the size of the images."""
+
+    learning_rate: float = 0.1
+    """Peak of the learning rate."""
+
+    momentum: float = 0.9
+    """Momentum of SGD."""
+
+    weight_decay: float = 5e-4
+    """Weight decay of SGD."""
+
+    warmup: float = 0.05
+    """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
+
+    clip_gradient: float | None = None
+    """Largest norm of the gradient; larger ones are scaled down to it."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Kind of device."""
+
+    devices: int = 1
+    """Processes, each with a device of its own."""
+
+    precision: Literal["32", "bf16", "16"] = "32"
+    """Precision of the network: 32 bits, or mixed with bfloat16 or float16. Losses stay in 32 bits."""
+
+    workers: int = 0
+    """Processes that decode images which do not fit in memory decoded."""
+
+    many_above: int = 100
+    """Classes with more training images than this are called many."""
+
+    few_below: int = 20
+    """Classes with fewer training images than this are called few."""
+
+    options: DataOptions = field(default_factory=DataOptions)
+
+    crl: CRLOptions = field(default_factory=CRLOptions)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            close = get_close_matches(self.method, METHODS, n=1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}{hint}")
+        for flag, value in (
+            ("--epochs", self.epochs),
+            ("--batch-size", self.batch_size),
+            ("--features", self.features),
+            ("--devices", self.devices),
+        ):
+            if value < 1:
+                raise InputError(f"{flag}: expected at least 1, got {value}")
+        for flag, value in (("--seed", self.seed), ("--workers", self.workers)):
+            if value < 0:
+                raise InputError(f"{flag}: expected 0 or more, got {value}")
+        if not self.learning_rate > 0:
+            raise InputError(f"--learning-rate: expected a positive number, got {self.learning_rate}")
+        _within("--momentum", self.momentum, 0, 1)
+        _within("--warmup", self.warmup, 0, 1)
+        if self.weight_decay < 0:
+            raise InputError(f"--weight-decay: expected 0 or more, got {self.weight_decay}")
+        if self.clip_gradient is not None and not self.clip_gradient > 0:
+            raise InputError(f"--clip-gradient: expected a positive number, got {self.clip_gradient}")
+        if self.few_below > self.many_above + 1:
+            raise InputError(
+                "--few-below: expected at most --many-above + 1, so that no class is in both groups"
+            )
+        self.size  # noqa: B018  a wrong --image-size is said now, not after the data are read
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of `image_size`, None where it is left to the data."""
+        if self.image_size is None:
+            return None
+        parts = self.image_size.lower().split("x")
+        if len(parts) > 2 or not all(part.isdecimal() and 1 <= int(part) <= 4096 for part in parts):
+            raise InputError(
+                f"--image-size: expected pixels as 128 or 96x64 (at most 4096), got {self.image_size!r}"
+            )
+        return int(parts[0]), int(parts[-1])
+
+    @property
+    def method_options(self) -> dict[str, Any]:
+        """The options of the chosen method, for results."""
+        return dataclasses.asdict(self.crl) if self.method == "crl" else {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can hold; `from_dict` is its inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TrainConfig:
+        """The configuration that `to_dict` wrote.
+
+        Raises:
+            InputError: when a key is unknown or a value out of its range.
+        """
+        try:
+            options: dict[str, Any] = {**data["options"], "attributes": tuple(data["options"]["attributes"])}
+            nested: dict[str, Any] = {"options": DataOptions(**options), "crl": CRLOptions(**data["crl"])}
+            return cls(**{**data, **nested})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"configuration: expected the keys of this version, got {error}") from None
+
+
+def _within(flag: str, value: float, low: float, high: float) -> None:
+    if not low <= value < high:
+        raise InputError(f"{flag}: expected a number from {low} up to but without {high}, got {value}")

@@ -1,0 +1,203 @@
+"""The training loop: flat, and the same for every method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from longtail.data.loading import ImageLoader
+from longtail.errors import InputError
+from longtail.methods.base import EpochContext
+from longtail.sampling.epochs import Sampler
+from longtail.training.config import TrainConfig
+from longtail.training.interruption import Interruption
+from longtail.training.learner import Learner
+from longtail.training.meter import Meter
+from longtail.training.schedule import learning_rate
+
+
+class Observer(Protocol):
+    """Who watches a training: a progress bar, a log."""
+
+    def step(self, epoch: int, step: int, steps: int, meter: Meter) -> None:
+        """After each step; reading the meter waits for the device."""
+        ...
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """After each epoch, with its line of metrics.jsonl."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """Where batches come from.
+
+    Attributes:
+        loader: rows -> uint8 images.
+        sampler: epoch -> rows.
+        prepare: uint8 images on the device and the (epoch, step, process) they are in -> augmented
+            and normalised images.
+    """
+
+    loader: ImageLoader
+    sampler: Sampler
+    prepare: Callable[[Tensor, tuple[int, int, int]], Tensor]
+
+
+def fit(
+    fabric: Fabric,
+    learner: Learner,
+    config: TrainConfig,
+    feed: Feed,
+    *,
+    validate: Callable[[], dict[str, float | None] | None],
+    observer: Observer,
+    save: Callable[[dict[str, Any]], None],
+    state: dict[str, Any] | None = None,
+) -> bool:
+    """Train, and say whether the training came to its end.
+
+    SGD with momentum under `learning_rate`; each step minimises the sum of the method's loss terms.
+    The state is saved after every epoch, and after the current step when the user interrupts; a
+    training that goes on from it takes the same steps as one that was never interrupted.
+
+    Args:
+        fabric: launched; decides devices, processes and precision.
+        learner: model and method, changed in place.
+        config: the recipe.
+        feed: batches.
+        validate: figures after an epoch, or None.
+        observer: is told of steps and epochs.
+        save: keeps a state.
+        state: to go on from.
+
+    Raises:
+        InputError: when the loss is no longer finite, before it can spoil the weights.
+    """
+    optimizer = torch.optim.SGD(
+        learner.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.momentum > 0,
+    )
+    module, stepper = fabric.setup(learner, optimizer)
+    meter, epoch, step, seconds = Meter(), 0, 0, 0.0
+    if state is not None:
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        meter = Meter(*(_to_device(part, fabric.device) for part in state["meter"]))
+        epoch, step, seconds = state["epoch"], state["step"], state["seconds"]
+
+    def snapshot() -> dict[str, Any]:
+        return {
+            "learner": learner.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "meter": (meter.sums, meter.counts),
+            "epoch": epoch,
+            "step": step,
+            "seconds": seconds,
+        }
+
+    with Interruption() as interruption:
+        while epoch < config.epochs:
+            learner.method.start_epoch(EpochContext(epoch, config.epochs))
+            learner.train()
+            rows = feed.sampler.batches(epoch)
+            steps, batch_size = rows.shape
+            waited, first, began = feed.loader.wait_seconds, step, time.perf_counter()
+            rate = 0.0
+            for images, labels, index in feed.loader.batches(_own(rows[step:], fabric)):
+                rate = learning_rate(
+                    epoch * steps + step, config.epochs * steps, config.learning_rate, config.warmup
+                )
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                place = (epoch, step, fabric.global_rank)
+                images = feed.prepare(images.to(fabric.device, non_blocking=True), place)
+
+                terms, mined = module(images, labels.to(fabric.device), index.to(fabric.device))
+                total = torch.stack(list(terms.values())).sum()
+                stop = _stop(fabric, total, terms, interruption.requested, epoch, step)
+
+                fabric.backward(total)
+                if config.clip_gradient is not None:
+                    fabric.clip_gradients(module, stepper, max_norm=config.clip_gradient)
+                stepper.step()
+                stepper.zero_grad()
+
+                meter.add(
+                    {"total": total, **terms, **{f"mined/{name}": value for name, value in mined.items()}}
+                )
+                step += 1
+                observer.step(epoch, step, steps, meter)
+                if stop:
+                    seconds += time.perf_counter() - began
+                    save(snapshot())
+                    return False
+
+            elapsed = time.perf_counter() - began
+            seconds += elapsed
+            record = {
+                "epoch": epoch + 1,
+                "step": (epoch + 1) * steps,
+                "learning_rate": rate,
+                "seconds": seconds,
+                "images_per_second": (step - first) * batch_size / elapsed,
+                "input_wait_share": (feed.loader.wait_seconds - waited) / elapsed,
+                **_figures(meter),
+                "validation": validate(),
+            }
+            observer.epoch(record)
+            meter, epoch, step, seconds = Meter(), epoch + 1, 0, 0.0
+            save(snapshot())
+    return True
+
+
+def _own(rows: NDArray[np.int64], fabric: Fabric) -> Iterator[list[int]]:
+    """The columns of each batch that belong to this process."""
+    return (batch[fabric.global_rank :: fabric.world_size].tolist() for batch in rows)
+
+
+def _stop(
+    fabric: Fabric, total: Tensor, terms: dict[str, Tensor], requested: bool, epoch: int, step: int
+) -> bool:
+    """Whether any process was asked to stop; all processes leave together.
+
+    Raises:
+        InputError: when the loss of any process is not finite.
+    """
+    finite = bool(total.isfinite())
+    if fabric.world_size > 1:
+        flags = torch.tensor([float(not finite), float(requested)], device=fabric.device)
+        broken, asked = cast(Tensor, fabric.all_reduce(flags, reduce_op="sum")).tolist()
+        finite, requested = not broken, bool(asked)
+    if finite:
+        return requested
+    values = ", ".join(f"{name} = {float(value):.4g}" for name, value in terms.items())
+    raise InputError(
+        f"epoch {epoch + 1}, step {step + 1}: the loss is no longer finite ({values}); the weights were not "
+        "updated with it; try a smaller --learning-rate, --clip-gradient 1, or --precision 32"
+    )
+
+
+def _figures(meter: Meter) -> dict[str, Any]:
+    """Loss terms and, where the method mines, what it mined."""
+    means = meter.means()
+    mined = {name.removeprefix("mined/"): value for name, value in means.items() if name.startswith("mined/")}
+    loss = {name: value for name, value in means.items() if not name.startswith("mined/")}
+    return {"loss": loss, "mined": mined} if mined else {"loss": loss}
+
+
+def _to_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

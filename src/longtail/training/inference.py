@@ -1,0 +1,56 @@
+"""Scores of many images from a trained learner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from longtail.data.loading import ImageLoader
+from longtail.training.learner import Learner
+
+
+@torch.inference_mode()
+def predict_scores(
+    fabric: Fabric,
+    learner: Learner,
+    loader: ImageLoader,
+    rows: NDArray[np.int64],
+    normalise: Callable[[Tensor], Tensor],
+    batch_size: int = 256,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """(n, J, K) scores of the images in `rows`, in their order; processes share the work.
+
+    Args:
+        fabric: launched.
+        learner: left in evaluation mode.
+        loader: reads the images.
+        rows: (n,) int64, rows of the loader's data set.
+        normalise: uint8 images on the device -> float images.
+        batch_size: images at a time in each process.
+        on_progress: is told how many of how many images are done.
+    """
+    learner.eval()
+    own = np.resize(rows, -(-len(rows) // fabric.world_size) * fabric.world_size)[
+        fabric.global_rank :: fabric.world_size
+    ]
+    parts: list[Tensor] = []
+    done = 0
+    batches = (own[start : start + batch_size].tolist() for start in range(0, len(own), batch_size))
+    for images, _, _ in loader.batches(batches):
+        with fabric.autocast():
+            parts.append(learner.scores(normalise(images.to(fabric.device))).float())
+        done += len(images)
+        if on_progress is not None:
+            on_progress(done, len(own))
+    scores = torch.cat(parts)
+    if fabric.world_size > 1:
+        gathered = fabric.all_gather(scores)
+        assert isinstance(gathered, Tensor)
+        scores = gathered.transpose(0, 1).flatten(0, 1)  # process r holds rows r, r + W, r + 2W, …
+    return scores[: len(rows)].double().cpu().numpy()
