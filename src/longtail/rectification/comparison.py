@@ -105,7 +105,7 @@ def _histogram(distances: Tensor, mask: Tensor, low: Tensor, high: Tensor, nodes
     position = ((distances.clamp(low, high) - low) / spacing).flatten()
     lower = position.detach().floor().clamp(max=nodes - 2)  # a value on the last node keeps its mass
     upper_share = position - lower
-    weight = mask.flatten() / mask.sum().clamp(min=1)
+    weight = mask.flatten().to(distances.dtype) / mask.sum().clamp(min=1)
     index = lower.to(torch.int64)
     histogram = distances.new_zeros(nodes).index_add(0, index, (1 - upper_share) * weight)
     return histogram.index_add(0, index + 1, upper_share * weight)

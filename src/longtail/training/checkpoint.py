@@ -15,6 +15,7 @@ from torch import Tensor
 
 from longtail import __version__
 from longtail.errors import InputError
+from longtail.files import written_aside
 from longtail.methods.build import build_method
 from longtail.methods.options import CRLOptions
 from longtail.models.classifier import build_classifier
@@ -89,9 +90,11 @@ def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
         "card": json.dumps(card.to_dict()),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
-    aside = path.with_name(path.name + ".part")
-    save_file(tensors, aside, metadata)
-    aside.replace(path)
+    with written_aside(path) as aside:
+        try:
+            save_file(tensors, aside, metadata)
+        except SafetensorError as error:  # its message is all that is left of a full disk
+            raise OSError(f"{path}: cannot be written ({error})") from None
 
 
 def load_model(path: Path) -> tuple[Learner, ModelCard]:
@@ -122,9 +125,11 @@ def load_model(path: Path) -> tuple[Learner, ModelCard]:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write what a training needs to go on: nested dicts and lists of tensors and plain values."""
-    aside = path.with_name(path.name + ".part")
-    torch.save(state, aside)
-    aside.replace(path)
+    with written_aside(path) as aside:
+        try:
+            torch.save(state, aside)
+        except RuntimeError as error:  # torch reports a full disk as one
+            raise OSError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class DataOptions:
     tail_ratio: float | None = None
     """Impose a long tail on the training images: largest class / smallest class."""
 
-    tail_profile: Literal["exponential", "power"] = "exponential"
+    tail_profile: Literal["exponential", "power-law"] = "exponential"
     """Shape of the imposed tail."""
 
     tail_largest: int | None = None

@@ -1,0 +1,32 @@
+# Everything runs in .venv, made from pip and the committed constraints.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(READY)  ## train cross entropy and CRL on the embedded digits, side by side
+	$(BIN)/python -m longtail demo
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(READY)  ## what rectification costs in a training step
+	$(BIN)/python benchmarks/step_share.py
+
+docs: $(READY)  ## the text of every command's help, as docs/commands.md
+	$(BIN)/python docs/make_commands.py
+
+clean:
+	rm -rf .venv build dist
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "longtail needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)

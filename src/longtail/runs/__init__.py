@@ -1,0 +1,1 @@
+"""Whole jobs: train, evaluate, predict; and the folder of a run."""

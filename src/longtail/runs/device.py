@@ -1,0 +1,39 @@
+"""Devices, processes and precision of a job."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+from lightning_fabric import Fabric
+
+from longtail.errors import InputError
+
+_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -> Fabric:
+    """Start the processes of a job; with several, each of them returns from here.
+
+    Raises:
+        InputError: when the machine has no such device.
+    """
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            strategy="ddp" if devices > 1 else "auto",
+            precision=_PRECISION[precision],
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--accelerator {accelerator} --devices {devices}: not on this machine ({reason})"
+        ) from None
+    cast(Any, fabric).launch()
+    return fabric
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that a person started, before or after `launch`."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0

@@ -1,0 +1,238 @@
+"""Figures of a trained model: on its own test images or on other data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.loading import ImageLoader
+from longtail.data.splits import Splits
+from longtail.errors import InputError
+from longtail.evaluation.metrics import FrequencyBounds, Predictions
+from longtail.evaluation.results import RunInfo, TrainingInfo, build_results, write_results
+from longtail.reporting.html import write_report
+from longtail.runs.device import launch
+from longtail.runs.folder import RunFolder, read_json, read_lines
+from longtail.runs.preparation import leave_out_unreadable, normaliser, read_dataset, rows_of
+from longtail.runs.watcher import Silent, Watcher
+from longtail.schema import UNLABELLED, LabelSchema
+from longtail.training.checkpoint import ModelCard, load_model
+from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.inference import predict_scores
+from longtail.training.learner import Learner
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model and how it came to be."""
+
+    learner: Learner
+    card: ModelCard
+    config: TrainConfig
+    epochs: list[dict[str, Any]]
+
+
+def evaluate(
+    run: Path,
+    *,
+    data: str | None = None,
+    split: str = "test",
+    options: DataOptions | None = None,
+    accelerator: str = "auto",
+    output: Path | None = None,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Evaluate a run's model and return the results document.
+
+    Without `data`, on a split of the run's own data; for the test split results.json and report.html
+    of the run are written again. With `data`, on the images of another data set that are in its own
+    split of that name, or on all of them where it has none; classes are matched by name.
+
+    Raises:
+        InputError: when the run or the data cannot be used.
+    """
+    watcher = watcher or Silent()
+    if split not in SPLITS:
+        raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    folder = RunFolder(run)
+    learner, card = load_model(folder.model)
+    config = TrainConfig.from_dict(read_json(folder.config))
+    trained = Trained(learner, card, config, read_lines(folder.metrics))
+
+    if data is None:
+        options = config.options
+        dataset = _expect_schema(read_dataset(config.data, options), card.schema)
+        splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
+    else:
+        options = options or DataOptions()
+        dataset = _with_schema(read_dataset(data, options), card.schema)
+        splits = _as_given(dataset, split)
+    for note in dataset.notes:
+        watcher.say(note)
+    loader = ImageLoader(
+        dataset,
+        card.image_size,
+        skip_unreadable=options.skip_unreadable,
+        on_progress=partial(watcher.progress, "reading images"),
+    )
+    splits = leave_out_unreadable(splits, loader, watcher)
+    fabric = launch(accelerator)
+    learner.to(fabric.device)
+    results = judge(fabric, trained, dataset, loader, splits, split, watcher)
+    if output is not None:
+        write_results(output, results)
+    elif data is None and split == "test":
+        publish(folder, trained, results)
+    return results
+
+
+def judge(
+    fabric: Fabric,
+    trained: Trained,
+    dataset: Dataset,
+    loader: ImageLoader,
+    splits: Splits,
+    split: str,
+    watcher: Watcher,
+) -> dict[str, Any]:
+    """The results document of one split.
+
+    Raises:
+        InputError: when no image is in it.
+    """
+    rows = rows_of(splits, split)
+    if not len(rows):
+        raise InputError(f"{dataset.name}: no image in the {split} split to evaluate on")
+    scores = predict_scores(
+        fabric,
+        trained.learner,
+        loader,
+        rows,
+        normaliser(trained.card),
+        on_progress=partial(watcher.progress, "evaluating"),
+    )
+    predictions = predictions_of(trained, dataset, rows, scores)
+    counts = {name: len(rows_of(splits, name)) for name in SPLITS}
+    return build_results(predictions, _run_info(trained, dataset.name, counts, split))
+
+
+def predictions_of(
+    trained: Trained, dataset: Dataset, rows: NDArray[np.int64], scores: NDArray[np.float64]
+) -> Predictions:
+    """Scores of some rows with all that they are judged by."""
+    config = trained.config
+    return Predictions(
+        scores=scores,
+        labels=dataset.labels[rows],
+        schema=dataset.schema,
+        train_counts=_count_table(trained.card),
+        frequency=FrequencyBounds(config.many_above, config.few_below),
+        groups=None if dataset.groups is None else dataset.groups[rows],
+    )
+
+
+def publish(folder: RunFolder, trained: Trained, results: dict[str, Any]) -> None:
+    """Write results.json and report.html of a run."""
+    write_results(folder.results, results)
+    config = trained.config
+    facts = {
+        "Trained on": config.data,
+        "Epochs": str(config.epochs),
+        "Batch size": str(config.batch_size),
+        "Learning rate": f"{config.learning_rate:g}",
+        "Seed": str(config.seed),
+    }
+    title = f"{results['data']['name']}: {results['method']['name']}"
+    write_report(folder.report, results, trained.epochs, title=title, facts=facts)
+
+
+def _run_info(trained: Trained, name: str, counts: dict[str, int], split: str) -> RunInfo:
+    config, card = trained.config, trained.card
+    return RunInfo(
+        method={"name": config.method, "options": config.method_options},
+        model={"backbone": card.backbone, "parameters": trained.learner.model.num_parameters},
+        data={"name": name, "images": counts, "image_size": list(card.image_size)},
+        seed=config.seed,
+        split=split,
+        training=_training_info(trained.epochs),
+    )
+
+
+def _training_info(epochs: list[dict[str, Any]]) -> TrainingInfo | None:
+    if not epochs:
+        return None
+    seconds = [float(epoch["seconds"]) for epoch in epochs]
+    images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in epochs)
+    waited = sum(epoch["input_wait_share"] * epoch["seconds"] for epoch in epochs)
+    total = sum(seconds)
+    return {
+        "epochs": len(epochs),
+        "seconds": total,
+        "seconds_per_epoch": total / len(epochs),
+        "images_per_second": images / total,
+        "step_shares": {"input wait": waited / total},
+    }
+
+
+def _count_table(card: ModelCard) -> NDArray[np.int64]:
+    """(J, K), 0 for the classes that an attribute does not have."""
+    table = np.zeros((card.schema.num_attributes, card.schema.max_classes), dtype=np.int64)
+    for row, counts in zip(table, card.class_counts):
+        row[: len(counts)] = counts
+    return table
+
+
+def _expect_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:
+    if dataset.schema != schema:
+        raise InputError(f"{dataset.name}: its attributes or classes are no longer those of the training")
+    return dataset
+
+
+def _with_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:
+    """Other data with the model's attributes and classes.
+
+    Raises:
+        InputError: when an attribute is missing, or a class was never seen in training.
+    """
+    labels = np.full((len(dataset), schema.num_attributes), UNLABELLED, dtype=np.int64)
+    for column, attribute in enumerate(schema.attributes):
+        if attribute.name in dataset.schema.names:
+            source = dataset.schema.names.index(attribute.name)
+        elif schema.num_attributes == dataset.schema.num_attributes == 1:
+            source = 0  # one label on both sides, under another name
+        else:
+            found = ", ".join(dataset.schema.names)
+            raise InputError(f"{dataset.name}: expected the attribute {attribute.name!r}, found {found}")
+        labels[:, column] = _translated(dataset, source, attribute.classes)
+    return replace(dataset, schema=schema, labels=labels)
+
+
+def _translated(dataset: Dataset, source: int, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """One label column, from the data's class indices to the model's."""
+    own = dataset.schema.attributes[source]
+    column = dataset.labels[:, source]
+    unseen = sorted(set(own.classes) - set(classes))
+    if unseen:
+        first = int(np.flatnonzero(column == own.classes.index(unseen[0]))[0])
+        raise InputError(
+            f"{dataset.name}: {dataset.images.name(first)} has the {own.name} {unseen[0]!r}, which the model "
+            f"never saw in training ({len(unseen)} such classes); leave those images out"
+        )
+    table = np.array([*(classes.index(name) for name in own.classes), UNLABELLED])
+    return table[column]
+
+
+def _as_given(dataset: Dataset, split: str) -> Splits:
+    """The named split of foreign data, or all of them."""
+    rows = np.arange(len(dataset))
+    if dataset.split is not None and (dataset.split == SPLITS.index(split)).any():
+        rows = rows[dataset.split == SPLITS.index(split)]
+    train, val, test = (rows if name == split else rows[:0] for name in SPLITS)
+    return Splits(train, val, test)

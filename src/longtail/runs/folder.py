@@ -1,0 +1,116 @@
+"""The folder of a run: which files it holds, and how it is claimed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from longtail.errors import InputError
+from longtail.files import written_aside
+
+
+class RunFolder:
+    """Where a run keeps what it makes.
+
+    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; and
+    state.pt while the training is not finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.splits = path / "splits.json"
+        self.metrics = path / "metrics.jsonl"
+        self.model = path / "model.safetensors"
+        self.state = path / "state.pt"
+        self.results = path / "results.json"
+        self.report = path / "report.html"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything a run may write."""
+        return (
+            self.config,
+            self.splits,
+            self.metrics,
+            self.model,
+            self.state,
+            self.results,
+            self.report,
+        )
+
+    def check_free(self, overwrite: bool) -> None:
+        """Refuse a place that holds something, unless it is a run that may be overwritten.
+
+        Raises:
+            InputError: naming --overwrite, --resume and --output.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--output {self.path}: expected a folder to write to, got a file")
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        if not self.config.exists():
+            raise InputError(f"--output {self.path}: the folder holds other files; choose another --output")
+        if not overwrite:
+            raise InputError(
+                f"--output {self.path}: a run is there already; --overwrite replaces it, --resume goes on "
+                "with an unfinished one, another --output keeps both"
+            )
+
+    def claim(self, overwrite: bool) -> None:
+        """Make the folder, without the files of an earlier run.
+
+        Raises:
+            InputError: when it may not be written.
+        """
+        self.check_free(overwrite)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for file in self.files:
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"--output {self.path}: cannot be written ({error.strerror})") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file aside, then rename it."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file aside, then rename it."""
+    with written_aside(path) as aside:
+        aside.write_text(content, encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a run's file.
+
+    Raises:
+        InputError: when it is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected the folder of a run") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected JSON as a run writes it, got {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; none where the file does not exist.
+
+    Raises:
+        InputError: when a line is damaged.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError:
+        raise InputError(f"{path}: expected one JSON object a line, as a run writes it") from None

@@ -1,0 +1,96 @@
+"""What a trained model says of new images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from longtail.data.dataset import Dataset, ImageStore
+from longtail.data.listing import list_source, require_images
+from longtail.data.loading import ImageLoader
+from longtail.data.names import Names
+from longtail.data.stores import FileStore
+from longtail.errors import InputError
+from longtail.runs.device import launch
+from longtail.runs.folder import RunFolder
+from longtail.runs.preparation import normaliser
+from longtail.runs.watcher import Silent, Watcher
+from longtail.schema import UNLABELLED
+from longtail.training.checkpoint import load_model
+from longtail.training.inference import predict_scores
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Attributes:
+        image: its path, or the archive and the member's name.
+        labels: for each attribute the class with the largest score.
+        probabilities: for each attribute the score of every class.
+    """
+
+    image: str
+    labels: dict[str, str]
+    probabilities: dict[str, dict[str, float]]
+
+
+def predict(
+    run: Path,
+    images: Sequence[str],
+    *,
+    accelerator: str = "auto",
+    skip_unreadable: bool = False,
+    watcher: Watcher | None = None,
+) -> Iterator[Prediction]:
+    """Classify files, all images in folders, and all images in zip archives, in the order given.
+
+    Raises:
+        InputError: when the run, or an image that is not skipped, cannot be used.
+    """
+    watcher = watcher or Silent()
+    learner, card = load_model(RunFolder(run).model)
+    fabric = launch(accelerator)
+    learner.to(fabric.device)
+    for store in _stores(images):
+        labels = np.full((len(store), card.schema.num_attributes), UNLABELLED, dtype=np.int64)
+        names = [store.name(row) for row in range(len(store))]
+        dataset = Dataset("images", card.schema, labels, names, store)
+        loader = ImageLoader(dataset, card.image_size, skip_unreadable=skip_unreadable)
+        rows = loader.readable(np.arange(len(store)))
+        for _, name, reason in loader.unreadable:
+            watcher.say(f"left out {name}: {reason}")
+        if not len(rows):
+            continue
+        progress = partial(watcher.progress, "predicting")
+        scores = predict_scores(fabric, learner, loader, rows, normaliser(card), on_progress=progress)
+        for row, score in zip(rows.tolist(), scores):
+            probabilities = {
+                attribute.name: dict(zip(attribute.classes, values.tolist()))
+                for attribute, values in zip(card.schema.attributes, score)
+            }
+            labels_of = {name: max(values, key=values.__getitem__) for name, values in probabilities.items()}
+            yield Prediction(store.name(row), labels_of, probabilities)
+
+
+def _stores(images: Sequence[str]) -> Iterator[ImageStore]:
+    """Files that follow each other together, every folder and archive on its own."""
+    for is_file, group in groupby(
+        images, key=lambda image: Path(image).suffix != ".zip" and not Path(image).is_dir()
+    ):
+        paths = list(group)
+        if is_file:
+            missing = next((path for path in paths if not Path(path).exists()), None)
+            if missing is not None:
+                raise InputError(f"{missing}: no such file; expected images, folders or zip archives")
+            yield FileStore(Path(), Names(paths))
+            continue
+        for path in map(Path, paths):
+            found = list_source(path)
+            require_images(found, path)
+            yield found.store(found.images)

@@ -1,0 +1,171 @@
+"""From a configuration to data that can be trained on: read, split, give a tail, decode, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from longtail.data.augmentation import AUGMENTATIONS, augment, normalise
+from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.decoding import suggest_size
+from longtail.data.loading import ImageLoader
+from longtail.data.longtail import TailProfile, impose_on
+from longtail.data.sources import open_dataset
+from longtail.data.splits import Splits, split_dataset
+from longtail.errors import InputError
+from longtail.methods.base import TrainingData
+from longtail.models.backbones import default_backbone
+from longtail.runs.folder import read_json
+from longtail.runs.watcher import Watcher
+from longtail.training.checkpoint import ModelCard
+from longtail.training.config import DataOptions, TrainConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that is decided before the first step.
+
+    Attributes:
+        dataset: as found.
+        splits: rows of train, val and test; the tail is imposed, unreadable images are left out.
+        loader: reads images at `size`.
+        size: (height, width).
+        training: what a method may know.
+    """
+
+    dataset: Dataset
+    splits: Splits
+    loader: ImageLoader
+    size: tuple[int, int]
+    training: TrainingData
+
+
+def read_dataset(data: str, options: DataOptions) -> Dataset:
+    """The data set that the options describe."""
+    return open_dataset(
+        data,
+        images=options.images,
+        image_column=options.image_column,
+        attributes=options.attributes,
+        split_column=options.split_column,
+        group_column=options.group_column,
+        skip_missing=options.skip_missing,
+    )
+
+
+def split(dataset: Dataset, config: TrainConfig) -> Splits:
+    """Train, val and test rows, with the imposed tail on the training rows."""
+    options = config.options
+    shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
+    splits = split_dataset(dataset, shares, config.seed)
+    if options.tail_ratio is None:
+        return splits
+    profile = TailProfile(options.tail_profile, options.tail_ratio, largest=options.tail_largest)
+    attribute = options.tail_attribute or dataset.schema.names[0]
+    train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
+    return replace(splits, train=train, notes=(*splits.notes, note))
+
+
+def prepare(config: TrainConfig, watcher: Watcher, saved_splits: Path | None = None) -> Prepared:
+    """Read, split and check the data, and say what was found.
+
+    Args:
+        config: what to read.
+        watcher: is told.
+        saved_splits: splits.json of a run that goes on.
+
+    Raises:
+        InputError: when the data cannot be used as they are.
+    """
+    dataset = read_dataset(config.data, config.options)
+    for note in dataset.notes:
+        watcher.say(note)
+    if saved_splits is None:
+        splits = split(dataset, config)
+    else:
+        splits = Splits.from_dict(read_json(saved_splits), dataset.ids, str(saved_splits))
+    for note in splits.notes:
+        watcher.say(note)
+    size = config.size or suggest_size(dataset.images)
+    loader = ImageLoader(
+        dataset,
+        size,
+        workers=config.workers,
+        skip_unreadable=config.options.skip_unreadable,
+        on_progress=partial(watcher.progress, "reading images"),
+    )
+    splits = leave_out_unreadable(splits, loader, watcher)
+    if len(splits.train) == 0:
+        raise InputError(f"{config.data}: no image is left to train on")
+    training = TrainingData(dataset.schema, dataset.labels, splits.train)
+    return Prepared(dataset, splits, loader, size, training)
+
+
+def leave_out_unreadable(splits: Splits, loader: ImageLoader, watcher: Watcher) -> Splits:
+    """The splits without images that cannot be read, which are said by name."""
+    parts = {name: loader.readable(rows_of(splits, name)) for name in SPLITS}
+    for _, name, reason in loader.unreadable:
+        watcher.say(f"left out {name}: {reason}")
+    if loader.unreadable:
+        watcher.say(f"{len(loader.unreadable)} unreadable images left out")
+    return replace(splits, **parts)
+
+
+def model_card(config: TrainConfig, prepared: Prepared) -> ModelCard:
+    """What the model is going to be."""
+    mean, std = prepared.loader.normalisation(prepared.splits.train)
+    return ModelCard(
+        schema=prepared.dataset.schema,
+        class_counts=prepared.training.class_counts,
+        backbone=config.backbone or default_backbone(*prepared.size),
+        features=config.features,
+        shared_feature=config.shared_feature,
+        image_size=prepared.size,
+        mean=mean,
+        std=std,
+        method=config.method,
+        crl=config.crl,
+    )
+
+
+def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
+    """The preset to augment with: as asked, or by what is known of the images.
+
+    Raises:
+        InputError: when there is no preset of that name.
+    """
+    if config.augment is None:
+        if config.data.startswith("digits"):
+            return "small-noflip"  # a mirrored digit is no digit
+        return "small" if max(size) <= 64 else "photo"
+    if config.augment not in AUGMENTATIONS:
+        raise InputError(f"--augment: expected one of {', '.join(AUGMENTATIONS)}, got {config.augment!r}")
+    return config.augment
+
+
+def rows_of(splits: Splits, name: str) -> NDArray[np.int64]:
+    """Rows of the split of that name."""
+    return {"train": splits.train, "val": splits.val, "test": splits.test}[name]
+
+
+def normaliser(card: ModelCard) -> Callable[[Tensor], Tensor]:
+    """uint8 images -> normalised images."""
+    return partial(normalise, mean=card.mean, std=card.std)
+
+
+def augmenter(card: ModelCard, preset: str, seed: int) -> Callable[[Tensor, tuple[int, int, int]], Tensor]:
+    """uint8 images and the (epoch, step, process) they are in -> augmented, normalised images."""
+
+    def apply(images: Tensor, place: tuple[int, int, int]) -> Tensor:
+        number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
+        generator = torch.Generator().manual_seed(int(number))
+        return normalise(augment(images, preset, generator), card.mean, card.std)
+
+    return apply

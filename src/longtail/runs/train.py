@@ -1,0 +1,212 @@
+"""A whole training: read, train, evaluate, report."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from longtail.data.dataset import SPLITS
+from longtail.errors import InputError, Interrupted
+from longtail.evaluation.metrics import evaluate as figures_of
+from longtail.runs.device import is_first_process, launch
+from longtail.runs.evaluate import Trained, judge, predictions_of, publish
+from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_text
+from longtail.runs.preparation import (
+    Prepared,
+    augmentation_name,
+    augmenter,
+    model_card,
+    normaliser,
+    prepare,
+    rows_of,
+)
+from longtail.runs.watcher import Silent, Watcher
+from longtail.training.checkpoint import ModelCard, load_state, save_model, save_state
+from longtail.training.config import TrainConfig
+from longtail.training.fit import Feed, fit
+from longtail.training.inference import predict_scores
+from longtail.training.learner import Learner
+
+
+def train(
+    config: TrainConfig, *, overwrite: bool = False, resume: bool = False, watcher: Watcher | None = None
+) -> Path:
+    """Train as configured, evaluate on the test images, and return the folder of the run.
+
+    Args:
+        config: the recipe.
+        overwrite: replace a run that is there already.
+        resume: go on with the unfinished run in `config.output`; its own config.json must agree.
+        watcher: is told how it goes.
+
+    Raises:
+        InputError: when something the user gave cannot be used.
+        Interrupted: when the user stopped the training; what was trained is kept.
+    """
+    watcher = watcher or Silent()
+    folder = RunFolder(Path(output_of(config)))
+    state = _unfinished(folder, config) if resume else None
+    if state is None and is_first_process():
+        folder.check_free(overwrite)  # before the work, and again when it is claimed
+    fabric = launch(config.accelerator, config.devices, config.precision)
+    if not fabric.is_global_zero:
+        watcher = Silent()
+
+    prepared = prepare(config, watcher, folder.splits if resume else None)
+    card = model_card(config, prepared)
+    torch.manual_seed(config.seed)
+    learner = card.build(pretrained=state is None)
+    watcher.say(_what_is_trained(config, card, learner))
+    if fabric.is_global_zero:
+        _open(folder, config, prepared, state, overwrite)
+    fabric.barrier()
+
+    journal = _Journal(fabric, folder, learner, card, watcher)
+    trained = Trained(learner, card, config, journal.records)
+    finished = fit(
+        fabric,
+        learner,
+        config,
+        Feed(
+            prepared.loader,
+            learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size),
+            augmenter(card, augmentation_name(config, card.image_size), config.seed),
+        ),
+        validate=lambda: _validation(fabric, trained, prepared),
+        observer=journal,
+        save=journal.save,
+        state=state,
+    )
+    if not finished:
+        raise Interrupted(
+            f"stopped; the model so far is in {folder.path}, "
+            f"go on with: longtail train --resume {folder.path}"
+        )
+    final = next((name for name in ("test", "val") if len(rows_of(prepared.splits, name))), None)
+    if final is None:
+        watcher.say("no images were kept for a test or for validation: the model is not evaluated")
+    else:
+        results = judge(fabric, trained, prepared.dataset, prepared.loader, prepared.splits, final, watcher)
+        if fabric.is_global_zero:
+            publish(folder, trained, results)
+    if fabric.is_global_zero:
+        folder.state.unlink(missing_ok=True)
+    fabric.barrier()
+    return folder.path
+
+
+def plan(config: TrainConfig, watcher: Watcher | None = None) -> list[str]:
+    """What `train` would do, in sentences; nothing is written.
+
+    Raises:
+        InputError: as `train` would.
+    """
+    watcher = watcher or Silent()
+    folder = RunFolder(Path(output_of(config)))
+    folder.check_free(overwrite=True)
+    prepared = prepare(config, watcher)
+    card = model_card(config, prepared)
+    learner = card.build()
+    steps = len(
+        learner.method.sampler(prepared.training, config.batch_size, config.seed, config.devices).batches(0)
+    )
+    sizes = ", ".join(f"{len(rows_of(prepared.splits, name))} {name}" for name in SPLITS)
+    return [
+        f"images: {sizes}",
+        _what_is_trained(config, card, learner),
+        f"augmentation: {augmentation_name(config, card.image_size)}",
+        f"{config.epochs} epochs of {steps} steps, batches of {config.batch_size}, seed {config.seed}",
+        f"the run would be written to {folder.path}"
+        + (", in place of the one that is there" if folder.config.exists() else ""),
+    ]
+
+
+def output_of(config: TrainConfig) -> str:
+    """The run's folder: as asked, or named after data, method and seed."""
+    if config.output is not None:
+        return config.output
+    return f"runs/{Path(config.data).stem}-{config.method}-seed{config.seed}"
+
+
+def resumed_config(run: Path) -> TrainConfig:
+    """The configuration of an unfinished run.
+
+    Raises:
+        InputError: when there is none, or the training came to its end.
+    """
+    folder = RunFolder(run)
+    config = TrainConfig.from_dict(read_json(folder.config))
+    if not folder.state.exists():
+        ended = (
+            "its training came to its end" if folder.model.exists() else "it was stopped in its first epoch"
+        )
+        raise InputError(f"--resume {run}: nothing to go on with, {ended}")
+    return config
+
+
+class _Journal:
+    """Writes what happens in the training to the run's folder, and passes it on to the watcher."""
+
+    def __init__(
+        self, fabric: Fabric, folder: RunFolder, learner: Learner, card: ModelCard, watcher: Watcher
+    ) -> None:
+        self.first = fabric.is_global_zero
+        self.folder = folder
+        self.learner = learner
+        self.card = card
+        self.records = read_lines(folder.metrics)
+        self.step = watcher.step
+        self._watcher = watcher
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+        if self.first:
+            with self.folder.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        self._watcher.epoch(record)
+
+    def save(self, state: dict[str, Any]) -> None:
+        if self.first:
+            save_model(self.folder.model, self.learner, self.card)
+            save_state(self.folder.state, state)
+
+
+def _open(
+    folder: RunFolder, config: TrainConfig, prepared: Prepared, state: dict[str, Any] | None, overwrite: bool
+) -> None:
+    """Claim the folder of a new run, or take the epochs after the state out of a resumed one."""
+    if state is None:
+        folder.claim(overwrite)
+        write_json(folder.config, config.to_dict())
+        write_json(folder.splits, prepared.splits.to_dict(prepared.dataset.ids))
+        return
+    kept = [json.dumps(line) + "\n" for line in read_lines(folder.metrics) if line["epoch"] <= state["epoch"]]
+    write_text(folder.metrics, "".join(kept))
+
+
+def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
+    if resumed_config(folder.path) != config:
+        raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
+    return load_state(folder.state)
+
+
+def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> dict[str, float | None] | None:
+    rows = prepared.splits.val
+    if not len(rows):
+        return None
+    scores = predict_scores(fabric, trained.learner, prepared.loader, rows, normaliser(trained.card))
+    figures = figures_of(predictions_of(trained, prepared.dataset, rows, scores)).mean
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+def _what_is_trained(config: TrainConfig, card: ModelCard, learner: Learner) -> str:
+    height, width = card.image_size
+    return (
+        f"{config.method} on {card.backbone}, {learner.model.num_parameters:,} parameters, "
+        f"images of {height}x{width} pixels"
+    )

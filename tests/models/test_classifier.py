@@ -1,0 +1,71 @@
+import math
+import sys
+
+import pytest
+import torch
+
+from longtail.errors import InputError
+from longtail.models.backbones import BACKBONES, default_backbone
+from longtail.models.classifier import build_classifier
+from longtail.schema import Attribute, LabelSchema
+
+SCHEMA = LabelSchema((Attribute("kind", ("a", "b", "c", "d")), Attribute("new", ("no", "yes"))))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize(("shared", "vectors"), [(False, 2), (True, 1)])
+def test_every_backbone_keeps_the_tensor_contract(backbone, shared, vectors):
+    model = build_classifier(backbone, SCHEMA, features=16, shared_feature=shared)
+    output = model(torch.randn(3, 3, 24, 40))
+    assert output.logits.shape == (3, 2, 4)
+    assert output.features.shape == (3, vectors, 16)
+    assert output.logits[:, 1, 2:].eq(-math.inf).all()
+    assert output.logits[:, 0].isfinite().all()
+    output.logits[:, 1, :2].sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_resnet32_is_the_true_one():
+    ten = LabelSchema.single("class", [str(i) for i in range(10)])
+    backbone = build_classifier("resnet32", ten).backbone
+    with_ten_classes = sum(p.numel() for p in backbone.parameters()) + 64 * 10 + 10
+    assert with_ten_classes == 464_154  # the 0.46 M of He et al. 2016, table 6
+    convolutions = [m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 31  # and one linear layer
+    assert backbone(torch.randn(2, 3, 32, 32)).shape == (2, 64)
+
+
+def test_resnet18_has_its_known_size():
+    thousand = LabelSchema.single("class", [str(i) for i in range(1000)])
+    backbone = build_classifier("resnet18", thousand).backbone
+    assert sum(p.numel() for p in backbone.parameters()) + 512 * 1000 + 1000 == 11_689_512
+
+
+def test_the_head_is_one_linear_classifier_for_each_attribute():
+    model = build_classifier("convnet", SCHEMA, features=5).eval()
+    output = model(torch.randn(6, 3, 8, 8))
+    for j, classes in enumerate(SCHEMA.num_classes):
+        expected = output.features[:, j] @ model.head.weight[j] + model.head.bias[j]
+        torch.testing.assert_close(output.logits[:, j, :classes], expected[:, :classes])
+
+
+def test_parameters_are_counted():
+    model = build_classifier("convnet", SCHEMA)
+    assert model.num_parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_the_backbone_follows_the_size_of_the_images():
+    assert default_backbone(24, 40) == "resnet32"
+    assert default_backbone(64, 64) == "resnet32"
+    assert default_backbone(65, 30) == "resnet18"
+
+
+def test_an_unknown_backbone_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match=r"--backbone: expected one of convnet, .*got 'resnet33'"):
+        build_classifier("resnet33", SCHEMA)
+
+
+def test_timm_is_asked_for_in_one_line_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(InputError, match=r"pip install 'longtail\[timm\]'"):
+        build_classifier("timm:resnet10t", SCHEMA)

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longtail.sampling.epochs import ShuffledSampler
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.integers(1, 300), st.integers(1, 64), st.integers(1, 4), st.integers(0, 99))
+def test_every_image_is_seen_every_epoch_in_batches_of_one_size(n, batch_size, processes, epoch):
+    rows = np.arange(1000, 1000 + n)
+    batches = ShuffledSampler(rows, batch_size, seed=3, processes=processes).batches(epoch)
+    assert set(batches.ravel().tolist()) == set(rows.tolist())
+    assert batches.shape[1] % processes == 0
+    surplus = batches.size - n
+    assert surplus < batches.shape[1]
+
+
+def test_an_epoch_is_a_function_of_seed_and_epoch():
+    rows = np.arange(50)
+    first = ShuffledSampler(rows, 8, seed=1)
+    assert np.array_equal(first.batches(4), ShuffledSampler(rows, 8, seed=1).batches(4))
+    assert not np.array_equal(first.batches(4), first.batches(5))
+    assert not np.array_equal(first.batches(4), ShuffledSampler(rows, 8, seed=2).batches(4))
+
+
+def test_the_order_does_not_depend_on_the_number_of_processes():
+    rows = np.arange(64)
+    alone = ShuffledSampler(rows, 16, seed=1, processes=1).batches(0)
+    assert np.array_equal(alone, ShuffledSampler(rows, 16, seed=1, processes=2).batches(0))
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_fewer_images_than_a_batch_make_one_batch_of_them_all(n):
+    assert ShuffledSampler(np.arange(n), 128, seed=0).batches(0).shape == (1, n)

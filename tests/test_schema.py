@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from longtail.schema import Attribute, LabelSchema, as_features, as_labels, as_logits
+
+
+def test_a_schema_survives_json():
+    schema = LabelSchema((Attribute("kind", ("a", "b", "c")), Attribute("new", ("no", "yes"))))
+    assert LabelSchema.from_dict(schema.to_dict()) == schema
+    assert schema.num_classes == (3, 2)
+    assert schema.max_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Attribute("kind", ()), "at least one class"),
+        (lambda: Attribute("kind", ("a", "a")), "distinct class names"),
+        (lambda: LabelSchema(()), "at least one attribute"),
+        (lambda: LabelSchema((Attribute("a", ("x",)), Attribute("a", ("y",)))), "distinct attribute names"),
+    ],
+)
+def test_a_schema_that_names_nothing_or_something_twice_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_one_label_an_image_is_one_attribute():
+    labels = as_labels(torch.zeros(4, dtype=torch.int64))
+    assert labels.shape == (4, 1)
+    assert as_logits(torch.zeros(4, 3), labels).shape == (4, 1, 3)
+    assert as_features(torch.zeros(4, 7), labels).shape == (4, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("check", "error", "message"),
+    [
+        (lambda labels: as_labels(labels.float()), TypeError, "labels: expected integers"),
+        (lambda labels: as_labels(labels[None]), ValueError, r"labels: expected shape \(N,\) or \(N, J\)"),
+        (lambda labels: as_logits(torch.zeros(4, 2, 3).long(), labels), TypeError, "logits: expected float"),
+        (lambda labels: as_logits(torch.zeros(3, 2, 3), labels), ValueError, r"expected shape \(4, 2, K\)"),
+        (lambda labels: as_logits(torch.zeros(4, 3), labels), ValueError, r"got \(4, 1, 3\)"),
+        (lambda labels: as_features(torch.zeros(4, 3, 5), labels), ValueError, r"\(4, 2, D\) or \(4, 1, D\)"),
+    ],
+)
+def test_tensors_that_break_the_contract_are_named_with_what_was_expected(check, error, message):
+    with pytest.raises(error, match=message):
+        check(torch.zeros(4, 2, dtype=torch.int64))
