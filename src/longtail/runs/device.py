@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, cast
 
 from lightning_fabric import Fabric
@@ -19,12 +20,17 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
         InputError: when the machine has no such device.
     """
     try:
-        fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            strategy="ddp" if devices > 1 else "auto",
-            precision=_PRECISION[precision],
-        )
+        with warnings.catch_warnings():
+            # Fabric would go on in another precision than the one asked for
+            warnings.filterwarnings("error", "You passed .*AMP with fp16 is not supported")
+            fabric = Fabric(
+                accelerator=accelerator,
+                devices=devices,
+                strategy="ddp" if devices > 1 else "auto",
+                precision=_PRECISION[precision],
+            )
+    except UserWarning:
+        raise InputError(f"--precision {precision}: not on this device, expected 32 or bf16") from None
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -139,7 +140,8 @@ def load_state(path: Path) -> dict[str, Any]:
         InputError: when the file is missing, damaged, or holds anything else.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about pickles of other programs; they are refused
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):

@@ -184,7 +184,7 @@ def _stop(
         finite, requested = not broken, bool(asked)
     if finite:
         return requested
-    values = ", ".join(f"{name} = {float(value):.4g}" for name, value in terms.items())
+    values = ", ".join(f"{name} = {float(value.detach()):.4g}" for name, value in terms.items())
     raise InputError(
         f"epoch {epoch + 1}, step {step + 1}: the loss is no longer finite ({values}); the weights were not "
         "updated with it; try a smaller --learning-rate, --clip-gradient 1, or --precision 32"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longtail.data.loading import ImageLoader
+from longtail.rectification.ranks import gather_ranks
 from longtail.training.learner import Learner
 
 
@@ -49,8 +50,6 @@ def predict_scores(
         if on_progress is not None:
             on_progress(done, len(own))
     scores = torch.cat(parts)
-    if fabric.world_size > 1:
-        gathered = fabric.all_gather(scores)
-        assert isinstance(gathered, Tensor)
-        scores = gathered.transpose(0, 1).flatten(0, 1)  # process r holds rows r, r + W, r + 2W, …
+    together = gather_ranks(scores).unflatten(0, (fabric.world_size, -1))
+    scores = together.transpose(0, 1).flatten(0, 1)  # process r holds rows r, r + W, r + 2W, …
     return scores[: len(rows)].double().cpu().numpy()

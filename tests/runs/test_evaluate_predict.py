@@ -1,0 +1,77 @@
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from longtail.errors import InputError
+from longtail.evaluation.results import read_results
+from longtail.runs.evaluate import evaluate
+from longtail.runs.predict import predict
+from longtail.runs.train import train
+from longtail.training.config import DataOptions
+
+
+@pytest.fixture
+def run(config, folder):
+    settings = replace(config, data=str(folder), options=DataOptions(), epochs=12, learning_rate=0.05)
+    return train(settings)
+
+
+def test_a_split_can_be_chosen(run):
+    before = read_results(run / "results.json")
+    results = evaluate(run, split="train")
+    assert results["split"] == "train"
+    assert read_results(run / "results.json") == before
+    with pytest.raises(InputError, match="--split: expected one of train, val, test"):
+        evaluate(run, split="tset")
+
+
+def test_other_data_are_matched_by_the_names_of_their_classes(run, folder, tmp_path):
+    for name in ("red", "blue"):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / "new" / name / f"{i}.png").write_bytes(
+                (folder / name / f"{name}{i}.png").read_bytes()
+            )
+    results = evaluate(run, data=str(tmp_path / "new"), output=tmp_path / "new.json")
+    assert [c["test_count"] for c in results["attributes"][0]["classes"]] == [3, 0, 3]
+    assert read_results(tmp_path / "new.json") == results
+
+
+def test_a_class_never_seen_in_training_is_named(run, folder):
+    (folder / "violet").mkdir()
+    Image.new("RGB", (12, 10)).save(folder / "violet" / "v.png")
+    with pytest.raises(InputError, match=r"v\.png has the .* 'violet', which the model never saw"):
+        evaluate(run, data=str(folder))
+
+
+def test_data_that_changed_under_a_run_are_not_evaluated_silently(run, folder):
+    (folder / "red" / "red0.png").unlink()
+    with pytest.raises(InputError, match=r"splits\.json"):
+        evaluate(run)
+
+
+def test_files_folders_and_archives_are_predicted_in_their_order(run, folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        archive.write(folder / "blue" / "blue0.png", "blue0.png")
+    one = str(folder / "red" / "red3.png")
+    predictions = list(predict(run, [one, str(folder / "green"), str(tmp_path / "some.zip"), one]))
+    assert [Path(p.image).name for p in predictions[:1]] == ["red3.png"]
+    assert len(predictions) == 1 + 12 + 1 + 1
+    assert predictions[0] == predictions[-1]
+    for prediction in predictions:
+        (probabilities,) = prediction.probabilities.values()
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        (label,) = prediction.labels.values()
+        assert probabilities[label] == max(probabilities.values())
+    right = [next(iter(p.labels.values())) for p in predictions[:1]]
+    assert right == ["red"]
+
+
+def test_a_missing_image_and_a_missing_run_are_one_line(run, tmp_path):
+    with pytest.raises(InputError, match=r"nothing\.png: no such file"):
+        list(predict(run, [str(tmp_path / "nothing.png")]))
+    with pytest.raises(InputError, match="expected a run folder"):
+        list(predict(tmp_path / "norun", ["x.png"]))

@@ -1,0 +1,208 @@
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from longtail.errors import InputError, Interrupted
+from longtail.evaluation.results import read_results
+from longtail.methods.options import CRLOptions
+from longtail.runs.evaluate import evaluate
+from longtail.runs.train import plan, resumed_config, train
+from longtail.training.checkpoint import load_model
+from longtail.training.config import DataOptions
+
+
+def weights(run: Path):
+    return load_model(run / "model.safetensors")[0].state_dict()
+
+
+def without_times(records):
+    timed = ("seconds", "images_per_second", "input_wait_share")
+    return [{key: value for key, value in record.items() if key not in timed} for record in records]
+
+
+def lines_of(run: Path):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, watcher):
+    run = train(config, watcher=watcher)
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "config.json",
+        "splits.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "results.json",
+        "report.html",
+    }
+    results = read_results(run / "results.json")
+    assert results["model"]["backbone"] == "convnet"
+    assert results["split"] == "test"
+    assert [c["train_count"] for c in results["attributes"][0]["classes"]] == sorted(
+        (c["train_count"] for c in results["attributes"][0]["classes"]), reverse=True
+    )
+    assert results["data"]["images"]["train"] == sum(
+        c["train_count"] for c in results["attributes"][0]["classes"]
+    )
+    assert lines_of(run) == watcher.records
+    assert watcher.records[0]["loss"].keys() == {"total", "ce", "crl"}
+    assert len(watcher.records[0]["mined"]["kept_share"][0]) == 10
+    assert any("parameters" in line for line in watcher.lines)
+    assert evaluate(run)["mean"] == results["mean"]
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(config, tmp_path):
+    first = weights(train(config))
+    again = weights(train(replace(config, output=str(tmp_path / "again"))))
+    other = weights(train(replace(config, seed=1, output=str(tmp_path / "other"))))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+class Stopper:
+    """Presses Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, inner, epoch, step):
+        self.say, self.progress, self.epoch = inner.say, inner.progress, inner.epoch
+        self.place = (epoch, step)
+
+    def step(self, epoch, step, steps, meter):
+        if (epoch, step) == self.place:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("place", [(0, 2), (1, 1)])
+def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_path, watcher, place):
+    whole = train(replace(config, output=str(tmp_path / "whole")))
+    with pytest.raises(Interrupted, match=r"longtail train --resume .*run"):
+        train(config, watcher=Stopper(watcher, *place))
+    run = Path(config.output)
+    assert weights(run)  # usable already
+    assert not (run / "results.json").exists()
+
+    assert resumed_config(run) == config
+    train(resumed_config(run), resume=True)
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(run).items())
+    assert without_times(lines_of(run)) == without_times(lines_of(whole))
+    assert not (run / "state.pt").exists()
+    assert (run / "report.html").exists()
+
+
+def test_an_epoch_logged_after_the_last_saved_state_is_not_logged_twice(config, watcher):
+    with pytest.raises(Interrupted):
+        train(config, watcher=Stopper(watcher, 1, 1))
+    run = Path(config.output)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"epoch": 2}) + "\n")  # as if killed between log and state
+    train(config, resume=True)
+    assert [line["epoch"] for line in lines_of(run)] == [1, 2]
+
+
+def test_a_finished_run_cannot_be_resumed_and_a_missing_one_neither(config, tmp_path):
+    run = train(config)
+    with pytest.raises(InputError, match="its training came to its end"):
+        train(config, resume=True)
+    with pytest.raises(InputError, match="expected the folder of a run"):
+        resumed_config(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="its training came to its end"):
+        resumed_config(run)
+
+
+def test_a_resumed_run_keeps_its_settings(config, watcher):
+    with pytest.raises(Interrupted):
+        train(config, watcher=Stopper(watcher, 0, 1))
+    with pytest.raises(InputError, match="keeps its own settings"):
+        train(replace(config, epochs=9), resume=True)
+
+
+def test_a_run_is_never_overwritten_without_being_told(config, tmp_path):
+    train(config)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="--overwrite replaces it"):
+        train(replace(config, seed=5))
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    train(replace(config, seed=5), overwrite=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
+
+
+def test_a_folder_with_other_files_is_left_alone(config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds other files"):
+        train(config, overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="got a file"):
+        train(replace(config, output=str(tmp_path / "file")))
+
+
+def test_a_loss_that_is_no_longer_finite_stops_the_training_with_advice(config):
+    with pytest.raises(InputError, match=r"no longer finite \(ce = nan.*--learning-rate"):
+        train(replace(config, learning_rate=1e30, warmup=0.0))
+
+
+def test_cross_entropy_mines_nothing(config, watcher):
+    train(replace(config, method="ce"), watcher=watcher)
+    assert watcher.records[0]["loss"].keys() == {"total", "ce"}
+    assert "mined" not in watcher.records[0]
+
+
+@pytest.mark.parametrize("level", ["class", "instance"])
+@pytest.mark.parametrize("comparison", ["relative", "absolute", "distribution"])
+def test_many_attributes_train_with_every_form(config, level, comparison):
+    crl = CRLOptions(level=level, comparison=comparison)
+    run = train(replace(config, data="digits-attributes", epochs=1, options=DataOptions(), crl=crl))
+    assert len(read_results(run / "results.json")["attributes"]) == 3
+
+
+def test_mixed_precision_trains(config, folder):
+    mixed = replace(config, data=str(folder), options=DataOptions(), precision="bf16", epochs=1)
+    run = train(replace(mixed, clip_gradient=1.0, shared_feature=True))
+    assert all(value.isfinite().all() for value in weights(run).values())
+
+
+def test_a_device_or_precision_that_is_not_there_is_one_line(config):
+    with pytest.raises(InputError, match="--precision 16: not on this device"):
+        train(replace(config, precision="16"))
+    with pytest.raises(InputError, match="--accelerator mps --devices 1: not on this machine"):
+        train(replace(config, accelerator="mps"))
+
+
+def test_a_plan_says_what_would_happen_and_writes_nothing(config, tmp_path):
+    lines = plan(config)
+    assert any("2 epochs of" in line for line in lines)
+    assert any(config.output in line for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_images_by_class_trains(config, folder):
+    run = train(replace(config, data=str(folder), options=DataOptions()))
+    results = read_results(run / "results.json")
+    assert [c["name"] for c in results["attributes"][0]["classes"]] == ["blue", "green", "red"]
+    assert results["data"]["image_size"] == [10, 12]
+
+
+def test_an_unreadable_image_stops_or_is_left_out_and_listed(config, folder, watcher):
+    (folder / "red" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"broken\.png.*--skip-unreadable"):
+        train(replace(config, data=str(folder), options=DataOptions()))
+    assert not Path(config.output).exists()
+    run = train(replace(config, data=str(folder), options=DataOptions(skip_unreadable=True)), watcher=watcher)
+    assert any("broken.png" in line for line in watcher.lines)
+    splits = json.loads((run / "splits.json").read_text())
+    assert not any("broken" in name for part in ("train", "val", "test") for name in splits[part])
+    assert evaluate(run)["mean"] == read_results(run / "results.json")["mean"]
+
+
+def test_without_images_for_a_test_the_validation_images_judge(config, watcher):
+    options = DataOptions(val_share=0.2, test_share=0.0)
+    run = train(replace(config, options=options), watcher=watcher)
+    assert read_results(run / "results.json")["split"] == "val"
+    bare = replace(config, options=DataOptions(val_share=0.0, test_share=0.0))
+    run = train(bare, overwrite=True, watcher=watcher)
+    assert not (run / "results.json").exists()
+    assert any("not evaluated" in line for line in watcher.lines)
