@@ -1,0 +1,1 @@
+"""Data sets: sources, splits, imposed long tails, decoding, augmentation, loading, diagnosis."""

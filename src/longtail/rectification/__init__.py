@@ -8,7 +8,7 @@ from longtail.rectification.loss import (
     training_imbalance,
 )
 from longtail.rectification.mining import HardPairs
-from longtail.rectification.profiling import MinorityProfile, profile_minorities
+from longtail.rectification.profiling import MinorityProfile, minority_classes, profile_minorities
 
 __all__ = [
     "ClassRectificationLoss",
@@ -16,6 +16,7 @@ __all__ = [
     "MinorityProfile",
     "Rectification",
     "balanced_loss",
+    "minority_classes",
     "profile_minorities",
     "tpami_alpha",
     "training_imbalance",

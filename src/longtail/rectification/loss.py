@@ -250,7 +250,9 @@ def balanced_loss(l_crl: Tensor, l_ce: Tensor, alpha: float | None = None) -> Te
 
 
 def _imbalance(counts: Sequence[int]) -> float:
-    total = max(sum(counts), 1)
+    total = sum(counts)
+    if total == 0:
+        return 0.0
     return 100 * 0.5 * sum(abs(count / total - 1 / len(counts)) for count in counts)
 
 

@@ -25,22 +25,44 @@ class MinorityProfile(NamedTuple):
     skipped: Tensor
 
 
+def minority_classes(counts: Tensor, rho: float) -> Tensor:
+    """The smallest classes that together hold at most a share ρ of the labelled images.
+
+    With the classes in ascending order of their count h (ties by class index),
+
+        minority = { k : Σ_{i ≤ k} h_i ≤ ρ n },     n = Σ h
+
+    Args:
+        counts: (B, K) int64, images of each class, for each of B attributes or batches.
+        rho: ρ, in (0, 1).
+
+    Returns:
+        (B, K) bool; a class without images is always among them.
+
+    Source: Dong, Gong, Zhu, ICCV 2017, section 3.1; TPAMI 2019, eq. 3.
+
+    Example:
+        >>> minority_classes(torch.tensor([[5, 2, 1], [2, 2, 0]]), rho=0.5).tolist()
+        [[False, True, True], [True, False, True]]
+    """
+    ascending, order = counts.sort(dim=1, stable=True)
+    limit = rho * counts.sum(1, keepdim=True) + COUNT_TOLERANCE
+    in_order = ascending.cumsum(1) <= limit
+    return torch.zeros_like(in_order).scatter(1, order, in_order)
+
+
 def profile_minorities(labels: Tensor, num_classes: int, rho: float = 0.5) -> MinorityProfile:
-    """Find the smallest classes that together hold at most a share ρ of the labelled batch.
+    """Find the minority classes of every attribute in a batch, see `minority_classes`.
 
-    Per attribute j, with the classes in ascending order of their count h (ties by class index),
-
-        minority = { k : Σ_{i ≤ k} h_i ≤ ρ n_j },     n_j = labelled images of attribute j.
-
-    Classes with fewer than two images are left out after the cumulative sum, not before it, so
-    that they still use up their part of ρ n_j.
+    n is the number of labelled images of the attribute. Classes with fewer than two images are
+    left out after the cumulative sum, not before it, so that they use up their part of ρ n.
 
     Args:
         labels: (N, J) int64, -1 = unlabelled.
         num_classes: K.
         rho: ρ, in (0, 1).
 
-    Source: Dong, Gong, Zhu, ICCV 2017, section 3.1 and its second footnote; TPAMI 2019, eq. 3.
+    Source: Dong, Gong, Zhu, ICCV 2017, section 3.1 and its second footnote.
 
     Example:
         >>> labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])[:, None]
@@ -51,11 +73,7 @@ def profile_minorities(labels: Tensor, num_classes: int, rho: float = 0.5) -> Mi
     labelled = labels >= 0
     counts = torch.zeros(labels.shape[1], num_classes, dtype=torch.int64, device=labels.device)
     counts = counts.scatter_add(1, labels.clamp(min=0).t(), labelled.t().to(torch.int64))
-
-    ascending, order = counts.sort(dim=1, stable=True)
-    limit = rho * counts.sum(1, keepdim=True) + COUNT_TOLERANCE
-    in_order = ascending.cumsum(1) <= limit
-    minority = torch.zeros_like(in_order).scatter(1, order, in_order)
+    minority = minority_classes(counts, rho)
     return MinorityProfile(counts, minority & (counts >= 2), minority & (counts == 1))
 
 

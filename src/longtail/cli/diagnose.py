@@ -1,0 +1,80 @@
+"""`longtail diagnose`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longtail.cli.flags import SourceFlags, option
+from longtail.cli.progress import display
+from longtail.cli.stdio import expect_writable, show, writing
+from longtail.training.config import DataOptions
+
+USAGE = "longtail diagnose DATA [OPTIONS]"
+
+EXAMPLES = """
+longtail diagnose photos/
+longtail diagnose labels.csv --attributes colour shape --batch-size 256
+longtail diagnose photos.zip --labels-only --json diagnosis.json
+"""
+
+_NO_FLAGS = SourceFlags()
+
+
+def diagnose(
+    data: Annotated[str, option("A folder, manifest, zip archive or built-in name, as for training.")],
+    /,
+    *,
+    source: Annotated[SourceFlags, Parameter(name="*")] = _NO_FLAGS,
+    batch_size: Annotated[int, option("Images in a simulated batch.", hint=int, default=128)] = 128,
+    rho: Annotated[
+        float,
+        option("Share of a batch that its minority classes hold together at most.", hint=float, default=0.5),
+    ] = 0.5,
+    labels_only: Annotated[bool, option("Do not read the images.", hint=bool)] = False,
+    json_file: Annotated[
+        Path | None,
+        Parameter(name="--json"),
+        option("Write everything that was found there as JSON, too.", "FILE", hint=Path),
+    ] = None,
+    quiet: Annotated[bool, option("Show the diagnosis alone.", hint=bool)] = False,
+) -> None:
+    """Say what a data set holds before anything is trained on it.
+
+    Counts classes, simulates which of them the Class Rectification Loss would rectify in a batch, looks
+    for unreadable and duplicate images and for groups on two sides of a split, and gives advice.
+    """
+    if json_file is not None:
+        expect_writable(json_file, "--json")
+    from longtail.data.diagnosis import diagnose as examine
+    from longtail.data.sources import open_dataset
+    from longtail.reporting.diagnosis import render, to_dict
+
+    options = DataOptions(**source.given())
+    with closing(display(sys.stderr, quiet=quiet)) as watcher:
+        found = examine(
+            open_dataset(
+                data,
+                images=options.images,
+                image_column=options.image_column,
+                attributes=options.attributes,
+                split_column=options.split_column,
+                group_column=options.group_column,
+                skip_missing=options.skip_missing,
+            ),
+            batch_size=batch_size,
+            rho=rho,
+            check_images=not labels_only,
+            on_progress=partial(watcher.progress, "reading images"),
+        )
+    show(render(found))
+    if json_file is not None:
+        with writing(json_file) as file:
+            json.dump(to_dict(found), file, indent=2, ensure_ascii=False)
+            file.write("\n")

@@ -1,0 +1,110 @@
+"""`longtail predict`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+
+from longtail.cli.flags import option
+from longtail.cli.progress import display
+from longtail.cli.stdio import expect_writable, plain_output, writing
+from longtail.errors import InputError
+
+if TYPE_CHECKING:
+    from longtail.runs.predict import Prediction
+
+USAGE = "longtail predict RUN IMAGES... [OPTIONS]"
+
+EXAMPLES = """
+longtail predict runs/first photo.jpg
+longtail predict runs/first new-photos/ --output predictions.csv
+longtail predict runs/first archive.zip --format jsonl > predictions.jsonl
+"""
+
+Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+Format = Literal["csv", "jsonl"]
+
+DIGITS = 6
+
+
+def predict(
+    run: Annotated[Path, option("Folder of a run.", hint=Path)],
+    /,
+    *images: Annotated[str, option("Image files, folders of images, or zip archives.")],
+    output: Annotated[
+        Path | None, option("Write there instead of to standard output.", "FILE", hint=Path)
+    ] = None,
+    format: Annotated[
+        Format | None, option("Form of the output; by default the ending of --output, or csv.", hint=Format)
+    ] = None,
+    skip_unreadable: Annotated[bool, option("Leave unreadable images out, said by name.", hint=bool)] = False,
+    accelerator: Annotated[Accelerator, option("Kind of device.", hint=Accelerator, default="auto")] = "auto",
+    quiet: Annotated[bool, option("Show no progress and no notes.", hint=bool)] = False,
+) -> None:
+    """Classify images with a trained model.
+
+    One row an image: its name, for each attribute the class chosen, then the probability of every class
+    of every attribute (columns ATTRIBUTE:CLASS).
+    """
+    if not images:
+        raise InputError("IMAGES is missing: expected image files, folders of images, or zip archives")
+    form = format or _format_of(output)
+    if output is not None:
+        expect_writable(output, "--output")
+    with closing(display(sys.stderr, quiet=quiet)) as watcher:
+        from longtail.runs import predict as job
+
+        predictions = job.predict(
+            run, images, accelerator=accelerator, skip_unreadable=skip_unreadable, watcher=watcher
+        )
+        if output is None:
+            stream = plain_output()
+            _WRITERS[form](stream, predictions)
+            stream.flush()
+        else:
+            with writing(output) as file:
+                _WRITERS[form](file, predictions)
+
+
+def _format_of(output: Path | None) -> Format:
+    if output is None or output.suffix.lower() == ".csv":
+        return "csv"
+    if output.suffix.lower() == ".jsonl":
+        return "jsonl"
+    raise InputError(f"--output {output}: expected a name that ends in .csv or .jsonl, or --format with it")
+
+
+def _write_csv(stream: TextIO, predictions: Iterable[Prediction]) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    for number, prediction in enumerate(predictions):
+        if number == 0:
+            writer.writerow(_header(prediction))
+        writer.writerow([prediction.image, *prediction.labels.values(), *_probabilities(prediction)])
+
+
+def _header(prediction: Prediction) -> Sequence[str]:
+    classes = [f"{name}:{label}" for name, values in prediction.probabilities.items() for label in values]
+    return ["image", *prediction.labels, *classes]
+
+
+def _probabilities(prediction: Prediction) -> Iterator[str]:
+    for values in prediction.probabilities.values():
+        yield from (f"{value:.{DIGITS}f}" for value in values.values())
+
+
+def _write_jsonl(stream: TextIO, predictions: Iterable[Prediction]) -> None:
+    for prediction in predictions:
+        rounded = {
+            name: {label: round(value, DIGITS) for label, value in values.items()}
+            for name, values in prediction.probabilities.items()
+        }
+        record = {"image": prediction.image, "labels": prediction.labels, "probabilities": rounded}
+        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+_WRITERS = {"csv": _write_csv, "jsonl": _write_jsonl}

@@ -1,0 +1,217 @@
+"""How a job is shown while it runs: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from longtail.runs.watcher import Silent, Watcher
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from longtail.training.meter import Meter
+
+PAUSE = 0.5
+"""Least seconds between two pictures; each reads the meter, which waits for the device."""
+
+
+class Display(Watcher, Protocol):
+    """A watcher that leaves the terminal in order when it is closed."""
+
+    def close(self) -> None:
+        """Take what moves off the terminal."""
+        ...
+
+
+def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Display:
+    """What fits the stream: bars on a terminal, a line an epoch elsewhere, nothing when quiet."""
+    if quiet:
+        return Nothing()
+    if not stream.isatty():
+        return Lines(stream, epochs)
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    return Lines(stream, epochs) if console.is_dumb_terminal else Bars(console, epochs)
+
+
+class Nothing(Silent):
+    """Shows nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """A plain line for each sentence and each epoch."""
+
+    def __init__(self, stream: TextIO, epochs: int) -> None:
+        self._stream = stream
+        self._epochs = epochs
+
+    def say(self, line: str) -> None:
+        """The sentence."""
+        print(line, file=self._stream, flush=True)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        """Nothing: a log needs no bars."""
+
+    def step(self, epoch: int, step: int, steps: int, meter: Meter) -> None:
+        """Nothing: a log has a line an epoch."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """The epoch's figures."""
+        self.say(epoch_line(record, self._epochs))
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Bars:
+    """Bars that move at the foot of a terminal, sentences and epochs above them."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console = console
+        self._epochs = epochs
+        self._live: Live | None = None
+        self._drawn = time.monotonic()  # what is over at once is not shown
+        self._whole, self._epoch = Pace(), Pace()
+
+    def say(self, line: str) -> None:
+        """The sentence, above the bars."""
+        self._console.print(line)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        """A bar that goes away at its end."""
+        if done >= total:
+            self.close()
+        elif self._due():
+            self._draw(_grid([(task, done / total, f"{done:,}/{total:,}", "")]))
+
+    def step(self, epoch: int, step: int, steps: int, meter: Meter) -> None:
+        """Two bars, the losses, and what was mined."""
+        done, total = epoch * steps + step, self._epochs * steps
+        self._whole.see(0, done)
+        self._epoch.see(epoch, step)
+        if not self._due():
+            return
+        figures = meter.means()
+        speed, left = self._epoch.rate, self._whole.rate and (total - done) / self._whole.rate
+        rows = [
+            ("epoch", done / total, f"{epoch + 1}/{self._epochs}", f"{clock(left)} left" if left else ""),
+            ("step", step / steps, f"{step}/{steps}", f"{speed:.3g} steps/s" if speed else ""),
+        ]
+        self._draw(_grid(rows, loss_text(_losses(figures)), mined_text(figures)))
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """The epoch's figures, above the bars."""
+        self.say(epoch_line(record, self._epochs))
+
+    def close(self) -> None:
+        """Take the bars off the terminal."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._drawn >= PAUSE
+
+    def _draw(self, picture: RenderableType) -> None:
+        from rich.live import Live
+
+        if self._live is None:
+            # without a thread of its own: what is shown changes with a step or not at all
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(picture, refresh=True)
+        self._drawn = time.monotonic()
+
+
+class Pace:
+    """Steps a second, from the first step seen of a lap."""
+
+    def __init__(self) -> None:
+        self._lap = -1
+        self._first = (0.0, 0)
+        self.rate = 0.0
+        """0 until two steps were seen."""
+
+    def see(self, lap: int, done: int) -> None:
+        """A step was done: the `done`th of this lap."""
+        now = time.monotonic()
+        if lap != self._lap:
+            self._lap, self._first, self.rate = lap, (now, done), 0.0
+        elif now > self._first[0]:
+            self.rate = (done - self._first[1]) / (now - self._first[0])
+
+
+def epoch_line(record: dict[str, Any], epochs: int) -> str:
+    """One line of metrics.jsonl for people, at most 80 columns with two loss terms.
+
+    Example:
+        >>> epoch_line({"epoch": 3, "loss": {"total": 2.0, "ce": 2.0}, "seconds": 4.2,
+        ...     "validation": {"class_balanced_accuracy": 0.5, "few_recall": None}}, 20)
+        'epoch  3/20  loss 2.000  val balanced 50.0%  4.2 s'
+    """
+    width = len(str(epochs))
+    parts = [f"epoch {record['epoch']:>{width}}/{epochs}", loss_text(record["loss"])]
+    figures = record["validation"] or {}
+    named = (("balanced", figures.get("class_balanced_accuracy")), ("few", figures.get("few_recall")))
+    shown = [f"{name} {100 * value:.1f}%" for name, value in named if value is not None]
+    if shown:
+        parts.append("val " + ", ".join(shown))
+    return "  ".join([*parts, f"{record['seconds']:.1f} s"])
+
+
+def loss_text(loss: dict[str, Any]) -> str:
+    """The loss, with its terms where there are several."""
+    terms = [f"{name} {_number(value)}" for name, value in loss.items() if name != "total"]
+    return f"loss {_number(loss['total'])}" + (f" ({', '.join(terms)})" if len(terms) > 1 else "")
+
+
+def mined_text(figures: dict[str, Any]) -> str:
+    """What was mined in a mean batch; nothing for methods that do not mine."""
+    if "mined/anchors" not in figures:
+        return ""
+    anchors, positive, negative = (
+        f"{figures[f'mined/{name}'] or 0:,.0f}" for name in ("anchors", "positive_pairs", "negative_pairs")
+    )
+    return f"mined in a batch: {anchors} anchors, {positive} positive and {negative} negative pairs"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    Example:
+        >>> clock(3725.4)
+        '1:02:05'
+    """
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+
+
+def _losses(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if "/" not in name}
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _grid(rows: list[tuple[str, float, str, str]], *lines: str) -> RenderableType:
+    """Rows of a name, the share that is done, a count and a note, with a bar; lines of text below."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    for name, share, count, note in rows:
+        grid.add_row(
+            name, ProgressBar(total=1, completed=share, width=36), Text(count, justify="right"), note
+        )
+    return Group(grid, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines if line))

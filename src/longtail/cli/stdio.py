@@ -1,0 +1,77 @@
+"""What a command prints, and files it writes that were named by a flag."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from longtail.errors import InputError
+from longtail.files import written_aside
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+SURROGATES = "surrogateescape"
+"""File names that are not UTF-8 are written as the bytes they are."""
+
+
+def fail(message: str) -> None:
+    """Print the one line that says why the command stopped."""
+    line = " ".join(message.split())
+    print(f"longtail: error: {line}", file=sys.stderr)
+
+
+def expect_writable(path: Path, flag: str) -> None:
+    """Look at the place of an output before the work is done.
+
+    Raises:
+        InputError: when the path is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise InputError(f"{flag} {path}: expected a file to write, got a folder")
+    if not path.parent.is_dir():
+        raise InputError(f"{flag} {path}: the folder {path.parent} does not exist")
+
+
+@contextmanager
+def writing(path: Path) -> Generator[TextIO]:
+    """A text file that takes the place of `path` when the block ends well.
+
+    A pipe or device is written to as it is: it must not be replaced by a file.
+
+    Raises:
+        OSError: naming `path`, when it cannot be written.
+    """
+    unnamed = (None, str(path))
+    try:
+        with nullcontext(path) if _is_special(path) else written_aside(path) as target:
+            unnamed = (None, str(path), str(target))
+            with target.open("w", encoding="utf-8", newline="", errors=SURROGATES) as file:
+                yield file
+    except OSError as error:
+        if error.filename not in unnamed:  # another file, read while this one was written
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def plain_output() -> TextIO:
+    """Standard output for data: UTF-8, lines that end in a line feed alone."""
+    stream = sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(encoding="utf-8", errors=SURROGATES, newline="")  # pyright: ignore[reportAttributeAccessIssue]
+    return stream
+
+
+def show(content: RenderableType) -> None:
+    """Print a table of `longtail.reporting`."""
+    from rich.console import Console
+
+    Console(highlight=False, markup=False, emoji=False).print(content)

@@ -1,0 +1,111 @@
+"""`longtail train`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longtail.cli.config_file import Settings, configure, read_settings
+from longtail.cli.flags import TrainFlags, flag_names, option
+from longtail.cli.progress import display
+from longtail.cli.stdio import show
+from longtail.errors import InputError
+from longtail.training.config import TrainConfig
+
+USAGE = "longtail train DATA [OPTIONS]"
+
+EXAMPLES = """
+longtail train photos/ --method crl --epochs 20
+longtail train labels.csv --attributes colour shape --output runs/first
+longtail train digits --tail-ratio 50 --backbone convnet --epochs 5
+longtail train --config experiment.toml --seed 1
+longtail train --resume runs/first
+"""
+
+_NO_FLAGS = TrainFlags()
+
+
+def train(
+    data: Annotated[
+        str | None,
+        option(
+            "A folder of images by class, a manifest (CSV, TSV or Parquet), a zip archive of either, or a "
+            "built-in name; `longtail data` says more."
+        ),
+    ] = None,
+    /,
+    *,
+    flags: Annotated[TrainFlags, Parameter(name="*")] = _NO_FLAGS,
+    config: Annotated[
+        Path | None, option("Settings in TOML, YAML or JSON; flags win over the file.", "FILE", hint=Path)
+    ] = None,
+    resume: Annotated[
+        Path | None, option("Go on with a run that was stopped, with its own settings.", "RUN", hint=Path)
+    ] = None,
+    overwrite: Annotated[bool, option("Replace a run that is there already.", hint=bool)] = False,
+    dry_run: Annotated[bool, option("Check everything, say what would happen, and stop.", hint=bool)] = False,
+    quiet: Annotated[bool, option("Show nothing but errors.", hint=bool)] = False,
+) -> None:
+    """Train on a data set, evaluate on its test images, and write a report.
+
+    A configuration file holds the flags by their names with underscores, and a table for the options
+    of a method: epochs = 20, [crl], level = "class".
+    """
+    given: Settings = flags.given() | ({} if data is None else {"data": data})
+    if resume is None:
+        settings = _configured(given, config)
+    else:
+        others = {"--config": config is not None, "--overwrite": overwrite, "--dry-run": dry_run}
+        settings = _resumed(resume, [*flag_names(given), *(name for name, used in others.items() if used)])
+
+    with closing(display(sys.stdout, quiet=quiet, epochs=settings.epochs)) as watcher:
+        from longtail.runs import train as job
+
+        if dry_run:
+            for line in job.plan(settings, watcher):
+                print(line)
+            return
+        run = job.train(settings, overwrite=overwrite, resume=resume is not None, watcher=watcher)
+    if not quiet:
+        _show(run)
+
+
+def _configured(given: Settings, path: Path | None) -> TrainConfig:
+    file = {} if path is None else read_settings(path)
+    if "data" not in {**file, **given}:
+        greedy = " (it stands before --attributes)" if "attributes" in given.get("options", {}) else ""
+        raise InputError(
+            f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
+            "`longtail data` says more"
+        )
+    return configure(file, given, path)
+
+
+def _resumed(run: Path, others: list[str]) -> TrainConfig:
+    if others:
+        named = ", ".join("DATA" if name == "--data" else name for name in others)
+        raise InputError(f"--resume {run}: goes on with the settings of the run; leave out {named}")
+    from longtail.runs.train import resumed_config
+
+    return replace(resumed_config(run), output=str(run))
+
+
+def _show(run: Path) -> None:
+    """The results of a finished run, and where its files are."""
+    from longtail.runs.device import is_first_process
+    from longtail.runs.folder import RunFolder, read_json
+
+    if not is_first_process():
+        return
+    folder = RunFolder(run)
+    if folder.results.exists():
+        from longtail.reporting.terminal import results_table
+
+        show(results_table(read_json(folder.results)))
+        print(f"report: {folder.report}")
+    print(f"run: {run}")

@@ -1,0 +1,94 @@
+"""Data sets that need no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.data.classes import describe_attributes
+from longtail.data.dataset import Dataset
+from longtail.data.names import Names
+from longtail.data.stores import ArrayStore
+from longtail.schema import Attribute, LabelSchema
+
+_DIGIT = Attribute("digit", tuple("0123456789"))
+_PARITY = Attribute("parity", ("even", "odd"))
+_LOOP = Attribute("loop", ("no", "yes"))
+_LOOPED = (0, 6, 8, 9)  # a handwritten 4 is mostly open at the top, so it counts as without
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """A data set that `open_dataset` knows by name.
+
+    Attributes:
+        description: one sentence on what it shows.
+        images: how many.
+        attributes: what is recognised.
+        licence: under what the data may be used.
+        layout: where the images come from.
+        load: makes the data set.
+    """
+
+    description: str
+    images: int
+    attributes: tuple[Attribute, ...]
+    licence: str
+    layout: str
+    load: Callable[[], Dataset]
+
+
+def _load(name: str, attributes: tuple[Attribute, ...]) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    data: Any = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = _digit_labels(data.target)[:, : len(attributes)]
+    names = Names(f"{name}-{row:04d}" for row in range(len(images)))
+    schema = LabelSchema(attributes)
+    notes = (f"{len(images)} images of scikit-learn, 8×8 grey", *describe_attributes(schema, labels))
+    return Dataset(name, schema, labels, names, ArrayStore(images, names), notes=notes)
+
+
+def _digit_labels(digits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N, 3): the digit, its parity, whether it is drawn with a closed loop."""
+    return np.stack([digits, digits % 2, np.isin(digits, _LOOPED)], 1).astype(np.int64)
+
+
+def load_digits_single() -> Dataset:
+    """1,797 handwritten digits, balanced, one label."""
+    return _load("digits", (_DIGIT,))
+
+
+def load_digits_attributes() -> Dataset:
+    """The same digits with three attributes: digit, parity, and loop (0, 6, 8 and 9 have one)."""
+    return _load("digits-attributes", (_DIGIT, _PARITY, _LOOP))
+
+
+_LICENCE = (
+    "CC BY 4.0: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (test part)"
+)
+
+BUILTIN: dict[str, Builtin] = {
+    "digits": Builtin(
+        description="Handwritten digits, balanced: impose a long tail to practise",
+        images=1797,
+        attributes=(_DIGIT,),
+        licence=_LICENCE,
+        layout="8×8 grey, in scikit-learn",
+        load=load_digits_single,
+    ),
+    "digits-attributes": Builtin(
+        description="The same digits, three attributes an image: digit, parity, closed loop (0, 6, 8, 9)",
+        images=1797,
+        attributes=(_DIGIT, _PARITY, _LOOP),
+        licence=_LICENCE,
+        layout="8×8 grey, in scikit-learn",
+        load=load_digits_attributes,
+    ),
+}
+"""The built-in data sets by name, for the command line."""

@@ -1,0 +1,329 @@
+"""From an encoded file to an upright, opaque uint8 image of the wanted size.
+
+JPEG goes through libjpeg-turbo (simplejpeg), every other format through Pillow. A file that cannot be
+shown whole is refused with one line that names it; no image is ever half decoded or clipped.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, Never
+
+import numpy as np
+import simplejpeg
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+
+from longtail.data.dataset import ImageStore
+from longtail.errors import InputError
+
+MAX_PIXELS = 100_000_000
+"""An image with more pixels is refused before any of them is decoded."""
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What Pillow may open. EPS is left out on purpose: it starts a PostScript interpreter."""
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int]
+
+_JPEG_COLOURS = ("RGB", "YCbCr", "Gray")  # CMYK and YCCK need Pillow's knowledge of Adobe's inversion
+# libjpeg goes on after these and fills what is missing with grey. Other warnings ("extraneous bytes")
+# are common in sound files, which Pillow then decodes.
+_JPEG_DAMAGE = ("Premature end", "premature end", "bad Huffman code")
+_ROTATION_MARKS = (b"Exif\0\0", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+_ORIENTATION_TAG = 0x0112
+_PILLOW_HEADERS = threading.Lock()
+
+_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels[::-1].transpose(1, 0, 2),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
+}
+"""How an image stored with an EXIF orientation is made upright; 1 needs nothing."""
+
+
+def decode(data: bytes | Pixels, name: str, size: Size, channels: int = 3) -> Pixels:
+    """The image of exactly the wanted size: its short side scaled to it, the middle kept.
+
+    The largest centred rectangle with the aspect of `size` is resampled (bilinear, antialiased).
+    EXIF orientation is applied, transparency laid over white, the first frame taken. Values of 16 bits
+    are divided by 257; floating-point images hold 0..1 or 0..255. A JPEG is decoded at a fraction of its
+    size where that leaves at least twice `size` for the resampling.
+
+    Args:
+        data: the encoded file, or decoded pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8.
+        name: what messages call the image.
+        size: H, W of the result.
+        channels: 3 for RGB, 1 for grey (luma of ITU-R 601).
+
+    Returns:
+        (H, W, channels) uint8.
+
+    Raises:
+        InputError: when the data are empty, damaged, truncated, no image, or beyond `MAX_PIXELS`.
+
+    Example:
+        >>> decode(np.full((4, 6, 1), 7, np.uint8), "a", (2, 2)).shape
+        (2, 2, 3)
+    """
+    if not isinstance(data, bytes):
+        return _fit(_from_array(data, name, channels), size)
+    pixels = _from_jpeg(data, name, size, channels)
+    return _fit(_from_pillow(data, name, channels) if pixels is None else pixels, size)
+
+
+def image_size(data: bytes | Pixels, name: str) -> Size:
+    """H, W of the upright image, from the header alone.
+
+    Raises:
+        InputError: as `decode`, as far as the header tells.
+    """
+    if not isinstance(data, bytes):
+        return data.shape[0], data.shape[1]
+    header = _jpeg_header(data, name)
+    if header is not None:
+        height, width, _ = header
+        return _upright_size(height, width, _jpeg_orientation(data))
+    image = _open(data, name)
+    return _upright_size(image.height, image.width, _orientation(image, data))
+
+
+def suggest_size(store: ImageStore, limit: int = 128, sample: int = 64) -> Size:
+    """H, W to train on, from a sample of images spread evenly over the store.
+
+    All of one size with no side above `limit`: that size. Else a square, whose side is the median
+    short side, at most `limit`, rounded to a multiple of 8. Unreadable images are passed over.
+
+    Raises:
+        InputError: when none of the sampled images can be read.
+    """
+    sizes = _sampled_sizes(store, sample)
+    if len(set(sizes)) == 1 and max(sizes[0]) <= limit:
+        return sizes[0]
+    side = min(round(median(min(size) for size in sizes) / 8), limit // 8) * 8
+    return max(side, 8), max(side, 8)
+
+
+def _sampled_sizes(store: ImageStore, sample: int) -> list[Size]:
+    rows = np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int).tolist()
+    sizes: list[Size] = []
+    failure: Exception = InputError("expected images, found none")
+    for row in rows:
+        try:
+            sizes.append(image_size(store.read(row), store.name(row)))
+        except (InputError, OSError) as error:
+            failure = error
+    if not sizes:
+        raise InputError(f"none of {len(rows)} sampled images can be read; the last one: {failure}")
+    return sizes
+
+
+# --- JPEG -----------------------------------------------------------------------------------------
+
+
+def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | None:
+    """The upright image, reduced but not below twice `size`; None when it is no JPEG for this decoder."""
+    header = _jpeg_header(data, name)
+    if header is None:
+        return None
+    orientation = _jpeg_orientation(data)
+    least_height, least_width = _upright_size(2 * size[0], 2 * size[1], orientation)
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            data,
+            colorspace="RGB" if channels == 3 else "GRAY",
+            min_height=least_height,
+            min_width=least_width,
+            min_factor=2,  # the other factors (7/8, 3/4 ...) take longer than the whole image
+        )
+    except ValueError as error:
+        if any(damage in str(error) for damage in _JPEG_DAMAGE):
+            refuse(name, f"damaged or truncated JPEG ({error})")
+        return None
+    return _upright(pixels, orientation)
+
+
+def _jpeg_header(data: bytes, name: str) -> tuple[int, int, str] | None:
+    """Stored height, width and colour space; None when it is no JPEG for this decoder."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    _check_pixels(int(height), int(width), name)
+    return (int(height), int(width), colours) if colours in _JPEG_COLOURS else None
+
+
+def _jpeg_orientation(data: bytes) -> int:
+    # Opening a JPEG with Pillow takes as long as decoding a small one: only where there is a tag to read.
+    if not any(mark in data for mark in _ROTATION_MARKS):
+        return 1
+    try:
+        return _orientation(_open(data, ""), data)
+    except InputError:
+        return 1
+
+
+# --- every other format ---------------------------------------------------------------------------
+
+
+def _from_pillow(data: bytes, name: str, channels: int) -> Pixels:
+    image = _open(data, name)
+    with _refusing_damage(name):
+        image.load()
+    orientation = _orientation(image, data)
+    with _refusing_damage(name):
+        return _upright(_convert(image, name, channels), orientation)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """The image with its header read and its number of pixels checked."""
+    if not data:
+        refuse(name, "the file is empty (0 bytes)")
+    try:
+        with _quiet_headers():
+            image = Image.open(io.BytesIO(data), formats=_formats())
+    except Image.DecompressionBombError:
+        refuse(name, f"more than {MAX_PIXELS:,} pixels; make it smaller")
+    except Image.UnidentifiedImageError:
+        refuse(name, f"not an image, or its header is damaged; expected one of {', '.join(FORMATS)}")
+    except MemoryError:
+        raise
+    except Exception as error:
+        refuse(name, f"damaged or truncated image ({error})")
+    _check_pixels(image.height, image.width, name)
+    return image
+
+
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """EXIF orientation 1..8 still to be applied; 1 where the tag is absent or unreadable."""
+    if image.format == "TIFF":  # Pillow has turned its size, and turns its pixels when it loads them
+        return 1
+    # Pillow decodes a whole PNG to look for a tag behind the pixels.
+    if image.format == "PNG" and not any(mark in data for mark in _ROTATION_MARKS):
+        return 1
+    try:
+        with _quiet_headers():
+            value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a broken EXIF block raises about anything, and the pixels are still good
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _convert(image: Image.Image, name: str, channels: int) -> Pixels:
+    """(H, W, channels) uint8 of any mode Pillow has."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_to_8_bits(np.asarray(image), name))
+    elif image.has_transparency_data:
+        image = _over_white(image)
+    grey_or_colour = image.convert("RGB" if channels == 3 else "L")
+    # np.array copies: what asarray gives is read-only, and torch refuses it
+    return np.array(grey_or_colour).reshape(image.height, image.width, channels)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    opaque = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, opaque).convert("RGB")
+
+
+def _to_8_bits(values: NDArray[Any], name: str) -> Pixels:
+    """Integers 0..65535 divided by 257, floats of 0..1 times 255, floats of 0..255 as they are; rounded."""
+    low, high = float(values.min()), float(values.max())
+    is_float = values.dtype.kind == "f"
+    largest = 255 if is_float else 65535
+    if not (low >= 0 and high <= largest):  # a NaN fails this too
+        refuse(name, f"pixel values from {low:g} to {high:g}; expected 0 to {largest}, save it with 8 bits")
+    if is_float:
+        return np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8)
+    return ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
+
+
+@contextmanager
+def _refusing_damage(name: str) -> Generator[None, None, None]:
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # what a decoder raises on damage depends on the format
+        refuse(name, f"damaged or truncated image ({error})")
+
+
+@contextmanager
+def _quiet_headers() -> Generator[None, None, None]:
+    # Pillow warns of large images and of odd tags; the first are refused, the second do no harm.
+    # The warning filters belong to the whole process, so only one thread at a time may change them;
+    # pixels are decoded outside of this lock.
+    with _PILLOW_HEADERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+# --- shared ---------------------------------------------------------------------------------------
+
+
+def _from_array(pixels: Pixels, name: str, channels: int) -> Pixels:
+    grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1)
+    if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        refuse(name, f"expected (H, W, 1, 3 or 4) uint8 pixels, got {pixels.shape} {pixels.dtype}")
+    _check_pixels(pixels.shape[0], pixels.shape[1], name)
+    if pixels.ndim == 3 and pixels.shape[2] == channels:
+        return pixels
+    return _convert(Image.fromarray(pixels.reshape(pixels.shape[:2]) if grey else pixels), name, channels)
+
+
+def _check_pixels(height: int, width: int, name: str) -> None:
+    if height * width > MAX_PIXELS:
+        refuse(name, f"{width} x {height} is more than {MAX_PIXELS:,} pixels; make it smaller")
+    if height * width == 0:
+        refuse(name, f"{width} x {height}: the image has no pixels")
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    turn = _UPRIGHT.get(orientation)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def _upright_size(height: int, width: int, orientation: int) -> Size:
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def _fit(pixels: Pixels, size: Size) -> Pixels:
+    """The largest centred rectangle with the aspect of `size`, resampled to `size`."""
+    crop = _centre(pixels, size)
+    if crop.shape[:2] == size:
+        return crop
+    image = torch.from_numpy(np.require(crop, requirements="W")).permute(2, 0, 1)[None]
+    resized = F.interpolate(image, size, mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+def _centre(pixels: Pixels, size: Size) -> Pixels:
+    height, width, _ = pixels.shape
+    scale = min(height / size[0], width / size[1])
+    crop_height = min(max(round(size[0] * scale), 1), height)
+    crop_width = min(max(round(size[1] * scale), 1), width)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return pixels[top : top + crop_height, left : left + crop_width]
+
+
+def refuse(name: str, reason: str) -> Never:
+    """Raises the one line that names an image and says what is wrong with it."""
+    # A member of an archive may be called anything: one line, and nothing a terminal would obey.
+    shown = name if name.isprintable() else ascii(name)
+    raise InputError(f"{shown}: {' '.join(reason.split())}") from None

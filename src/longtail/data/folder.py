@@ -1,0 +1,102 @@
+"""Images in one folder a class: ROOT/CLASS/*, or ROOT/{train,val,test}/CLASS/*."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from longtail.data.classes import SPLIT_NAMES, describe_attributes, order_classes, uneven_classes
+from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.hints import count, joined
+from longtail.data.listing import Listing
+from longtail.data.names import Names
+from longtail.errors import InputError
+from longtail.schema import LabelSchema
+
+ATTRIBUTE = "label"
+"""Name of the one attribute that folders give."""
+
+
+def open_folders(found: Listing, name: str) -> Dataset:
+    """The data set whose classes are the folders its images lie in, however deep below them.
+
+    With splits, a class folder may be missing from some of them; the class is kept.
+
+    Raises:
+        InputError: when no image lies in a class folder, there are fewer than two classes, or
+            split folders lie beside others.
+    """
+    split_layout = _has_splits(found)
+    depth = 1 if split_layout else 0
+    parts = [image.split("/", depth + 1) for image in found.images]
+    kept = [image for image, part in zip(found.images, parts) if len(part) > depth + 1]
+    parts = [part for part in parts if len(part) > depth + 1]
+    classes = order_classes(part[depth] for part in parts)
+    _check_classes(found, classes, split_layout)
+    place = {text: index for index, text in enumerate(classes)}
+    labels = np.array([place[part[depth]] for part in parts], np.int64)[:, None]
+    schema = LabelSchema.single(ATTRIBUTE, classes)
+    notes = [
+        f"{count(len(kept), 'image')} in class folders of {found.root}",
+        *describe_attributes(schema, labels),
+    ]
+    split = None
+    if split_layout:
+        split = np.array([SPLIT_NAMES[part[0].lower()] for part in parts], np.int8)
+        sizes = np.bincount(split, minlength=len(SPLITS)).tolist()
+        given = ", ".join(f"{which} {size}" for which, size in zip(SPLITS, sizes) if size)
+        notes += [f"splits by folder: {given} images", *uneven_classes(schema, labels, split)]
+    notes += _left_out(found, len(found.images) - len(kept))
+    names = Names(kept)
+    store = found.store(names)
+    return Dataset(name, schema, labels, names, store, None, split, (*notes, *found.all_notes()))
+
+
+def _has_splits(found: Listing) -> bool:
+    """Whether the top folders are splits.
+
+    Raises:
+        InputError: when some are and others are not, so that either reading would be wrong.
+    """
+    deep = {image.partition("/")[0] for image in found.images if image.count("/") > 1}
+    flat = {image.partition("/")[0] for image in found.images if image.count("/") == 1}
+    tops = deep | flat
+    splits = {top for top in tops if top.lower() in SPLIT_NAMES}
+    if not splits:
+        return False
+    if splits == tops and deep:
+        return True
+    if splits == tops and len(splits) > 1:
+        top = sorted(splits)[0]
+        raise InputError(
+            f"{found.root}: images lie directly in {top}/, without a class folder;"
+            f" expected {top}/CLASS/IMAGE, or a manifest labels.csv"
+        )
+    if splits & flat or not deep:  # a class may well be called 'train'
+        return False
+    raise InputError(
+        f"{found.root}: folders {joined(sorted(splits))} look like splits, but"
+        f" {joined(sorted(tops - splits))} lie beside them; move those away,"
+        " or the splits into a folder of their own"
+    )
+
+
+def _check_classes(found: Listing, classes: tuple[str, ...], split_layout: bool) -> None:
+    below = "SPLIT/CLASS/IMAGE" if split_layout else "CLASS/IMAGE"
+    if not classes:
+        raise InputError(
+            f"{found.root}: no image lies in a class folder; expected {below}, or a manifest labels.csv"
+        )
+    if len(classes) == 1:
+        raise InputError(
+            f"{found.root}: only one class, {classes[0]!r}; expected {below} with at least two class folders,"
+            " or a manifest labels.csv"
+        )
+
+
+def _left_out(found: Listing, loose: int) -> list[str]:
+    notes: list[str] = []
+    if loose:
+        notes.append(f"{count(loose, 'image')} left out, in no class folder")
+    if found.leaving:
+        notes.append(f"{count(len(found.leaving), 'file')} fetched from outside by symbolic links")
+    return notes

@@ -1,0 +1,128 @@
+"""Open a data set by looking at what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from longtail.data.builtin import BUILTIN
+from longtail.data.dataset import Dataset
+from longtail.data.folder import open_folders
+from longtail.data.hints import did_you_mean, joined
+from longtail.data.listing import MANIFEST_SUFFIXES, Listing, list_source, require_images, suffix
+from longtail.data.manifest import open_manifest
+from longtail.data.roles import ColumnChoice
+from longtail.data.table import Table, read_table
+from longtail.errors import InputError
+
+
+def open_dataset(
+    source: str,
+    *,
+    images: str | None = None,
+    image_column: str | None = None,
+    attributes: tuple[str, ...] = (),
+    split_column: str | None = None,
+    group_column: str | None = None,
+    skip_missing: bool = False,
+) -> Dataset:
+    """Open images and labels: a built-in name, a folder, a zip archive, or a manifest.
+
+    A folder or archive holds either class folders (CLASS/*, or SPLIT/CLASS/*) or a manifest
+    (labels.csv, or the only .csv, .tsv or .parquet at its top); a manifest wins. What was found and
+    decided is said in the `notes` of the data set.
+
+    Args:
+        source: name or path.
+        images: folder or archive with a manifest's images; the manifest's own place if not given.
+        image_column: column that names the image; found by trying if not given.
+        attributes: columns to recognise; all that can be if not given.
+        split_column: column of train, val or test; one called 'split' if not given.
+        group_column: column of what must stay on one side; one called 'group' if not given.
+        skip_missing: leave out rows whose image is not there, and say how many.
+
+    Raises:
+        InputError: when the source cannot be used as it is; the message says why and what to do.
+
+    Example:
+        >>> data = open_dataset("digits")
+        >>> len(data), data.schema.num_classes, data.images.read(0).shape
+        (1797, (10,), (8, 8, 1))
+    """
+    choice = ColumnChoice(image_column, attributes, split_column, group_column)
+    if source in BUILTIN:
+        choice.refuse(source, "it is built in")
+        _refuse_images(source, images, "it is built in")
+        return BUILTIN[source].load()
+    path = _existing(source)
+    if path.is_file() and suffix(path.name) in MANIFEST_SUFFIXES:
+        with path.open("rb") as file:
+            table = read_table(str(path), file)
+        return _with_images(table, None, images, choice, skip_missing, path)
+    found = list_source(path)
+    manifest = _manifest_of(found, path)
+    if manifest is None:
+        choice.refuse(source, "no manifest is there (labels.csv)")
+        _refuse_images(source, images, "no manifest is there (labels.csv)")
+        require_images(found, path)
+        return open_folders(found, _name(path))
+    with found.open(manifest) as file:
+        table = read_table(str(found.root / manifest), file)
+    return _with_images(table, found, images, choice, skip_missing, path)
+
+
+def _with_images(
+    table: Table,
+    found: Listing | None,
+    images: str | None,
+    choice: ColumnChoice,
+    skip_missing: bool,
+    path: Path,
+) -> Dataset:
+    """Open a manifest with the images beside it, or where `images` says."""
+    if images is not None or found is None:
+        place = path.parent if images is None else _existing(images, "--images ")
+        found = list_source(place)
+        require_images(found, place)
+    else:
+        require_images(found, path)
+    return open_manifest(table, found, choice, skip_missing, _name(path))
+
+
+def _existing(source: str, flag: str = "") -> Path:
+    path = Path(source).expanduser()
+    if source and path.exists():
+        return path
+    parent = path.parent
+    siblings = [entry.name for entry in parent.iterdir()] if source and parent.is_dir() else []
+    names = siblings if flag else [*siblings, *BUILTIN]
+    other = "" if flag else f", or one of {', '.join(BUILTIN)}"
+    raise InputError(
+        f"{flag}{source or repr(source)}: is not there; expected a folder, a .zip archive, a manifest{other}."
+        f"{did_you_mean(path.name, names)}"
+    )
+
+
+def _manifest_of(found: Listing, path: Path) -> str | None:
+    """The manifest at the top: labels.csv, .tsv or .parquet, or the only one there is."""
+    top = [name for name in found.manifests if "/" not in name]
+    named = [name for name in top if name.rpartition(".")[0].lower() == "labels"]
+    chosen = named or top
+    if len(chosen) > 1:
+        raise InputError(
+            f"{path}: holds several manifests ({joined(chosen)}); give one by its path, or join them into"
+            " labels.csv with a column split"
+        )
+    return chosen[0] if chosen else None
+
+
+def _refuse_images(source: str, images: str | None, reason: str) -> None:
+    if images is not None:
+        raise InputError(f"{source}: --images goes with a manifest, but {reason}; leave it out")
+
+
+def _name(path: Path) -> str:
+    """What the data are called: the folder's or archive's name, or the folder of labels.csv."""
+    path = path.resolve()
+    if path.is_dir():
+        return path.name
+    return path.parent.name if path.stem.lower() == "labels" else path.stem

@@ -1,0 +1,1 @@
+"""From scores to figures: metrics, intervals, and the results document."""

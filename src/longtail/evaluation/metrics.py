@@ -1,0 +1,300 @@
+"""Figures of merit of a classifier, from its scores on one split.
+
+One attribute at a time, over the images of the split whose value of that attribute is known; then
+the mean over attributes. Everything is float64, and NaN stands for "undefined": a class that no
+image of the split belongs to has no recall and is left out of every mean, never counted as 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.errors import InputError
+from longtail.schema import UNLABELLED, LabelSchema
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Counts = NDArray[np.int64] | NDArray[np.float64]
+
+METRICS = (
+    "class_balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "mean_average_precision",
+    "many_recall",
+    "medium_recall",
+    "few_recall",
+)
+"""Names of the figures of an attribute, in the order of tables."""
+
+FREQUENCY_GROUPS = ("many", "medium", "few")
+"""Names of the groups that classes fall into by their number of training images."""
+
+
+@dataclass(frozen=True)
+class FrequencyBounds:
+    """Where frequent classes begin and rare ones end, in training images.
+
+    many: more than `many_above`; few: less than `few_below`; medium: between.
+
+    Raises:
+        InputError: when a class could be in both groups.
+
+    Example:
+        >>> FrequencyBounds().group_of(np.array([101, 100, 20, 19])).tolist()
+        ['many', 'medium', 'medium', 'few']
+    """
+
+    many_above: int = 100
+    few_below: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.few_below <= self.many_above:
+            raise InputError(
+                f"groups: expected 0 <= few_below <= many_above, got few_below {self.few_below} "
+                f"and many_above {self.many_above}; lower few_below or raise many_above"
+            )
+
+    def group_of(self, train_counts: Ints) -> NDArray[np.str_]:
+        """The group's name for every class, from its number of training images."""
+        few_or_medium = np.where(train_counts < self.few_below, "few", "medium")
+        return np.where(train_counts > self.many_above, "many", few_or_medium)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The scores of one split, and what they are judged by.
+
+    Attributes:
+        scores: (N, J, K) floating point; the decision is the class of the largest score, the lowest
+            index at a tie. Entries of classes that an attribute does not have are never read.
+        labels: (N, J) int64, -1 = unlabelled: such an entry counts for nothing.
+        schema: the J attributes.
+        train_counts: (J, K) int64 training images of every class, see `class_counts`.
+        frequency: where many, medium and few part.
+        groups: (N,) int64, images that belong together (one photographer, one object), or None.
+
+    Raises:
+        InputError: when shapes do not fit, a label is no class, or a labelled image has a score that
+            is not finite.
+        TypeError: when labels are not int64.
+    """
+
+    scores: NDArray[np.floating]
+    labels: Ints
+    schema: LabelSchema
+    train_counts: Ints
+    frequency: FrequencyBounds = FrequencyBounds()
+    groups: Ints | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != np.int64:
+            raise TypeError(
+                f"labels: expected int64 (class indices, -1 = unlabelled), got {self.labels.dtype}"
+            )
+        n, j, k = len(self.labels), self.schema.num_attributes, self.schema.max_classes
+        _expect_shape("labels", self.labels.shape, (n, j))
+        _expect_shape("scores", self.scores.shape, (n, j, k))
+        _expect_shape("train_counts", self.train_counts.shape, (j, k))
+        if self.groups is not None:
+            _expect_shape("groups", self.groups.shape, (n,))
+        for column in range(j):
+            _check_labels(self, column)
+            _check_scores(self, column)
+
+    def labelled(self, column: int) -> NDArray[np.bool_]:
+        """(N,) whether the attribute's value is known."""
+        return self.labels[:, column] != UNLABELLED
+
+    def of_attribute(self, column: int) -> tuple[NDArray[np.floating], Ints]:
+        """Scores (n, C) and labels (n,) of the n images labelled in one attribute."""
+        rows = self.labelled(column)
+        return self.scores[rows, column, : self.schema.num_classes[column]], self.labels[rows, column]
+
+    def class_groups(self, column: int) -> NDArray[np.str_]:
+        """(C,) frequency group of every class of one attribute."""
+        return self.frequency.group_of(self.train_counts[column, : self.schema.num_classes[column]])
+
+
+@dataclass(frozen=True, eq=False)
+class AttributeFigures:
+    """How well one attribute with C classes is recognised.
+
+    Attributes:
+        confusion: (C, C) int64 images; rows: true class, columns: predicted class.
+        recall: (C,) confusion[c, c] / row sum; NaN for a class without images in the split.
+        precision: (C,) confusion[c, c] / column sum; NaN for a class that is never predicted.
+        f1: (C,) 2·confusion[c, c] / (row sum + column sum); NaN for a class without images.
+        average_precision: (C,) one class against the rest; NaN for a class without images.
+        figures: one number for every name in `METRICS`, NaN where undefined.
+    """
+
+    confusion: Ints
+    recall: Floats
+    precision: Floats
+    f1: Floats
+    average_precision: Floats
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The figures of every attribute, and for every metric the mean over attributes that define it."""
+
+    attributes: tuple[AttributeFigures, ...]
+    mean: dict[str, float]
+
+
+def evaluate(predictions: Predictions) -> Evaluation:
+    """All figures of one split.
+
+    Example:
+        >>> scores = np.array([[[0.9, 0.1]], [[0.2, 0.8]], [[0.6, 0.4]]])
+        >>> schema = LabelSchema.single("animal", ["cat", "dog"])
+        >>> labels = np.array([[0], [1], [1]])
+        >>> result = evaluate(Predictions(scores, labels, schema, class_counts(labels, schema)))
+        >>> result.mean["class_balanced_accuracy"]
+        0.75
+    """
+    columns = range(predictions.schema.num_attributes)
+    attributes = tuple(_evaluate_attribute(predictions, column) for column in columns)
+    table = {name: np.array([a.figures[name] for a in attributes]) for name in METRICS}
+    return Evaluation(attributes, {name: float(defined_mean(table[name])) for name in METRICS})
+
+
+def attribute_figures(
+    hits: Counts, images: Counts, predicted: Counts, precisions: Floats, class_groups: NDArray[np.str_]
+) -> dict[str, Floats]:
+    """The figures named in `METRICS` from counts of C classes; leading axes are kept.
+
+    - class_balanced_accuracy: mean of the recalls of the classes that have images;
+    - accuracy: share of images whose class was predicted;
+    - macro_f1, mean_average_precision: means over the classes that have images. An attribute of two
+      classes is no exception: the mean is over both of them, not the figure of a "positive" one;
+    - many_recall, medium_recall, few_recall: mean recall of the classes of one frequency group.
+
+    Args:
+        hits: (..., C) images of class c predicted as c.
+        images: (..., C) images of class c.
+        predicted: (..., C) images predicted as c.
+        precisions: (..., C) average precisions, NaN where undefined.
+        class_groups: (C,) names from `FREQUENCY_GROUPS`.
+    """
+    recall = ratio(hits, images)
+    figures = {
+        "class_balanced_accuracy": defined_mean(recall),
+        "accuracy": ratio(hits.sum(-1), images.sum(-1)),
+        "macro_f1": defined_mean(_f1(hits, images, predicted)),
+        "mean_average_precision": defined_mean(precisions),
+    }
+    for group in FREQUENCY_GROUPS:
+        figures[f"{group}_recall"] = defined_mean(recall[..., class_groups == group])
+    return figures
+
+
+def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
+    """Average precision of a ranking: the area under its precision-recall steps.
+
+    AP = (1/P) Σ_{i positive} (positives scored ≥ s_i) / (images scored ≥ s_i), which is
+    Σ_t (R_t - R_{t-1})·precision_t over the distinct scores t: images with equal scores enter
+    together, and there is no interpolation. NaN without a positive.
+
+    Args:
+        scores: (n,) finite.
+        positive: (n,) which images are of the class.
+
+    Example:
+        >>> round(average_precision(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])), 3)
+        0.833
+    """
+    if not positive.any():
+        return float("nan")
+    # only at the score of a positive does recall step, so only these thresholds matter
+    thresholds = np.unique(scores[positive])
+    reached = np.searchsorted(thresholds, scores, side="right")
+    at_or_above = _from_the_top(reached, len(thresholds)).cumsum()
+    steps = _from_the_top(reached[positive], len(thresholds))
+    return float((steps * (steps.cumsum() / at_or_above)).sum() / steps.sum())
+
+
+def class_counts(labels: Ints, schema: LabelSchema) -> Ints:
+    """(J, K) images of every class of labels (N, J); 0 where an attribute has no such class."""
+    _expect_shape("labels", labels.shape, (len(labels), schema.num_attributes))
+    known = [column[column != UNLABELLED] for column in labels.T]
+    return np.array([np.bincount(column, minlength=schema.max_classes) for column in known])
+
+
+def ratio(numerator: Counts, denominator: Counts) -> Floats:
+    """numerator / denominator of one shape, NaN where the denominator is 0."""
+    undefined = np.full(np.shape(denominator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) != 0)
+
+
+def defined_mean(values: Floats) -> Floats:
+    """Mean over the last axis of the values that are not NaN; NaN where there is none."""
+    defined = ~np.isnan(values)
+    return ratio(values.sum(-1, where=defined), defined.sum(-1))
+
+
+def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigures:
+    scores, labels = predictions.of_attribute(column)
+    classes = np.arange(scores.shape[1])
+    confusion = _confusion(labels, scores.argmax(axis=1), len(classes))
+    hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    precisions = np.array([average_precision(scores[:, c], labels == c) for c in classes])
+    figures = attribute_figures(hits, images, predicted, precisions, predictions.class_groups(column))
+    return AttributeFigures(
+        confusion=confusion,
+        recall=ratio(hits, images),
+        precision=ratio(hits, predicted),
+        f1=_f1(hits, images, predicted),
+        average_precision=precisions,
+        figures={name: float(figures[name]) for name in METRICS},
+    )
+
+
+def _confusion(labels: Ints, decisions: NDArray[np.intp], classes: int) -> Ints:
+    cells = np.bincount(labels * classes + decisions, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
+
+
+def _f1(hits: Counts, images: Counts, predicted: Counts) -> Floats:
+    return np.where(np.equal(images, 0), np.nan, ratio(2 * hits, images + predicted))
+
+
+def _from_the_top(reached: NDArray[np.intp], thresholds: int) -> Ints:
+    """Images by the highest threshold they reach, highest threshold first; bin 0 reaches none."""
+    return np.bincount(reached, minlength=thresholds + 1)[:0:-1]
+
+
+def _expect_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise InputError(
+            f"{what}: expected shape {expected}, got {shape}; check images, attributes and classes"
+        )
+
+
+def _check_labels(predictions: Predictions, column: int) -> None:
+    attribute, labels = predictions.schema.attributes[column], predictions.labels[:, column]
+    wrong = np.flatnonzero((labels < UNLABELLED) | (labels >= len(attribute.classes)))
+    if len(wrong):
+        raise InputError(
+            f"labels, row {wrong[0]}, attribute {attribute.name!r}: expected a class index below "
+            f"{len(attribute.classes)} or -1 (unlabelled), got {labels[wrong[0]]}; check the labels' schema"
+        )
+
+
+def _check_scores(predictions: Predictions, column: int) -> None:
+    attribute = predictions.schema.attributes[column]
+    scores, _ = predictions.of_attribute(column)
+    wrong = np.argwhere(~np.isfinite(scores))
+    if len(wrong):
+        row, index = wrong[0]
+        raise InputError(
+            f"scores, row {np.flatnonzero(predictions.labelled(column))[row]}, attribute {attribute.name!r}: "
+            f"expected finite scores, got {scores[row, index]} for class {attribute.classes[index]!r}; "
+            "the model has diverged: lower the learning rate and train again"
+        )

@@ -1,0 +1,281 @@
+"""results.json: the one document that evaluation hands to reports, tables and other programs.
+
+Its form is `results.schema.json` beside this file (JSON Schema, draft 2020-12), version 1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+
+import numpy as np
+
+from longtail import __version__
+from longtail.errors import InputError
+from longtail.evaluation.intervals import Estimate, Intervals, bootstrap_intervals
+from longtail.evaluation.metrics import AttributeFigures, Evaluation, Ints, Predictions, evaluate
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+
+SCHEMA_VERSION = 1
+
+_LONGEST_FAULT = 200
+
+
+class MethodInfo(TypedDict):
+    """What was trained: the method's name in the comparison table and its options, as JSON holds them."""
+
+    name: str
+    options: dict[str, Any]
+
+
+class ModelInfo(TypedDict):
+    """The backbone's name and the number of parameters of the whole model."""
+
+    backbone: str
+    parameters: int
+
+
+class DataInfo(TypedDict):
+    """The data's name, images of every split by name, and the (height, width) the model sees."""
+
+    name: str
+    images: dict[str, int]
+    image_size: list[int]
+
+
+class TrainingInfo(TypedDict):
+    """What the training cost; a speed that is not finite is written as null."""
+
+    epochs: int
+    seconds: float
+    seconds_per_epoch: float | None
+    images_per_second: float | None
+    step_shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What the figures belong to.
+
+    Attributes:
+        method: name and options.
+        model: backbone and size.
+        data: name, images of every split, image size.
+        seed: of the run.
+        split: name of the split the figures are of.
+        training: costs, or None where the model was not trained here.
+        decision: how scores became decisions.
+    """
+
+    method: MethodInfo
+    model: ModelInfo
+    data: DataInfo
+    seed: int
+    split: str
+    training: TrainingInfo | None = None
+    decision: str = "argmax"
+
+
+def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 1000) -> dict[str, Any]:
+    """The results of one split as a document that `results.schema.json` accepts.
+
+    Args:
+        predictions: scores and labels of the split, and the training counts.
+        run: what they belong to.
+        resamples: bootstrap draws behind the intervals; the draws have a seed of their own, so that
+            the same predictions always have the same intervals.
+
+    Raises:
+        ValueError: when an entry of `run` does not fit the schema, or there are too few resamples.
+    """
+    evaluation = evaluate(predictions)
+    intervals = bootstrap_intervals(predictions, evaluation, resamples=resamples)
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "longtail_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_run_entries(run),
+        "groups": {
+            "many_above": predictions.frequency.many_above,
+            "few_below": predictions.frequency.few_below,
+        },
+        "attributes": _attributes(predictions, evaluation, intervals),
+        "mean": _metrics(intervals.mean),
+    }
+    return _checked(results)
+
+
+def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None:
+    """Write results to a file: all of it or nothing, NaN and infinities as null.
+
+    Raises:
+        ValueError: when the schema does not accept them; nothing is written then.
+        InputError: when the file cannot be written.
+    """
+    text = json.dumps(_checked(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The results in a file.
+
+    Raises:
+        InputError: when the file is missing, is not JSON, has another schema version, or does not fit
+            the schema; then with the JSON path of the first fault.
+    """
+    results = _parsed(Path(path))
+    version = results.get("schema_version", SCHEMA_VERSION) if isinstance(results, dict) else SCHEMA_VERSION
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: expected results of schema version {SCHEMA_VERSION}, got {_shortened(repr(version))}; "
+            "read them with the version of longtail that wrote them, or evaluate again"
+        )
+    fault = _first_fault(results)
+    if fault is not None:
+        raise InputError(f"{path}: not valid results at {fault}; evaluate again to write them anew")
+    return results
+
+
+def _run_entries(run: RunInfo) -> dict[str, Any]:
+    return {
+        "method": run.method,
+        "model": run.model,
+        "data": run.data,
+        "seed": run.seed,
+        "split": run.split,
+        "decision": run.decision,
+        "training": run.training,
+    }
+
+
+def _attributes(
+    predictions: Predictions, evaluation: Evaluation, intervals: Intervals
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": attribute.name,
+            "train_labelled": int(predictions.train_counts[j].sum()),
+            "test_labelled": int(predictions.labelled(j).sum()),
+            "imbalance_ratio": _imbalance_ratio(predictions.train_counts[j]),
+            "metrics": _metrics(intervals.attributes[j]),
+            "classes": _classes(predictions, j, evaluation.attributes[j]),
+            "confusion": evaluation.attributes[j].confusion.tolist(),
+        }
+        for j, attribute in enumerate(predictions.schema.attributes)
+    ]
+
+
+def _classes(predictions: Predictions, column: int, figures: AttributeFigures) -> list[dict[str, Any]]:
+    groups, images = predictions.class_groups(column), figures.confusion.sum(1)
+    return [
+        {
+            "name": name,
+            "train_count": int(predictions.train_counts[column, c]),
+            "test_count": int(images[c]),
+            "frequency_group": str(groups[c]),
+            "recall": float(figures.recall[c]),
+            "precision": float(figures.precision[c]),
+            "f1": float(figures.f1[c]),
+            "average_precision": float(figures.average_precision[c]),
+        }
+        for c, name in enumerate(predictions.schema.attributes[column].classes)
+    ]
+
+
+def _metrics(estimates: dict[str, Estimate | None]) -> dict[str, dict[str, float] | None]:
+    return {name: None if found is None else found._asdict() for name, found in estimates.items()}
+
+
+def _imbalance_ratio(train_counts: Ints) -> float | None:
+    """Most over fewest training images; classes without any have no finite ratio and are left out."""
+    counts = train_counts[train_counts > 0]
+    return float(np.max(counts) / np.min(counts)) if len(counts) else None
+
+
+def _checked(results: dict[str, Any]) -> dict[str, Any]:
+    plain = _without_nan(results)
+    fault = _first_fault(plain)
+    if fault is not None:
+        raise ValueError(f"results do not fit their schema at {fault}")
+    return plain
+
+
+def _without_nan(value: Any) -> Any:
+    """The same document, with null in the place of numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
+    schema = files("longtail.evaluation").joinpath("results.schema.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(schema))
+
+
+def _first_fault(results: Any) -> str | None:
+    """'JSON path: what is wrong there', or None."""
+    error = next(_validator().iter_errors(results), None)
+    if error is not None:
+        return f"{error.json_path}: {_shortened(error.message)}"
+    return next(_confusion_faults(results), None)
+
+
+def _confusion_faults(results: dict[str, Any]) -> Iterator[str]:
+    """What a schema cannot say: a confusion matrix is square and its rows are the classes' images."""
+    for j, attribute in enumerate(results["attributes"]):
+        size, rows = len(attribute["classes"]), attribute["confusion"]
+        if [len(row) for row in rows] != [size] * size:
+            yield f"$.attributes[{j}].confusion: expected {size} rows of {size} numbers, one a class"
+        elif [sum(row) for row in rows] != [entry["test_count"] for entry in attribute["classes"]]:
+            yield f"$.attributes[{j}].confusion: expected rows that sum to the test_count of their class"
+
+
+def _shortened(message: str) -> str:
+    """One line of bounded length; validators quote the faulty value first and the reason last."""
+    line = " ".join(message.split())
+    half = _LONGEST_FAULT // 2
+    return line if len(line) <= _LONGEST_FAULT else f"{line[:half]} ... {line[-half:]}"
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); expected the results.json of a run"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: not JSON ({_shortened(str(error))}); expected the results.json of a run"
+        ) from error
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

@@ -1,0 +1,127 @@
+"""Pictures of all attributes together, and of what is taken for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from longtail.reporting import svg
+from longtail.reporting.class_chart import Mined
+from longtail.reporting.confusion import Confusion
+from longtail.reporting.panels import (
+    BOTTOM,
+    GROUPS,
+    MARGIN,
+    TOP,
+    WIDTH,
+    columns,
+    label_width,
+    legend,
+    log_axis,
+    name_rows,
+    share_axis,
+)
+from longtail.reporting.wording import of_hundred, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def overview_chart(ident: str, attributes: Sequence[dict[str, Any]], mined: Sequence[Mined] | None) -> str:
+    """A row per attribute: each class as a stroke at its training images and at its recall."""
+    names = [shortened(a["name"], 20) for a in attributes]
+    size = WIDTH, TOP + 20.0 * len(attributes) + BOTTOM
+
+    def paint(figure: Figure) -> None:
+        panels = columns(figure, size, names, 3 if mined else 2, BOTTOM)
+        name_rows(panels[0], names)
+        for panel in panels:
+            _stripe(panel, len(attributes))
+        counts = [[c["train_count"] or None for c in a["classes"]] for a in attributes]
+        log_axis(panels[0], [n for row in counts for n in row if n], "training images")
+        share_axis(panels[1], "recall, %")
+        _class_strokes(panels[0], attributes, counts)
+        _class_strokes(panels[1], attributes, [[c["recall"] for c in a["classes"]] for a in attributes])
+        _balanced_intervals(panels[1], attributes)
+        if mined:
+            share_axis(panels[2], "rectified, %")
+            _class_strokes(panels[2], attributes, [m.kept for m in mined])
+        legend(figure, [(group, colour, 1) for group, colour in GROUPS.items()], size)
+
+    return svg.draw(ident, "Training images and recall of the classes of every attribute", size, paint)
+
+
+def confusion_chart(ident: str, attribute_name: str, confusion: Confusion) -> str:
+    """Where the test images of each class went, as shares: right ones in one hue, wrong ones in another."""
+    n = len(confusion.names)
+    names = [shortened(name, 16) for name in confusion.names]
+    left, top = max(76.0, label_width(names)), max(40.0, label_width(names))
+    cell = min(34.0, (WIDTH - left - MARGIN) / n)
+    size = WIDTH, top + cell * n + 8
+    font = svg.FONT_SIZE if cell >= 14 else 9
+
+    def paint(figure: Figure) -> None:
+        width, height = size
+        axes = figure.add_axes((left / width, 6 / height, cell * n / width, cell * n / height))
+        axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        edge = -0.5 - 4 / cell
+        for k, name in enumerate(names):
+            axes.text(k, edge, name, rotation=90, ha="center", va="bottom", fontsize=font)
+            axes.text(edge, k, name, ha="right", va="center_baseline", fontsize=font)
+        _heat(axes, confusion, figures=cell >= 26)
+        for text, depth in (("predicted →", 14), ("true ↓", top - 4)):
+            figure.text(4 / width, 1 - depth / height, text, color=svg.MUTED)
+
+    return svg.draw(ident, f"Confusion matrix of {attribute_name}: rows true, columns predicted", size, paint)
+
+
+def _stripe(axes: Axes, rows: int) -> None:
+    """Shade every other row, to lead the eye from a name to the far panel."""
+    svg.boxes(axes, [(0.0, y - 0.5, 1.0, y + 0.5) for y in range(0, rows, 2)], svg.GRID, 0.3, across=True)
+
+
+def _class_strokes(
+    axes: Axes, attributes: Sequence[dict[str, Any]], values: Sequence[Sequence[float | None]]
+) -> None:
+    """A stroke per class; rarer groups have taller and thicker ones, so that colour is not needed."""
+    for (group, colour), height, width in zip(GROUPS.items(), (0.4, 0.6, 0.8), (1.0, 1.6, 2.4), strict=True):
+        points = [
+            (value, float(y))
+            for y, attribute in enumerate(attributes)
+            for c, value in zip(attribute["classes"], values[y], strict=True)
+            if value is not None and c["frequency_group"] == group
+        ]
+        svg.strokes(axes, points, height, colour, width)
+
+
+def _balanced_intervals(axes: Axes, attributes: Sequence[dict[str, Any]]) -> None:
+    known = [(y, a["metrics"]["class_balanced_accuracy"]) for y, a in enumerate(attributes)]
+    known = [(y, metric) for y, metric in known if metric]
+    svg.boxes(axes, [(m["low"], y - 0.3, m["high"], y + 0.3) for y, m in known], svg.INK, 0.25)
+
+
+def _heat(axes: Axes, confusion: Confusion, figures: bool) -> None:
+    """Cells in twelve strengths of a hue, none so strong that text on it suffers; one path for each."""
+    cells: dict[tuple[str, int], list[svg.Box]] = {}
+    for i, row in enumerate(confusion.shares()):
+        for k, share in enumerate(row):
+            if not share:
+                continue
+            cell = (k - 0.48, i - 0.48, k + 0.48, i + 0.48)
+            cells.setdefault((_hue(confusion, i, k), math.ceil(share * 12)), []).append(cell)
+            if figures:
+                axes.text(k, i, of_hundred(share), ha="center", va="center", fontsize=10)
+    for (hue, strength), rectangles in cells.items():
+        svg.boxes(axes, rectangles, hue, 0.06 + 0.69 * strength / 12)
+
+
+def _hue(confusion: Confusion, true: int, predicted: int) -> str:
+    """Right, wrong, or neither: among merged classes nobody can tell."""
+    if true != predicted:
+        return svg.WRONG
+    merged = confusion.reduced and true == len(confusion.names) - 1
+    return svg.MUTED if merged else svg.RIGHT

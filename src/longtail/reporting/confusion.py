@@ -1,0 +1,101 @@
+"""Which classes are taken for which: the confusion matrix cut down to what a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from longtail.reporting.wording import by_frequency
+
+READABLE = 25
+"""With more classes than this, a matrix is reduced before it is drawn."""
+
+OTHERS = "all others"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A square table of counts, rows true and columns predicted, with the names of both.
+
+    Attributes:
+        names: one name per row and column; the last is `OTHERS` where classes were merged.
+        counts: test images by true class and predicted class.
+        reduced: whether classes were merged.
+    """
+
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    reduced: bool
+
+    def shares(self) -> list[list[float | None]]:
+        """counts[i][k] / Σ_k counts[i][k]: where the images of class i went; None without images."""
+        return [[c / sum(row) if sum(row) else None for c in row] for row in self.counts]
+
+
+@dataclass(frozen=True)
+class MixUp:
+    """Images of one class that were taken for another.
+
+    Attributes:
+        true: the class they have.
+        predicted: the class they were given.
+        images: how many.
+        share: images / test images of the true class.
+    """
+
+    true: str
+    predicted: str
+    images: int
+    share: float
+
+
+def readable(attribute: dict[str, Any], most: int = READABLE) -> Confusion:
+    """The confusion matrix from the most to the least frequent class, at most `most` rows.
+
+    Where it has to be reduced it shows the rarest classes that have test images, each with the class
+    it is most often taken for; everything else is merged into one last row and column.
+    """
+    classes, counts = attribute["classes"], attribute["confusion"]
+    order = by_frequency(classes)
+    if len(classes) <= most:
+        return _merged(classes, counts, [[k] for k in order], [])
+    kept = _rarest_and_their_rivals(classes, counts, order, most - 1)
+    return _merged(classes, counts, [[k] for k in order if k in kept], [k for k in order if k not in kept])
+
+
+def most_frequent(attribute: dict[str, Any], most: int) -> list[MixUp]:
+    """The pairs (true, predicted) with the most wrongly recognised images, largest first."""
+    names = [c["name"] for c in attribute["classes"]]
+    counts = attribute["confusion"]
+    pairs = [(-n, i, k) for i, row in enumerate(counts) for k, n in enumerate(row) if n and i != k]
+    return [MixUp(names[i], names[k], -n, -n / sum(counts[i])) for n, i, k in sorted(pairs)[:most]]
+
+
+def _rarest_and_their_rivals(
+    classes: Sequence[dict[str, Any]], counts: Sequence[Sequence[int]], order: Sequence[int], most: int
+) -> set[int]:
+    kept: set[int] = set()
+    for k in reversed(order):
+        if classes[k]["test_count"] == 0:
+            continue
+        wrong = [0 if other == k else n for other, n in enumerate(counts[k])]
+        pair = {k, wrong.index(max(wrong))} if max(wrong) else {k}
+        if len(kept | pair) > most:
+            break
+        kept |= pair
+    return kept
+
+
+def _merged(
+    classes: Sequence[dict[str, Any]],
+    counts: Sequence[Sequence[int]],
+    singles: list[list[int]],
+    others: list[int],
+) -> Confusion:
+    blocks = [*singles, others] if others else singles
+    names = [classes[block[0]]["name"] for block in singles] + [OTHERS] * bool(others)
+    counts_of = tuple(
+        tuple(sum(counts[i][k] for i in rows for k in columns) for columns in blocks) for rows in blocks
+    )
+    return Confusion(tuple(names), counts_of, bool(others))

@@ -1,0 +1,93 @@
+"""Figures over the epochs of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+from longtail.reporting import svg
+from longtail.reporting.panels import WIDTH, short_count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+MOST_MARKED = 30
+"""A line of at most this many epochs has a dot at each, so that a single one can be seen."""
+
+_LEGEND_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: its name and a value per epoch, None where there is none."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+def line_chart(
+    ident: str,
+    title: str,
+    epochs: Sequence[int],
+    lines: Sequence[Series],
+    shares: bool,
+    logarithmic: bool = False,
+) -> str:
+    """Values over epochs; lines differ in dash as well as in colour.
+
+    Args:
+        ident: prefix of ids, distinct on one page.
+        title: what is shown.
+        epochs: the numbers on the horizontal axis.
+        lines: what is drawn, each with at least one value.
+        shares: whether the values are shares of 0 to 1, shown as percentages on a fixed axis.
+        logarithmic: whether the vertical axis is logarithmic above 1, linear below.
+    """
+    legend_rows = math.ceil(len(lines) / _LEGEND_COLUMNS)
+    size = WIDTH, 204.0 + 16 * legend_rows
+
+    def paint(figure: Figure) -> None:
+        plot = (44 / size[0], 36 / size[1], 1 - 56 / size[0], 1 - (54 + 16 * legend_rows) / size[1])
+        axes = figure.add_axes(plot)
+        _draw_lines(axes, epochs, lines)
+        _dress(axes)
+        if shares:
+            axes.set_ylim(0, 1.02)
+            axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        elif logarithmic:
+            _logarithmic(axes, max(v for line in lines for v in line.values if v is not None))
+        figure.legend(
+            loc="upper left", ncols=_LEGEND_COLUMNS, frameon=False, handlelength=2.6, columnspacing=1.2
+        )
+
+    return svg.draw(ident, title, size, paint)
+
+
+def _draw_lines(axes: Axes, epochs: Sequence[int], lines: Sequence[Series]) -> None:
+    # five colours and four dashes: a pair of both comes again only after twenty lines
+    for line, colour, dash in zip(lines, cycle(svg.SERIES), cycle(("-", "--", ":", "-.")), strict=False):
+        known = [(epoch, v) for epoch, v in zip(epochs, line.values, strict=True) if v is not None]
+        marker = "o" if len(known) <= MOST_MARKED else ""
+        x, y = zip(*known, strict=True)
+        axes.plot(x, y, label=line.name, color=colour, linestyle=dash, marker=marker, markersize=3.5)
+
+
+def _dress(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.grid(axis="y", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("epoch", color=svg.MUTED)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelcolor=svg.MUTED)
+
+
+def _logarithmic(axes: Axes, largest: float) -> None:
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(0, 2 * max(1, largest))
+    axes.yaxis.set_major_formatter(lambda value, _: short_count(value))

@@ -1,0 +1,72 @@
+"""One HTML page from results.json and metrics.jsonl, to be opened anywhere, without a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from longtail.errors import InputError
+from longtail.reporting.page import page_values
+from longtail.reporting.wording import shown
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    results: dict[str, Any],
+    epochs: Sequence[dict[str, Any]],
+    *,
+    title: str,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Write the page of `render_report` beside `path`, then rename it into place.
+
+    Raises:
+        InputError: when the file cannot be written, and as `render_report` does.
+    """
+    path = Path(path)
+    page = render_report(results, epochs, title=title, facts=facts)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_text(page, encoding="utf-8", newline="\n")
+        aside.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def render_report(
+    results: dict[str, Any],
+    epochs: Sequence[dict[str, Any]],
+    *,
+    title: str,
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The report of one run as one HTML page: no scripts, fonts or pictures from elsewhere.
+
+    The page is a function of its arguments: the same input gives the same text.
+
+    Args:
+        results: the content of results.json.
+        epochs: the lines of metrics.jsonl, empty where the model was not trained here.
+        title: heading of the page.
+        facts: further lines for the foot of the page, for instance the command that was run.
+
+    Raises:
+        InputError: when the lines of metrics.jsonl belong to other classes than results.json.
+    """
+    import jinja2
+
+    template = resources.files("longtail.reporting").joinpath("report.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["shown"] = shown
+    return environment.from_string(template).render(page_values(results, epochs, title, facts or {}))

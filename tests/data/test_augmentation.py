@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longtail.data.augmentation import (
+    AUGMENTATIONS,
+    CROP_AREA,
+    JITTER,
+    adjust_colour,
+    augment,
+    crop,
+    flip,
+    measure_normalisation,
+    normalise,
+    random_crop,
+    random_flip,
+    random_shift,
+    shift,
+)
+from longtail.errors import InputError
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(n: int, channels: int = 3, height: int = 16, width: int = 12, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, (n, channels, height, width), generator=seeded(seed), dtype=torch.uint8)
+
+
+def numbered(n: int, height: int, width: int) -> torch.Tensor:
+    """Images in which every pixel has its own value."""
+    return torch.arange(height * width, dtype=torch.uint8).reshape(1, 1, height, width).expand(n, 1, -1, -1)
+
+
+# --- the exact changes, against one image at a time -----------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
+def test_shift_is_padding_by_reflection_and_cropping(n, height, width, seed):
+    images = pictures(n, 2, height, width, seed)
+    down = torch.randint(1 - height, height, (n,), generator=seeded(seed))
+    right = torch.randint(1 - width, width, (n,), generator=seeded(seed + 1))
+    got = shift(images, down, right)
+    assert got.dtype == torch.uint8
+    for image, moved, y, x in zip(images.numpy(), got.numpy(), down.tolist(), right.tolist(), strict=True):
+        padded = np.pad(image, ((0, 0), (height - 1,) * 2, (width - 1,) * 2), mode="reflect")
+        top, left = height - 1 - y, width - 1 - x
+        assert np.array_equal(moved, padded[:, top : top + height, left : left + width])
+
+
+def test_a_shift_down_and_right_moves_pixels_down_and_right():
+    image = torch.tensor([[[[1, 2], [3, 4]]]])
+    assert shift(image, torch.tensor([1]), torch.tensor([0])).tolist() == [[[[3, 4], [1, 2]]]]
+    assert shift(image, torch.tensor([0]), torch.tensor([1])).tolist() == [[[[2, 1], [4, 3]]]]
+
+
+def test_no_shift_is_the_image_itself():
+    images, nowhere = pictures(3), torch.zeros(3, dtype=torch.int64)
+    assert torch.equal(shift(images, nowhere, nowhere), images)
+
+
+def test_flip_mirrors_the_chosen_images_and_no_other():
+    images = pictures(3)
+    got = flip(images, torch.tensor([True, False, True]))
+    for image, result, mirrored in zip(images.numpy(), got.numpy(), (True, False, True), strict=True):
+        assert np.array_equal(result, np.flip(image, 2) if mirrored else image)
+
+
+def sampled(image: np.ndarray, top: float, left: float, height: float, width: float) -> np.ndarray:
+    """The twin of `crop`, a pixel at a time: bilinear between the four neighbours, edges repeated."""
+    channels, rows, columns = image.shape
+    out = np.zeros(image.shape)
+    for i in range(rows):
+        for j in range(columns):
+            y = min(max((top + height * (i + 0.5) / rows) * rows - 0.5, 0), rows - 1)
+            x = min(max((left + width * (j + 0.5) / columns) * columns - 0.5, 0), columns - 1)
+            y0, x0 = math.floor(y), math.floor(x)
+            y1, x1 = min(y0 + 1, rows - 1), min(x0 + 1, columns - 1)
+            for c in range(channels):
+                upper = image[c, y0, x0] * (1 - (x - x0)) + image[c, y0, x1] * (x - x0)
+                lower = image[c, y1, x0] * (1 - (x - x0)) + image[c, y1, x1] * (x - x0)
+                out[c, i, j] = upper * (1 - (y - y0)) + lower * (y - y0)
+    return out
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 1000))
+def test_crop_samples_its_rectangle_bilinearly(rows, columns, seed):
+    images = pictures(3, 2, rows, columns, seed)
+    height, width = torch.rand(2, 3, generator=seeded(seed)) * 0.9 + 0.1
+    top, left = torch.rand(2, 3, generator=seeded(seed + 1)) * (1 - torch.stack([height, width]))
+    got = crop(images, top, left, height, width)
+    for k in range(3):
+        place = (top[k].item(), left[k].item(), height[k].item(), width[k].item())
+        expected = sampled(images[k].numpy().astype(float), *place)
+        assert np.allclose(got[k].numpy(), expected, atol=0.02)
+
+
+def test_the_crop_of_the_whole_image_is_the_image():
+    images, ones, zeros = pictures(2), torch.ones(2), torch.zeros(2)
+    assert torch.allclose(crop(images, zeros, zeros, ones, ones), images.float(), atol=1e-3)
+
+
+def test_a_crop_on_pixel_borders_is_that_part_resized():
+    images = pictures(1, 3, 8, 8)
+    share = torch.tensor([0.5])
+    got = crop(images, torch.tensor([0.25]), torch.tensor([0.5]), share, share)
+    part = images[:, :, 2:6, 4:8].float()
+    expected = F.interpolate(part, (8, 8), mode="bilinear", align_corners=False)
+    # the outermost output pixels also see the neighbours of the part
+    assert torch.allclose(got[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-3)
+
+
+def test_colour_is_changed_one_pixel_at_a_time_in_the_order_promised():
+    images = pictures(4, 3, 5, 6)
+    b, s, c = torch.rand(3, 4, generator=seeded()) * 2
+    got = adjust_colour(images, b, s, c)
+    luma = np.array([0.299, 0.587, 0.114])
+    for k in range(4):
+        x = images[k].numpy().astype(float) * b[k].item()
+        grey = np.einsum("chw,c->hw", x, luma)
+        x = grey + s[k].item() * (x - grey)
+        mean = np.einsum("chw,c->hw", x, luma).mean()
+        x = np.clip(mean + c[k].item() * (x - mean), 0, 255)
+        assert np.allclose(got[k].numpy(), x, atol=0.01)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_factors_of_one_leave_the_colours_as_they_are(channels):
+    images, one = pictures(3, channels), torch.ones(3)
+    assert torch.allclose(adjust_colour(images, one, one, one), images.float(), atol=1e-3)
+
+
+def test_grey_images_have_no_saturation_to_change():
+    images, one = pictures(2, 1), torch.ones(2)
+    assert torch.equal(adjust_colour(images, one, one * 0, one), adjust_colour(images, one, one * 5, one))
+
+
+# --- chance ---------------------------------------------------------------------------------------
+
+
+def test_a_shift_is_at_most_an_eighth_and_reaches_every_place():
+    # The pixel in the middle tells where the image went.
+    images = numbered(2000, 16, 8)
+    centre = random_shift(images, seeded())[:, 0, 8, 4].long()
+    down, right = 8 - centre // 8, 4 - centre % 8
+    assert sorted({*zip(down.tolist(), right.tolist(), strict=True)}) == [
+        (y, x) for y in range(-2, 3) for x in range(-1, 2)
+    ]
+
+
+def test_images_of_less_than_8_pixels_are_not_shifted():
+    images = pictures(5, 3, 7, 7)
+    assert torch.equal(random_shift(images, seeded()), images)
+
+
+def test_half_of_the_images_are_mirrored():
+    images = numbered(2000, 1, 2)
+    mirrored = random_flip(images, seeded())[:, 0, 0, 0] == 1
+    assert 900 < mirrored.sum() < 1100
+
+
+def test_crops_keep_the_promised_share_of_the_image_and_stay_inside():
+    rows = torch.linspace(0, 1, 64)[:, None].expand(64, 64)
+    images = torch.stack([rows, rows.T])[None].expand(500, -1, -1, -1)  # each pixel holds its own place
+    got = random_crop(images, seeded())
+    height = (got[:, 0, 62, 32] - got[:, 0, 1, 32]) * 63 / 61
+    width = (got[:, 1, 32, 62] - got[:, 1, 32, 1]) * 63 / 61
+    area = height * width
+    assert area.min() > CROP_AREA[0] * 0.85  # where a side was cut to the image's, the share is smaller
+    assert area.max() <= 1.01
+    assert 0.6 < area.mean() < 0.72
+    ratio = width / height
+    assert ratio.min() > 0.74
+    assert ratio.max() < 1.35
+    assert (ratio < 0.9).any()
+    assert (ratio > 1.1).any()
+    top = got[:, 0, 0, 32]
+    assert top.min() < 0.02
+    assert top.max() > 0.25
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_preset_keeps_shape_and_range(name, channels):
+    extremes = torch.tensor([0, 255], dtype=torch.uint8)[torch.randint(0, 2, (40, channels, 16, 24))]
+    got = augment(extremes, name, seeded())
+    assert got.shape == extremes.shape
+    assert got.dtype in (torch.uint8, torch.float32)
+    assert got.min() >= 0
+    assert got.max() <= 255
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_same_seed_gives_the_same_batch_and_another_seed_another(name):
+    images = pictures(16)
+    first, again, other = (augment(images, name, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert torch.equal(first, other) == (name == "none")
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_only_the_given_generator_is_used_and_the_input_is_left_alone(name):
+    images = pictures(8)
+    before, state = images.clone(), torch.get_rng_state()
+    augment(images, name, seeded())
+    assert torch.equal(images, before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_no_augmentation_gives_back_the_batch_and_draws_nothing():
+    images, generator = pictures(4), seeded()
+    state = generator.get_state()
+    assert augment(images, "none", generator) is images
+    assert torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_images_do_not_decide_what_is_drawn(name):
+    generators = seeded(), seeded()
+    augment(pictures(8, 3, 16, 16), name, generators[0])
+    augment(pictures(8, 1, 32, 24, seed=5), name, generators[1])
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
+
+
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "none"])
+def test_images_of_a_batch_are_changed_independently(name):
+    images = pictures(1).expand(12, -1, -1, -1)
+    assert len(torch.unique(augment(images, name, seeded()), dim=0)) > 4
+
+
+@pytest.mark.parametrize("name", ["small-noflip", "photo-noflip"])
+def test_presets_without_flip_keep_left_on_the_left(name):
+    images = torch.zeros(200, 1, 16, 16, dtype=torch.uint8)
+    images[..., :8] = 200
+    got = augment(images, name, seeded()).float()
+    assert (got[..., 0] >= got[..., -1]).all()
+
+
+@pytest.mark.parametrize("name", ["small", "photo"])
+def test_presets_with_flip_mirror_some(name):
+    images = torch.zeros(200, 1, 16, 16, dtype=torch.uint8)
+    images[..., :8] = 200
+    got = augment(images, name, seeded()).float()
+    assert (got[:, 0, 8, 0] < got[:, 0, 8, -1]).any()
+    assert (got[:, 0, 8, 0] > got[:, 0, 8, -1]).any()
+
+
+def test_brightness_is_jittered_mildly():
+    images = torch.full((500, 3, 8, 8), 100, dtype=torch.uint8)
+    got = augment(images, "photo", seeded())
+    assert got.min() >= 100 * (1 - JITTER) - 0.01
+    assert got.max() <= 100 * (1 + JITTER) + 0.01
+    assert got.std() > 5
+
+
+def test_an_unknown_preset_is_refused_with_the_names_of_the_known():
+    with pytest.raises(InputError, match=r"'huge' is unknown; expected one of none, small, "):
+        augment(pictures(1), "huge", seeded())
+
+
+# --- normalisation --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_normalise_scales_to_one_then_centres_and_divides(kind):
+    images = pictures(3).to(kind)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    got = normalise(images, mean, std)
+    assert got.dtype == torch.float32
+    for c in range(3):
+        assert torch.allclose(got[:, c], (images[:, c].float() / 255 - mean[c]) / std[c], atol=1e-5)
+
+
+def test_numbers_and_tensors_normalise_alike():
+    images, mean, std = pictures(2), (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    assert torch.equal(normalise(images, mean, std), normalise(images, torch.tensor(mean), torch.tensor(std)))
+
+
+def test_measured_mean_and_deviation_normalise_to_zero_and_one():
+    images = pictures(20, seed=3)
+    got = normalise(images, *measure_normalisation([images]))
+    assert torch.allclose(got.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(got.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-4)
+
+
+def test_measuring_depends_neither_on_order_nor_on_grouping():
+    images = pictures(20)
+    whole = measure_normalisation([images])
+    assert measure_normalisation([images[13:], images[:13].flip(0)]) == whole
+    assert measure_normalisation(iter(images.split(1))) == whole
+
+
+def test_measuring_agrees_with_numpy():
+    images = pictures(6, 2)
+    mean, std = measure_normalisation([images])
+    values = images.numpy().astype(float).transpose(1, 0, 2, 3).reshape(2, -1) / 255
+    assert np.allclose(mean, values.mean(1), atol=1e-12)
+    assert np.allclose(std, values.std(1), atol=1e-12)
+
+
+def test_a_constant_channel_is_divided_by_one_grey_level_not_by_zero():
+    images = torch.full((2, 1, 4, 4), 7, dtype=torch.uint8)
+    mean, std = measure_normalisation([images])
+    assert std == (1 / 255,)
+    assert torch.allclose(normalise(images, mean, std), torch.zeros(1), atol=1e-4)
+
+
+def test_there_must_be_a_pixel_to_measure():
+    with pytest.raises(ValueError, match="at least one image"):
+        measure_normalisation([])

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from longtail.data.classes import describe_attributes, odd_values, order_classes, uneven_classes
+from longtail.schema import Attribute, LabelSchema
+
+SCHEMA = LabelSchema((Attribute("kind", ("a", "b", "c")), Attribute("kids", ("0", "1"))))
+
+
+@pytest.mark.parametrize(
+    ("ordered", "why"),
+    [
+        (("-1", "0", "2", "10"), "numbers by value"),
+        (("01", "1", "2"), "the same number in two spellings stays two classes"),
+        (("10", "2", "x"), "by code point as soon as one is no number"),
+        (("1.5", "10", "2"), "fractions are text"),
+        (("B", "a"), "case-sensitive"),
+        (("1_0", "9"), "an underscore makes text"),
+    ],
+)
+def test_class_order(ordered: tuple[str, ...], why: str) -> None:
+    shuffled = list(ordered)
+    random.Random(1).shuffle(shuffled)
+    assert order_classes(shuffled + shuffled) == ordered, why
+
+
+def test_attributes_are_described_by_their_largest_and_smallest_class() -> None:
+    labels = np.array([[0, 0], [0, -1], [0, 1], [1, 0]])
+    assert describe_attributes(SCHEMA, labels) == [
+        "2 attributes: kind (3 classes, 3 … 0 images), kids (2 classes, 2 … 1 images)",
+        "kids: 1 image not labelled (empty)",
+    ]
+
+
+def test_values_that_look_missing_stay_classes_and_are_mentioned() -> None:
+    notes = odd_values("season", ("Fall", "NA", "nan"), np.array([1, 1, 2, 0]))
+    assert notes == [
+        "season: 'NA' (2 rows) stays a class; empty the cells to leave them unlabelled",
+        "season: 'nan' (1 row) stays a class; empty the cells to leave them unlabelled",
+    ]
+
+
+def test_classes_that_differ_in_case_or_spaces_are_mentioned() -> None:
+    (note,) = odd_values("colour", ("Black", "Red", "black "), np.array([0, 1, 2]))
+    assert note == "colour: 'Black' and 'black ' differ only in case or spaces; they stay 2 classes"
+
+
+def test_classes_that_a_split_lacks_are_named() -> None:
+    labels = np.array([[0, 0], [1, 1], [2, 0], [1, 1]])
+    notes = uneven_classes(SCHEMA, labels, np.array([0, 0, 2, -1], np.int8))
+    assert notes == [
+        "kind: 1 class without an image in train: c",
+        "kind: 2 classes without an image in test: a, b",
+        "kids: 1 class without an image in test: 1",
+    ]

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from longtail.data.builtin import BUILTIN
+from longtail.data.splits import Splits, make_splits, split_dataset
+from longtail.errors import InputError
+from longtail.schema import LabelSchema
+
+SCHEMA = LabelSchema.single("kind", ["a", "b", "c"])
+LABELS = np.repeat([0, 1, 2], [60, 30, 10])[:, None]
+
+
+def given_split(train: int, val: int, test: int, none: int = 0) -> np.ndarray:
+    side = np.repeat([0, 1, 2, -1], [train, val, test, none]).astype(np.int8)
+    return np.random.default_rng(0).permutation(side)
+
+
+def test_splits_are_sorted_disjoint_and_complete() -> None:
+    splits = make_splits(LABELS, None, SCHEMA)
+    parts = [splits.train, splits.val, splits.test]
+    assert [len(part) for part in parts] == [70, 10, 20]
+    assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
+    assert sorted(np.concatenate(parts)) == list(range(100))
+    assert splits.notes == ("split: train 70, val 10, test 20 images",)
+
+
+def test_a_class_too_small_for_a_split_is_named() -> None:
+    labels = np.concatenate([LABELS, [[3], [4], [4]]])
+    splits = make_splits(labels, None, LabelSchema.single("kind", list("abcde")))
+    assert "kind: 1 class without a test image (too few images, or tied to rarer classes): d" in splits.notes
+    assert (
+        "kind: 2 classes without a validation image (too few images, or tied to rarer classes): d, e"
+        in splits.notes
+    )
+    assert {100, 101, 102} - set(splits.test.tolist()) <= set(splits.train.tolist())
+
+
+def test_groups_are_counted_in_the_notes() -> None:
+    splits = make_splits(LABELS, np.arange(100) // 5, SCHEMA)
+    assert "20 groups, each whole in one split" in splits.notes
+
+
+def test_a_complete_given_split_is_kept() -> None:
+    given = given_split(50, 20, 30)
+    splits = make_splits(LABELS, None, SCHEMA, given=given)
+    for s, part in enumerate((splits.train, splits.val, splits.test)):
+        assert part.tolist() == np.flatnonzero(given == s).tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking", "sizes"),
+    [
+        (given_split(80, 0, 20), "val", [70, 10, 20]),
+        (given_split(90, 10, 0), "test", [70, 10, 20]),
+        (given_split(100, 0, 0), "val and test", [70, 10, 20]),
+    ],
+)
+def test_what_a_given_split_lacks_is_cut_from_its_train(
+    given: np.ndarray, lacking: str, sizes: list[int]
+) -> None:
+    splits = make_splits(LABELS, None, SCHEMA, given=given)
+    parts = [splits.train, splits.val, splits.test]
+    assert np.abs(np.array([len(part) for part in parts]) - sizes).max() <= 2
+    for s in (1, 2):
+        if (given == s).any():
+            assert parts[s].tolist() == np.flatnonzero(given == s).tolist()
+    assert f"the data come without {lacking}: cut from train" in splits.notes
+
+
+def test_cutting_from_train_keeps_groups_whole() -> None:
+    groups = np.arange(100) // 4
+    given = (np.arange(100) % 20 >= 16).astype(np.int8) * 2
+    splits = make_splits(LABELS, groups, SCHEMA, given=given)
+    assert len(splits.val)
+    assert not set(groups[splits.val]) & set(groups[splits.train])
+    assert not any("two sides" in note for note in splits.notes)
+
+
+def test_groups_torn_by_the_data_are_counted() -> None:
+    given = given_split(50, 20, 30)
+    splits = make_splits(LABELS, np.arange(100) // 50, SCHEMA, given=given)
+    assert "2 groups on two sides of the data's own split" in splits.notes
+
+
+def test_images_in_no_given_split_are_left_out_and_counted() -> None:
+    given = given_split(50, 10, 30, none=10)
+    splits = make_splits(LABELS, None, SCHEMA, given=given)
+    everything = np.concatenate([splits.train, splits.val, splits.test])
+    assert sorted(everything) == np.flatnonzero(given >= 0).tolist()
+    assert "10 images in no split of the data: left out" in splits.notes
+
+
+def test_a_given_split_is_not_excused_with_too_few_images() -> None:
+    given = np.where(LABELS[:, 0] == 1, 0, 2).astype(np.int8)
+    given[0], given[1] = 0, 1
+    splits = make_splits(LABELS, None, SCHEMA, given=given)
+    assert "kind: 1 class without a training image: c" in splits.notes
+
+
+def test_no_share_for_val_leaves_it_empty() -> None:
+    splits = make_splits(LABELS, None, SCHEMA, fractions=(0.8, 0.0, 0.2))
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (80, 0, 20)
+    assert not any("validation" in note for note in splits.notes)
+    kept = make_splits(LABELS, None, SCHEMA, fractions=(0.8, 0.0, 0.2), given=given_split(80, 0, 20))
+    assert len(kept.val) == 0
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1)])
+def test_fractions_that_do_not_fit_are_refused(fractions: tuple[float, float, float]) -> None:
+    with pytest.raises(InputError, match="--fractions: expected"):
+        make_splits(LABELS, None, SCHEMA, fractions=fractions)
+
+
+def test_a_given_split_without_train_is_refused() -> None:
+    with pytest.raises(InputError, match="has no train image"):
+        make_splits(LABELS, None, SCHEMA, given=given_split(0, 50, 50))
+
+
+def test_splits_survive_json_by_ids_in_another_order() -> None:
+    ids = [f"image {i}" for i in range(100)]
+    splits = make_splits(LABELS, None, SCHEMA)
+    data = json.loads(json.dumps(splits.to_dict(ids)))
+    again = Splits.from_dict(data, ids)
+    assert [again.train.tolist(), again.val.tolist(), again.test.tolist()] == [
+        splits.train.tolist(), splits.val.tolist(), splits.test.tolist(),
+    ]  # fmt: skip
+    assert again.notes == splits.notes
+    turned = Splits.from_dict(data, ids[::-1])
+    assert turned.train.tolist() == sorted(99 - splits.train)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            {"train": ["a", "x"], "val": [], "test": []},
+            "s.json: train names id 'x', which the data do not have",
+        ),
+        ({"train": ["a"], "val": ["a"], "test": []}, "s.json: id 'a' is in train and in val"),
+        ({"train": ["a", "a"], "val": [], "test": []}, "s.json: id 'a' is in train and in train"),
+        ({"train": ["a"], "val": []}, "s.json: expected a list of ids under 'test'"),
+        ({"train": "a", "val": [], "test": []}, "s.json: expected a list of ids under 'train'"),
+    ],
+)
+def test_splits_of_other_data_are_refused(data: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Splits.from_dict(data, ["a", "b"], "s.json")
+
+
+def test_a_data_set_is_split_by_its_own_labels() -> None:
+    data = BUILTIN["digits"].load()
+    splits = split_dataset(data, seed=3)
+    shared = np.bincount(data.labels[splits.test, 0]) - 0.2 * np.bincount(data.labels[:, 0])
+    assert (np.abs(shared) < 1).all()
+
+
+def test_the_same_seed_gives_the_same_splits_in_every_process() -> None:
+    code = (
+        "import numpy as np; from longtail.data.splits import make_splits;"
+        "from longtail.schema import LabelSchema;"
+        "labels = np.arange(90)[:, None] * 7 % 4; groups = np.arange(90) // 2 % 31;"
+        "print(make_splits(labels, groups, LabelSchema.single('a', 'wxyz'), seed=5).to_dict(range(90)))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert "'train': [" in runs[0]
