@@ -6,7 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test lint bench docs clean
 
 demo: $(READY)  ## train cross entropy and CRL on the embedded digits, side by side
-	$(BIN)/python -m longtail demo
+	$(BIN)/python examples/demo.py
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest
@@ -20,7 +20,7 @@ bench: $(READY)  ## what rectification costs in a training step
 	$(BIN)/python benchmarks/step_share.py
 
 docs: $(READY)  ## the text of every command's help, as docs/commands.md
-	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_commands.py > docs/commands.md
 
 clean:
 	rm -rf .venv build dist

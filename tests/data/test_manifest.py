@@ -148,6 +148,10 @@ def test_odd_class_names_are_kept_and_mentioned(tmp_path: Path) -> None:
             "line 4, column id: names the same image as labels.csv, line 2 (a and",
         ),
         (
+            "id,label\na,x\na,y\nb,x\nb,y\n",
+            "labels.csv, line 3, column id: names the same image as labels.csv, line 2",
+        ),
+        (
             "id,label\na,x\n,y\nb,y\nc,x\n",
             "labels.csv, line 3, column id: is empty; expected an image's name",
         ),

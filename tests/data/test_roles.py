@@ -19,6 +19,7 @@ def roles(text: str, *images: str, choice: ColumnChoice | None = None) -> Roles:
     return find_roles(table, choice or ColumnChoice(), found)
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NUMBERED = [f"images/{i}.jpg" for i in range(6)]
 
 
@@ -32,7 +33,7 @@ def test_numeric_labels_are_not_taken_for_numeric_ids() -> None:
 
 def test_a_column_of_few_texts_is_not_taken_for_the_ids() -> None:
     with pytest.raises(InputError, match=r"no column names images \(looked at id 'a', kids '0'\)"):
-        roles(rows("id,kids", "abcdef", "010101"), *NUMBERED)
+        roles("id,kids\n" + "".join(f"{letter},{i % 2}\n" for i, letter in enumerate(LETTERS)), *NUMBERED)
 
 
 def test_a_telling_name_decides_between_columns_that_both_name_images() -> None:

@@ -86,7 +86,8 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_p
     assert not (run / "results.json").exists()
 
     assert resumed_config(run) == config
-    train(resumed_config(run), resume=True)
+    moved = run.rename(tmp_path / "moved")
+    run = train(replace(resumed_config(moved), output=str(moved)), resume=True)
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(run).items())
     assert without_times(lines_of(run)) == without_times(lines_of(whole))
     assert not (run / "state.pt").exists()

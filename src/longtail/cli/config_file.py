@@ -76,7 +76,8 @@ def _checked(
             raise InputError(f"{path}: unknown key {prefix + key!r}.{near}")
         if is_dataclass(hints[key]):
             table = _table(content[key], f"{path}: {prefix}{key}")
-            settings[key] = _checked(table, hints[key], path, f"{prefix}{key}.")
+            inner = "" if key == "options" else f"{key}."  # the keys of `options` may stand at the top
+            settings[key] = _checked(table, hints[key], path, inner)
         else:
             settings[key] = _value(hints[key], content[key], f"{path}: {prefix}{key}")
     return settings

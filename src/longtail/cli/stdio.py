@@ -71,7 +71,10 @@ def plain_output() -> TextIO:
 
 
 def show(content: RenderableType) -> None:
-    """Print a table of `longtail.reporting`."""
+    """Print a table of `longtail.reporting`, without the blanks that fill its lines."""
     from rich.console import Console
 
-    Console(highlight=False, markup=False, emoji=False).print(content)
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(content)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))

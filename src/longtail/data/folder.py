@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from longtail.data.classes import SPLIT_NAMES, describe_attributes, order_classes, uneven_classes
 from longtail.data.dataset import SPLITS, Dataset
@@ -25,30 +26,30 @@ def open_folders(found: Listing, name: str) -> Dataset:
         InputError: when no image lies in a class folder, there are fewer than two classes, or
             split folders lie beside others.
     """
-    split_layout = _has_splits(found)
-    depth = 1 if split_layout else 0
-    parts = [image.split("/", depth + 1) for image in found.images]
-    kept = [image for image, part in zip(found.images, parts) if len(part) > depth + 1]
-    parts = [part for part in parts if len(part) > depth + 1]
-    classes = order_classes(part[depth] for part in parts)
-    _check_classes(found, classes, split_layout)
+    depth = 1 if _has_splits(found) else 0
+    kept = [image for image in found.images if image.count("/") > depth]
+    folders = [image.split("/", depth + 1)[: depth + 1] for image in kept]
+    classes = order_classes(folder[depth] for folder in folders)
+    _check_classes(found, classes, depth > 0)
     place = {text: index for index, text in enumerate(classes)}
-    labels = np.array([place[part[depth]] for part in parts], np.int64)[:, None]
+    labels = np.array([place[folder[depth]] for folder in folders], np.int64)[:, None]
     schema = LabelSchema.single(ATTRIBUTE, classes)
-    notes = [
+    split = np.array([SPLIT_NAMES[folder[0].lower()] for folder in folders], np.int8) if depth else None
+    notes = (
         f"{count(len(kept), 'image')} in class folders of {found.root}",
         *describe_attributes(schema, labels),
-    ]
-    split = None
-    if split_layout:
-        split = np.array([SPLIT_NAMES[part[0].lower()] for part in parts], np.int8)
-        sizes = np.bincount(split, minlength=len(SPLITS)).tolist()
-        given = ", ".join(f"{which} {size}" for which, size in zip(SPLITS, sizes) if size)
-        notes += [f"splits by folder: {given} images", *uneven_classes(schema, labels, split)]
-    notes += _left_out(found, len(found.images) - len(kept))
+        *([] if split is None else _describe_split(schema, labels, split)),
+        *_left_out(found, len(found.images) - len(kept)),
+        *found.all_notes(),
+    )
     names = Names(kept)
-    store = found.store(names)
-    return Dataset(name, schema, labels, names, store, None, split, (*notes, *found.all_notes()))
+    return Dataset(name, schema, labels, names, found.store(names), None, split, notes)
+
+
+def _describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:
+    sizes = np.bincount(split, minlength=len(SPLITS)).tolist()
+    given = ", ".join(f"{which} {size}" for which, size in zip(SPLITS, sizes) if size)
+    return [f"splits by folder: {given} images", *uneven_classes(schema, labels, split)]
 
 
 def _has_splits(found: Listing) -> bool:

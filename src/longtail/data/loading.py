@@ -88,9 +88,8 @@ class ImageLoader:
         self._on_progress = on_progress
         needed = len(dataset) * channels * size[0] * size[1]
         self._cache = self._decoder.room_for(len(dataset)) if needed <= cache_bytes else None
-        self._known = np.zeros(
-            len(dataset), np.bool_
-        )  # rows that were decoded, into the cache if there is one
+        # Rows that were decoded: into the cache, or, where there is none, to see whether they can be.
+        self._known = np.zeros(len(dataset), np.bool_)
         self._idle_streams: list[_Stream] = []
 
     @property
@@ -236,15 +235,16 @@ class _Decoder(TorchDataset[_Decoded]):
 
     def fill(self, rows: list[int], out: Tensor | None, places: list[int]) -> list[_Result]:
         """Decodes rows into their places of `out`; every row with its error or None."""
-        return [(row, self._fill_one(row, out, place)) for row, place in zip(rows, places, strict=True)]
+        target = None if out is None else out.numpy()
+        return [(row, self._fill_one(row, target, place)) for row, place in zip(rows, places, strict=True)]
 
-    def _fill_one(self, row: int, out: Tensor | None, place: int) -> InputError | None:
+    def _fill_one(self, row: int, target: Pixels | None, place: int) -> InputError | None:
         try:
             pixels = self.image(row)
         except InputError as error:
             return error
-        if out is not None:
-            out[place].numpy()[...] = pixels.transpose(2, 0, 1)
+        if target is not None:
+            target[place] = pixels.transpose(2, 0, 1)
         return None
 
     def __getitem__(self, rows: list[int]) -> _Decoded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from longtail.data.listing import Listing, is_image
@@ -26,7 +25,7 @@ class Resolver:
 
     def __init__(self, found: Listing) -> None:
         self._images = found.images
-        self._roots = {f"{os.path.abspath(found.root)}/", f"{os.path.realpath(found.root)}/"}
+        self._roots = {f"{found.root.absolute().as_posix()}/", f"{found.root.resolve().as_posix()}/"}
         self._first: dict[str, int] = {}
         self._more: dict[str, list[int]] = {}
         for position, path in enumerate(found.images):

@@ -97,8 +97,8 @@ def _image_column(table: Table, choice: ColumnChoice, resolver: Resolver, taken:
         table.column(choice.image, "--image-column")
         return choice.image
     columns = [name for name in table.columns if name not in taken]
-    # Labels 0 and 1 would fit images 0.jpg and 1.jpg: what names images differs from row to row.
-    telling_apart = [name for name in columns if len(table.columns[name].values) > len(table) / 2]
+    # Labels 0 and 1 would fit images 0.jpg and 1.jpg: a column of few texts does not name images.
+    telling_apart = [name for name in columns if len(table.columns[name].values) > len(table) / 10]
     shares = {name: resolver.share(_sample(table.columns[name])) for name in telling_apart}
     best = max(shares.values(), default=0.0)
     if best == 0:

@@ -57,7 +57,7 @@ def line_chart(
         _draw_lines(axes, epochs, lines)
         _dress(axes)
         if shares:
-            axes.set_ylim(0, 1.02)
+            axes.set_ylim(-0.02, 1.02)
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         elif logarithmic:
             _logarithmic(axes, max(v for line in lines for v in line.values if v is not None))

@@ -84,7 +84,7 @@ def _cards(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (name, f"{percent(m['value'])} %", f"95 % interval {interval(m)}")
         if m
-        else (name, NOTHING, "not defined")
+        else (name, NOTHING, "not defined: no such class was tested")
         for name, m in means
     ]
 

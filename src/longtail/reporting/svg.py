@@ -50,8 +50,8 @@ def draw(ident: str, title: str, size: tuple[float, float], paint: Callable[[Fig
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    # a hash salt makes ids reproducible; class names are not mathematics, whatever signs they hold
-    style = {"svg.fonttype": "none", "svg.hashsalt": ident, "text.parse_math": False, "font.size": FONT_SIZE}
+    # class names are not mathematics, whatever signs they hold
+    style = {"svg.fonttype": "none", "text.parse_math": False, "font.size": FONT_SIZE}
     style |= {"axes.edgecolor": GRID, "text.color": INK, "axes.labelcolor": INK, "xtick.color": GRID}
     style |= {"ytick.color": GRID, "xtick.labelcolor": MUTED, "ytick.labelcolor": INK, "grid.color": GRID}
     output = io.StringIO()
@@ -99,7 +99,10 @@ def strokes(
 
 
 def _inline(document: str, ident: str, title: str, size: tuple[float, float]) -> str:
-    """The document without what a page does not need: names of groups, namespaces, digits too many."""
+    """The document without what a page does not need: names of groups, namespaces, digits too many.
+
+    matplotlib's ids are random; here they become numbers in the order of the document.
+    """
     root = ElementTree.fromstring(document)
     names = {e.get("id", ""): "" for e in root.iter() if _tag(e) in ("clipPath", "path") and e.get("id")}
     names = {old: f"{ident}-{i}" for i, old in enumerate(names)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def train(
     """
     watcher = watcher or Silent()
     folder = RunFolder(Path(output_of(config)))
+    config = with_whole_paths(config)
     state = _unfinished(folder, config) if resume else None
     if state is None and is_first_process():
         folder.check_free(overwrite)  # before the work, and again when it is claimed
@@ -133,6 +135,17 @@ def output_of(config: TrainConfig) -> str:
     return f"runs/{Path(config.data).stem}-{config.method}-seed{config.seed}"
 
 
+def with_whole_paths(config: TrainConfig) -> TrainConfig:
+    """The configuration with absolute paths, so that its run can be used from any folder."""
+    data, images = (_whole_path(path) for path in (config.data, config.options.images))
+    return replace(config, data=data or config.data, options=replace(config.options, images=images))
+
+
+def _whole_path(path: str | None) -> str | None:
+    """A path that exists as an absolute one; a built-in name, or a mistake, as it is."""
+    return str(Path(path).absolute()) if path is not None and Path(path).exists() else path
+
+
 def resumed_config(run: Path) -> TrainConfig:
     """The configuration of an unfinished run.
 
@@ -190,7 +203,7 @@ def _open(
 
 
 def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
-    if resumed_config(folder.path) != config:
+    if replace(resumed_config(folder.path), output=config.output) != config:  # a run may have been moved
         raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
     return load_state(folder.state)
 

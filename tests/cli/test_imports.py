@@ -1,0 +1,55 @@
+"""Help must come at once: nothing heavy may be imported for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "torch",
+    "numpy",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "lightning_fabric",
+    "PIL",
+    "rich",
+    "yaml",
+    "jinja2",
+}
+
+SCRIPT = """
+import sys
+from longtail.cli import main
+assert main({arguments!r}) == 0
+print("MODULES", *{{name.partition(".")[0] for name in sys.modules}})
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["methods"]])
+def test_help_imports_nothing_heavy(arguments: list[str]):
+    script = SCRIPT.format(arguments=arguments)
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = set(output.partition("MODULES")[2].split())
+    assert "longtail" in loaded
+    assert not loaded & HEAVY
+
+
+def test_python_dash_m_is_the_program():
+    ended = subprocess.run(
+        [sys.executable, "-m", "longtail", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "longtail 0.1.0\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    code = "import sys, time; time.sleep(0.3); from longtail.cli import main; sys.exit(main(['methods']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as stream:
+        assert stream.read() == b""
+    assert process.wait() == 141

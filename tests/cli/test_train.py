@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from longtail.methods.options import CRLOptions
+from longtail.training.config import DataOptions, TrainConfig
+
+from .conftest import Job, Run, write_results
+
+
+def trained_with(training: Job) -> TrainConfig:
+    (call,) = [call for call in training.calls if call.name == "train"]
+    return call.config
+
+
+def test_without_flags_the_defaults_are_trained(run: Run, training: Job):
+    assert run("train", "photos").code == 0
+    assert trained_with(training) == TrainConfig(data="photos")
+
+
+def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
+    words = (
+        "photos --method ce --epochs 5 --learning-rate 1e-2 --image-size 96x64 --shared-feature --precision 16 "
+        "--attributes colour shape --attributes size --group-column owner --test-share 0 --skip-missing "
+        "--tail-ratio 50 --crl.level instance --crl.power 2 --crl.margin 0.1 --output runs/x"
+    )
+    assert run("train", *words.split()).code == 0
+    assert trained_with(training) == TrainConfig(
+        data="photos",
+        method="ce",
+        epochs=5,
+        learning_rate=0.01,
+        image_size="96x64",
+        shared_feature=True,
+        precision="16",
+        output="runs/x",
+        options=DataOptions(
+            attributes=("colour", "shape", "size"),
+            group_column="owner",
+            test_share=0.0,
+            skip_missing=True,
+            tail_ratio=50.0,
+        ),
+        crl=CRLOptions(level="instance", power=2, margin=0.1),
+    )
+
+
+def test_flags_may_stand_before_the_data(run: Run, training: Job):
+    assert run("train", "--epochs", "5", "--overwrite", "photos").code == 0
+    assert trained_with(training) == TrainConfig(data="photos", epochs=5)
+    assert training.calls[0].overwrite
+
+
+def test_flags_win_over_the_file_that_may_name_the_data(run: Run, training: Job, tmp_path: Path):
+    file = tmp_path / "a.toml"
+    file.write_text('data = "photos"\nepochs = 5\nskip_missing = true\n[crl]\nkappa = 3\nrho = 0.4\n')
+    assert (
+        run("train", "--config", str(file), "--epochs", "6", "--no-skip-missing", "--crl.rho", "0.3").code
+        == 0
+    )
+    assert trained_with(training) == TrainConfig(data="photos", epochs=6, crl=CRLOptions(kappa=3, rho=0.3))
+    assert run("train", "others", "--config", str(file)).code == 0
+    assert training.calls[1].config.data == "others"
+
+
+def test_a_mistake_in_the_file_is_one_line(run: Run, training: Job, tmp_path: Path):
+    file = tmp_path / "a.toml"
+    file.write_text("epoch = 5\n")
+    assert (
+        run("train", "x", "--config", str(file)).mistake
+        == f"{file}: unknown key 'epoch'. Did you mean 'epochs'?"
+    )
+    assert training.calls == []
+
+
+def test_data_must_be_named_and_must_not_be_swallowed(run: Run, training: Job):
+    assert run("train").mistake.startswith("DATA is missing: expected a folder")
+    assert run("train", "--attributes", "a", "photos").mistake.startswith(
+        "DATA is missing (it stands before --attributes)"
+    )
+
+
+def test_a_dry_run_says_the_plan_and_trains_nothing(run: Run, training: Job):
+    ended = run("train", "photos", "--dry-run")
+    assert ended.out == "images: 3 train\nthe run would be written to runs/x\n"
+    assert [call.name for call in training.calls] == ["plan"]
+
+
+def test_a_run_goes_on_with_its_own_settings_where_it_lies_now(run: Run, training: Job):
+    assert run("train", "--resume", "moved/run").code == 0
+    job = training.calls[-1]
+    assert job.config == TrainConfig(data="photos", epochs=7, output="moved/run")
+    assert (job.resume, job.overwrite) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ("photos --epochs 7 --crl.rho 0.4", "--epochs, --crl.rho, DATA"),
+        ("--overwrite", "--overwrite"),
+        ("--dry-run --config a.toml", "--config, --dry-run"),
+    ],
+)
+def test_a_resumed_run_refuses_other_settings(run: Run, training: Job, others: str, named: str):
+    message = run("train", "--resume", "runs/x", *others.split()).mistake
+    assert message == f"--resume runs/x: goes on with the settings of the run; leave out {named}"
+
+
+def test_at_the_end_stand_the_results_and_where_the_report_is(run: Run, training: Job, tmp_path: Path):
+    write_results(tmp_path)
+    out = run("train", "photos").out
+    assert "lynx" in out
+    assert out.endswith(f"report: {tmp_path / 'report.html'}\nrun: {tmp_path}\n")
+    assert not any(line.endswith(" ") for line in out.splitlines())
+
+
+def test_a_run_without_test_images_shows_its_folder_alone(run: Run, training: Job, tmp_path: Path):
+    assert run("train", "photos").out == f"run: {tmp_path}\n"
+
+
+def test_quiet_is_silent(run: Run, training: Job, tmp_path: Path):
+    write_results(tmp_path)
+
+    def act(call: object) -> Path:
+        training.calls[-1].watcher.say("1 attribute")
+        return tmp_path
+
+    training.act = act
+    assert run("train", "photos").out.startswith("1 attribute\n")
+    ended = run("train", "photos", "--quiet")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
