@@ -87,7 +87,7 @@ def test_the_configuration_of_a_run_is_a_configuration_file(tmp_path: Path):
         ("zzzz = 1", "a.toml: unknown key 'zzzz'."),
         ("epochs = 'many'", "a.toml: epochs: expected a whole number, got 'many'"),
         ("epochs = 2.5", "a.toml: epochs: expected a whole number, got 2.5"),
-        ("val_share = 'x'", "a.toml: options.val_share: expected a number, got 'x'"),
+        ("val_share = 'x'", "a.toml: val_share: expected a number, got 'x'"),
         ("shared_feature = 1", "a.toml: shared_feature: expected true or false, got 1"),
         ("[crl]\nlevel = 'top'", "a.toml: crl.level: expected one of class, instance, got 'top'"),
         ("crl = 3", "a.toml: crl: expected a table of settings, got 3"),
@@ -100,7 +100,7 @@ def test_a_mistake_names_file_and_key(tmp_path: Path, text: str, message: str):
 
 
 def test_a_mistake_in_yaml_names_the_line(tmp_path: Path):
-    assert refusal(tmp_path, "epochs: 1\ncrl: {a", "a.yaml").endswith("(line 3)")
+    assert refusal(tmp_path, "epochs: 1\ncrl: {a: ]", "a.yaml").endswith("(line 2)")
     assert refusal(tmp_path, "- 1", "a.yml") == "a.yml: expected settings as key = value, got list"
 
 

@@ -65,7 +65,7 @@ def test_a_wrong_choice_is_told_the_right_ones_and_the_nearest():
     with pytest.raises(ValueError) as error:
         checked(Level, "instnace")
     assert str(error.value) == "expected one of class, instance, got 'instnace'. Did you mean 'instance'?"
-    with pytest.raises(ValueError, match="expected one of 1, 2, got True$"):
+    with pytest.raises(ValueError, match=r"expected one of 1, 2, got True$"):
         checked(Power, True)
 
 

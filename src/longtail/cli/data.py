@@ -27,7 +27,7 @@ Data of your own:
                                  image,colour,shape,split,group
                                  1.jpg,red,round,train,anna
                                  2.jpg,blue,,test,ben
-                             longtail train photos/            (holds labels.csv)
+                             longtail train photos/           (holds labels.csv)
                              longtail train labels.csv --images photos/
                              longtail train labels.csv --attributes colour
 

@@ -148,27 +148,31 @@ class Pace:
 
 
 def epoch_line(record: dict[str, Any], epochs: int) -> str:
-    """One line of metrics.jsonl for people, at most 80 columns with two loss terms.
+    """One line of metrics.jsonl for people: class-balanced accuracy and recall of rare classes in validation.
 
     Example:
         >>> epoch_line({"epoch": 3, "loss": {"total": 2.0, "ce": 2.0}, "seconds": 4.2,
         ...     "validation": {"class_balanced_accuracy": 0.5, "few_recall": None}}, 20)
-        'epoch  3/20  loss 2.000  val balanced 50.0%  4.2 s'
+        'epoch  3/20  loss 2.000  balanced 50.0%  4.2 s'
     """
     width = len(str(epochs))
     parts = [f"epoch {record['epoch']:>{width}}/{epochs}", loss_text(record["loss"])]
     figures = record["validation"] or {}
     named = (("balanced", figures.get("class_balanced_accuracy")), ("few", figures.get("few_recall")))
-    shown = [f"{name} {100 * value:.1f}%" for name, value in named if value is not None]
-    if shown:
-        parts.append("val " + ", ".join(shown))
+    shown = ", ".join(f"{name} {100 * value:.1f}%" for name, value in named if value is not None)
+    parts += [shown] if shown else []
     return "  ".join([*parts, f"{record['seconds']:.1f} s"])
 
 
 def loss_text(loss: dict[str, Any]) -> str:
-    """The loss, with its terms where there are several."""
-    terms = [f"{name} {_number(value)}" for name, value in loss.items() if name != "total"]
-    return f"loss {_number(loss['total'])}" + (f" ({', '.join(terms)})" if len(terms) > 1 else "")
+    """The terms that the loss is the sum of.
+
+    Example:
+        >>> loss_text({"total": 2.25, "ce": 2.0, "crl": 0.25}), loss_text({"total": 2.0, "ce": 2.0})
+        ('loss 2.000 ce + 0.250 crl', 'loss 2.000')
+    """
+    terms = [f"{_number(value)} {name}" for name, value in loss.items() if name != "total"]
+    return "loss " + (" + ".join(terms) if len(terms) > 1 else _number(loss["total"]))
 
 
 def mined_text(figures: dict[str, Any]) -> str:
