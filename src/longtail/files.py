@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from longtail.errors import InputError
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path) -> Generator[Path]:
     """A path beside `path` to write to; it takes the place of `path` when the block ends well.
 
-    When the block fails, what it wrote is removed and an earlier file stays as it was.
+    When the block fails, what it wrote is removed and an earlier file stays as it was. A pipe or a
+    device is written to as it is: it must not be replaced by a file.
 
     Raises:
-        OSError: when the folder is missing, not writable or full.
+        InputError: when the block or the renaming cannot write, with the system's reason.
 
     Example:
         >>> import tempfile
@@ -25,9 +28,28 @@ def written_aside(path: Path) -> Iterator[Path]:
         >>> target.read_text()
         'whole'
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    special = path.exists() and not path.is_file()
+    aside = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield aside
-        aside.replace(path)
+        if not special:
+            aside.replace(path)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be written ({reason}); choose a place with room to write") from None
     finally:
-        aside.unlink(missing_ok=True)
+        if not special:
+            with suppress(OSError):
+                aside.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all.
+
+    Raises:
+        InputError: see `written_aside`.
+    """
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")

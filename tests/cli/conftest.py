@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,16 +37,18 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run one command line in this process."""
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # main sets it where it is not set
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run one command line in this process, and undo what `main` does for a process of its own."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
 
     def run_it(*arguments: str) -> Ended:
         code = main([*arguments])
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    return run_it
+    yield run_it
+    logging.disable(logging.NOTSET)
 
 
 @dataclass
@@ -69,8 +72,8 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
     def train(config: TrainConfig, *, overwrite: bool, resume: bool, watcher: Any) -> Path:
         return job.called("train", config=config, overwrite=overwrite, resume=resume, watcher=watcher)
 
-    def plan(config: TrainConfig, watcher: Any) -> list[str]:
-        job.called("plan", config=config)
+    def plan(config: TrainConfig, *, overwrite: bool, watcher: Any) -> list[str]:
+        job.called("plan", config=config, overwrite=overwrite, watcher=watcher)
         return ["images: 3 train", "the run would be written to runs/x"]
 
     def resumed_config(run: Path) -> TrainConfig:

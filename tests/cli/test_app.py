@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -95,6 +96,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(run: Run, training: Job):
 def test_what_libraries_remark_does_not_reach_the_terminal(run: Run, training: Job):
     def act(call: SimpleNamespace) -> Any:
         warnings.warn("a library's remark", stacklevel=1)
+        logging.getLogger("lightning_fabric").warning("another one")
         raise InputError("the end")
 
     training.act = act

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from pathlib import Path
@@ -19,27 +18,6 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path):
     assert path.read_bytes() == b"one\n"
 
 
-def test_a_full_disk_names_the_file_that_was_asked_for(tmp_path: Path):
-    path = tmp_path / "a.csv"
-    with pytest.raises(OSError) as error, writing(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert error.value.filename == str(path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_not_there_names_the_file_that_was_asked_for(tmp_path: Path):
-    path = tmp_path / "no" / "a.csv"
-    with pytest.raises(FileNotFoundError) as error, writing(path):
-        pass
-    assert error.value.filename == str(path)
-
-
-def test_another_file_that_fails_meanwhile_keeps_its_name(tmp_path: Path):
-    with pytest.raises(FileNotFoundError) as error, writing(tmp_path / "a.csv"):
-        (tmp_path / "image.jpg").read_bytes()
-    assert error.value.filename == str(tmp_path / "image.jpg")
-
-
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -53,6 +31,11 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
     assert path.is_fifo()
 
 
-def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]):
+def test_an_error_is_one_line_that_names_its_process_where_there_are_several(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
     fail("one\n  two")
-    assert capsys.readouterr().err == "longtail: error: one two\n"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    fail("three")
+    assert capsys.readouterr().err == "longtail: error: one two\nlongtail: process 1: error: three\n"

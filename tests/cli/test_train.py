@@ -24,7 +24,8 @@ def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
     words = (
         "photos --method ce --epochs 5 --learning-rate 1e-2 --image-size 96x64 --shared-feature "
         "--precision 16 --attributes colour shape --attributes size --group-column owner "
-        "--test-share 0 --skip-missing --tail-ratio 50 --crl.level instance --crl.power 2 --crl.margin 0.1 --output runs/x"
+        "--test-share 0 --skip-missing --tail-ratio 50 "
+        "--crl.level instance --crl.power 2 --crl.margin 0.1 --output runs/x"
     )
     assert run("train", *words.split()).code == 0
     assert trained_with(training) == TrainConfig(

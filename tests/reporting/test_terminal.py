@@ -44,7 +44,7 @@ def test_the_summary_line_has_figure_and_interval(results_of: Maker) -> None:
     results = results_of([("digit", ["a", "b"])])
     results["attributes"][0]["metrics"]["class_balanced_accuracy"] = {"value": 0.5, "low": 0.41, "high": 0.59}
     assert "digit: class-balanced accuracy 50.0 % (41.0 to 59.0)" in printed(results_table(results))
-    assert "resnet32 with 464,154 parameters, seed 0" in printed(results_table(results))
+    assert "resnet32, 464,154 parameters, seed 0" in printed(results_table(results))
 
 
 @pytest.mark.parametrize(("attributes", "classes"), [(1, 6), (3, 61), (40, 2)])

@@ -146,6 +146,15 @@ def test_a_loss_that_is_no_longer_finite_stops_the_training_with_advice(config):
         train(replace(config, learning_rate=1e30, warmup=0.0))
 
 
+def test_a_device_without_enough_memory_is_told_in_one_line(config, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory\nby much")
+
+    monkeypatch.setattr("longtail.runs.train.fit", full)
+    with pytest.raises(InputError, match="--batch-size 64: the device ran out of memory"):
+        train(config)
+
+
 def test_cross_entropy_mines_nothing(config, watcher):
     train(replace(config, method="ce"), watcher=watcher)
     assert watcher.records[0]["loss"].keys() == {"total", "ce"}

@@ -1,5 +1,7 @@
+import errno
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,10 +113,10 @@ def test_a_failed_write_keeps_the_file_that_was_there(tmp_path, monkeypatch):
     save_state(tmp_path / "s", {"epoch": 1})
 
     def full(*_):
-        raise RuntimeError("[enforce fail] file write failed\nmore")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"s: cannot be written \(\[enforce fail\] file write failed\)"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"s: cannot be written \(No space left on device\)"):
         save_state(tmp_path / "s", {"epoch": 2})
     monkeypatch.undo()
     assert load_state(tmp_path / "s") == {"epoch": 1}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,9 +21,10 @@ SURROGATES = "surrogateescape"
 
 
 def fail(message: str) -> None:
-    """Print the one line that says why the command stopped."""
+    """Print the one line that says why the command stopped, and which process where there are several."""
     line = " ".join(message.split())
-    print(f"longtail: error: {line}", file=sys.stderr)
+    rank = os.environ.get("LOCAL_RANK", "0")
+    print(f"longtail: {'' if rank == '0' else f'process {rank}: '}error: {line}", file=sys.stderr)
 
 
 def expect_writable(path: Path, flag: str) -> None:
@@ -39,27 +41,12 @@ def expect_writable(path: Path, flag: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Generator[TextIO]:
-    """A text file that takes the place of `path` when the block ends well.
-
-    A pipe or device is written to as it is: it must not be replaced by a file.
-
-    Raises:
-        OSError: naming `path`, when it cannot be written.
-    """
-    unnamed = (None, str(path))
-    try:
-        with nullcontext(path) if _is_special(path) else written_aside(path) as target:
-            unnamed = (None, str(path), str(target))
-            with target.open("w", encoding="utf-8", newline="", errors=SURROGATES) as file:
-                yield file
-    except OSError as error:
-        if error.filename not in unnamed:  # another file, read while this one was written
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
-
-
-def _is_special(path: Path) -> bool:
-    return path.exists() and not path.is_file()
+    """A text file that takes the place of `path` when the block ends well, see `written_aside`."""
+    with (
+        written_aside(path) as target,
+        target.open("w", encoding="utf-8", newline="", errors=SURROGATES) as file,
+    ):
+        yield file
 
 
 def plain_output() -> TextIO:

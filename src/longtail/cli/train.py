@@ -67,7 +67,7 @@ def train(
         from longtail.runs import train as job
 
         if dry_run:
-            for line in job.plan(settings, watcher):
+            for line in job.plan(settings, overwrite=overwrite, watcher=watcher):
                 print(line)
             return
         run = job.train(settings, overwrite=overwrite, resume=resume is not None, watcher=watcher)

@@ -9,7 +9,6 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +22,7 @@ from longtail import __version__
 from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate, Intervals, bootstrap_intervals
 from longtail.evaluation.metrics import AttributeFigures, Evaluation, Ints, Predictions, evaluate
+from longtail.files import write_text
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -124,18 +124,7 @@ def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None
         InputError: when the file cannot be written.
     """
     text = json.dumps(_checked(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(target)
-    except OSError as error:
-        raise InputError(
-            f"{target}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
-        ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
+    write_text(Path(path), text)
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:

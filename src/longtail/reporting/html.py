@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from longtail.errors import InputError
+from longtail.files import write_text
 from longtail.reporting.page import page_values
 from longtail.reporting.wording import shown
 
@@ -27,19 +26,7 @@ def write_report(
     Raises:
         InputError: when the file cannot be written, and as `render_report` does.
     """
-    path = Path(path)
-    page = render_report(results, epochs, title=title, facts=facts)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(page, encoding="utf-8", newline="\n")
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder that exists and is writable"
-        ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
+    write_text(Path(path), render_report(results, epochs, title=title, facts=facts))
 
 
 def render_report(

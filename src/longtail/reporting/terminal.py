@@ -90,11 +90,10 @@ def comparison_table(results: Sequence[dict[str, Any]]) -> RenderableType:
 def _run_line(results: dict[str, Any]) -> Text:
     model = results["model"]
     facts = (
-        f"data {results['data']['name']}",
-        f"method {results['method']['name']}",
-        f"{model['backbone']} with {model['parameters']:,} parameters",
-        f"seed {results['seed']}",
-        f"measured on {results['split']}",
+        results["data"]["name"],
+        results["method"]["name"],
+        f"{model['backbone']}, {model['parameters']:,} parameters",
+        f"seed {results['seed']}, {results['split']} images",
     )
     return Text(shown(", ".join(facts)))
 

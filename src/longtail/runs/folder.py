@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import InputError
-from longtail.files import written_aside
+from longtail.files import write_text
 
 
 class RunFolder:
@@ -76,12 +76,6 @@ class RunFolder:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file aside, then rename it."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a text file aside, then rename it."""
-    with written_aside(path) as aside:
-        aside.write_text(content, encoding="utf-8", newline="\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

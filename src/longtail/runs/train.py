@@ -14,9 +14,10 @@ from lightning_fabric import Fabric
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import evaluate as figures_of
+from longtail.files import write_text
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
-from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_text
+from longtail.runs.folder import RunFolder, read_json, read_lines, write_json
 from longtail.runs.preparation import (
     Prepared,
     augmentation_name,
@@ -70,24 +71,28 @@ def train(
 
     journal = _Journal(fabric, folder, learner, card, watcher)
     trained = Trained(learner, card, config, journal.records)
-    finished = fit(
-        fabric,
-        learner,
-        config,
-        Feed(
-            prepared.loader,
-            learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size),
-            augmenter(card, augmentation_name(config, card.image_size), config.seed),
-        ),
-        validate=lambda: _validation(fabric, trained, prepared),
-        observer=journal,
-        save=journal.save,
-        state=state,
-    )
+    try:
+        finished = fit(
+            fabric,
+            learner,
+            config,
+            Feed(
+                prepared.loader,
+                learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size),
+                augmenter(card, augmentation_name(config, card.image_size), config.seed),
+            ),
+            validate=lambda: _validation(fabric, trained, prepared),
+            observer=journal,
+            save=journal.save,
+            state=state,
+        )
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"--batch-size {config.batch_size}: the device ran out of memory; try half of it"
+        ) from None
     if not finished:
         raise Interrupted(
-            f"stopped; the model so far is in {folder.path}, "
-            f"go on with: longtail train --resume {folder.path}"
+            f"stopped, the model so far is kept; go on with: longtail train --resume {folder.path}"
         )
     final = next((name for name in ("test", "val") if len(rows_of(prepared.splits, name))), None)
     if final is None:
@@ -102,7 +107,7 @@ def train(
     return folder.path
 
 
-def plan(config: TrainConfig, watcher: Watcher | None = None) -> list[str]:
+def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | None = None) -> list[str]:
     """What `train` would do, in sentences; nothing is written.
 
     Raises:
@@ -110,7 +115,7 @@ def plan(config: TrainConfig, watcher: Watcher | None = None) -> list[str]:
     """
     watcher = watcher or Silent()
     folder = RunFolder(Path(output_of(config)))
-    folder.check_free(overwrite=True)
+    folder.check_free(overwrite)
     prepared = prepare(config, watcher)
     card = model_card(config, prepared)
     learner = card.build()

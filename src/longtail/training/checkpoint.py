@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from longtail import __version__
@@ -92,10 +93,7 @@ def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
     with written_aside(path) as aside:
-        try:
-            save_file(tensors, aside, metadata)
-        except SafetensorError as error:  # its message is all that is left of a full disk
-            raise OSError(f"{path}: cannot be written ({error})") from None
+        aside.write_bytes(save(tensors, metadata))
 
 
 def load_model(path: Path) -> tuple[Learner, ModelCard]:
@@ -126,11 +124,10 @@ def load_model(path: Path) -> tuple[Learner, ModelCard]:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write what a training needs to go on: nested dicts and lists of tensors and plain values."""
+    content = io.BytesIO()  # torch reports a full disk in words of its own
+    torch.save(state, content)
     with written_aside(path) as aside:
-        try:
-            torch.save(state, aside)
-        except RuntimeError as error:  # torch reports a full disk as one
-            raise OSError(f"{path}: cannot be written ({str(error).splitlines()[0]})") from None
+        aside.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class DataOptions:
     """What to read, and how to split it. What is left out is found by looking."""
 
     images: str | None = None
-    """Folder or archive that a manifest's images lie in; by default beside the manifest."""
+    """Where the images of a manifest are, a folder or archive; by default beside the manifest."""
 
     image_column: str | None = None
     """Column of a manifest that names the image: a path, or a name without its ending."""
@@ -100,7 +100,7 @@ class TrainConfig:
     """One feature vector for all attributes instead of one each."""
 
     augment: str | None = None
-    """Preset of augmentations; by default by the size of the images."""
+    """none, small, photo, small-noflip or photo-noflip; by default by the size of the images."""
 
     learning_rate: float = 0.1
     """Peak of the learning rate."""

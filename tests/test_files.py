@@ -1,0 +1,56 @@
+import errno
+import os
+import threading
+
+import pytest
+
+from longtail.errors import InputError
+from longtail.files import write_text, written_aside
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("before")
+    with written_aside(path) as aside:
+        aside.write_text("after")
+        assert path.read_text() == "before"
+    assert path.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_earlier_file_and_names_it(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("before")
+    with (
+        pytest.raises(InputError, match=r"a: cannot be written \(No space left on device\)"),
+        written_aside(path) as aside,
+    ):
+        aside.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_failure_leaves_the_earlier_file_too(tmp_path):
+    path = tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt), written_aside(path) as aside:
+        aside.write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(InputError, match=r"no/a: cannot be written \(No such file or directory\)"):
+        write_text(tmp_path / "no" / "a", "text")
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    write_text(path, "one")
+    reader.join()
+    assert read == ["one"]
+    assert path.is_fifo()
