@@ -18,24 +18,24 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def half_written(path, failure):
+    with written_aside(path) as aside:
+        aside.write_text("half")
+        raise failure
+
+
 def test_a_full_disk_leaves_the_earlier_file_and_names_it(tmp_path):
     path = tmp_path / "a"
     path.write_text("before")
-    with (
-        pytest.raises(InputError, match=r"a: cannot be written \(No space left on device\)"),
-        written_aside(path) as aside,
-    ):
-        aside.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(InputError, match=r"a: cannot be written \(No space left on device\)"):
+        half_written(path, OSError(errno.ENOSPC, "No space left on device"))
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_another_failure_leaves_the_earlier_file_too(tmp_path):
-    path = tmp_path / "a"
-    with pytest.raises(KeyboardInterrupt), written_aside(path) as aside:
-        aside.write_text("half")
-        raise KeyboardInterrupt
+def test_another_failure_leaves_nothing_behind_either(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        half_written(tmp_path / "a", KeyboardInterrupt())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -25,7 +25,7 @@ RUN, TRAINING, MODEL, DATA, DEVICES = "Run", "Training", "Model", "Data", "Devic
 """Headings in the help."""
 
 HEADINGS = {
-    MODEL: ("backbone", "image_size", "features", "shared_feature", "augment"),
+    MODEL: ("backbone", "from_scratch", "image_size", "features", "shared_feature", "augment"),
     DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
     RUN: ("output",),
 }

@@ -62,7 +62,7 @@ def build_classifier(
         pretrained: load timm's weights; False where a checkpoint's weights follow.
 
     Raises:
-        InputError: when the name is unknown, or timm is asked for and not installed.
+        InputError: when the name is unknown, timm is not installed, or its weights cannot be had.
     """
     if backbone.startswith(TIMM_PREFIX):
         trunk, size = _timm_backbone(backbone.removeprefix(TIMM_PREFIX), channels, pretrained)
@@ -85,5 +85,14 @@ def _timm_backbone(name: str, channels: int, pretrained: bool) -> tuple[nn.Modul
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name[:6]}*")[:3]) or "see timm.list_models()"
         raise InputError(f"--backbone {TIMM_PREFIX}{name}: timm has no such model; close names: {close}")
-    trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels)
+    try:
+        trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels)
+    except Exception as error:  # whatever the download met: no network, no such file, no room
+        if not pretrained:
+            raise
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(
+            f"--backbone {TIMM_PREFIX}{name}: its weights cannot be had ({reason}); connect once, or start "
+            "without them: --from-scratch"
+        ) from None
     return trunk, int(trunk.num_features)

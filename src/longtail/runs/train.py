@@ -63,7 +63,7 @@ def train(
     prepared = prepare(config, watcher, folder.splits if resume else None)
     card = model_card(config, prepared)
     torch.manual_seed(config.seed)
-    learner = card.build(pretrained=state is None)
+    learner = card.build(pretrained=state is None and not config.from_scratch)
     watcher.say(_what_is_trained(config, card, learner))
     if fabric.is_global_zero:
         _open(folder, config, prepared, state, overwrite)

@@ -90,6 +90,9 @@ class TrainConfig:
     backbone: str | None = None
     """convnet, resnet32, resnet18 or timm:NAME; by default by the size of the images."""
 
+    from_scratch: bool = False
+    """Start a timm backbone from random weights instead of its published ones."""
+
     image_size: str | None = None
     """Height and width in pixels, as 128 or 96x64; by default the images' own, at most 128."""
 
