@@ -17,7 +17,7 @@ lint: $(READY)  ## style and types
 	$(BIN)/pyright
 
 bench: $(READY)  ## what rectification costs in a training step
-	$(BIN)/python benchmarks/step_share.py
+	$(BIN)/python benchmarks/step_share.py --output benchmarks/results/step_share.json
 
 docs: $(READY)  ## the text of every command's help, as docs/commands.md
 	$(BIN)/python docs/make_commands.py > docs/commands.md

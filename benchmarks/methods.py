@@ -26,7 +26,7 @@ METHODS = {
     "ce": ["--method", "ce"],
     "crl-class": ["--method", "crl", "--crl.level", "class"],
     "crl-instance": ["--method", "crl", "--crl.level", "instance"],
-    "crl-instance-unit": ["--method", "crl", "--crl.level", "instance", "--crl.normalize"],
+    "crl-instance-raw": ["--method", "crl", "--crl.level", "instance", "--crl.raw-features"],
 }
 FIGURES = ("class_balanced_accuracy", "few_recall", "accuracy", "macro_f1", "mean_average_precision")
 

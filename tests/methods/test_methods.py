@@ -49,7 +49,7 @@ def test_the_sum_is_the_posters(output, batch):
 
 
 def test_the_mix_is_tpamis(output, batch):
-    options = CRLOptions(level="instance", balance="tpami", eta=0.01)
+    options = CRLOptions(level="instance", balance="tpami", eta=0.01, raw_features=True)
     terms = build_method("crl", COUNTS, options).loss(output, batch).terms
     omegas = [100 * 0.5 * (0.4 + 0.4), 100 * 0.5 * (0.6 - 1 / 3 + 1 / 3 - 0.3 + 1 / 3 - 0.1)]
     alpha = 0.01 * sum(omegas) / 2

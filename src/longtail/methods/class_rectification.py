@@ -41,7 +41,7 @@ class ClassRectification(Method):
                 rho=options.rho,
                 margin=options.margin,
                 power=options.power,
-                normalize=options.normalize,
+                normalize=not options.raw_features,
                 nodes=options.nodes,
             )
             self.crl_weight, self.ce_weight = _weights(options, class_counts)

@@ -28,13 +28,13 @@ class CRLOptions:
     """Share of a batch that its minority classes hold together at most."""
 
     margin: float | None = None
-    """Margin of the comparison; by default 0.5, or 2 pi / classes at instance level on raw features."""
+    """Margin of the comparison; by default 0.5, or 2 pi / classes with --crl.raw-features."""
 
     power: Literal[1, 2] = 1
     """Power of the positive distances in the absolute comparison."""
 
-    normalize: bool = False
-    """Bring features to unit length before distances are taken (instance level)."""
+    raw_features: bool = False
+    """Take distances between features as they are, not at unit length (instance level)."""
 
     nodes: int = 21
     """Nodes of the histograms of the distribution comparison."""

@@ -62,7 +62,8 @@ class ClassRectificationLoss(nn.Module):
             0.5 at class level and on features of unit length, 2π/|Z_j| on other features; at
             class level 2π/|Z_j| could never be met by an attribute of six or fewer classes.
         power: q of the absolute comparison; 1 as the ICCV poster prints, or 2 as in TPAMI.
-        normalize: bring features to unit length first (instance level).
+        normalize: bring features to unit length first (instance level). Raw features can all fall
+            together under a large learning rate; the loss then stays at the margin.
         nodes: τ, nodes of the histograms; 10 to 25 suit the few pairs of a batch, since a pair
             has a gradient only where the other histogram has mass beside it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -92,11 +91,11 @@ def _cards(results: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _run_facts(results: dict[str, Any]) -> dict[str, str]:
     data, model, method, training = results["data"], results["model"], results["method"], results["training"]
     images = ", ".join(f"{split} {number:,}" for split, number in data["images"].items())
-    options = json.dumps(method["options"], ensure_ascii=False) if method["options"] else ""
+    options = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in method["options"].items())
     facts = {
         "data": f"{data['name']}, {' × '.join(map(str, data['image_size']))} pixels",
         "images": images,
-        "method": f"{method['name']} {options}".strip(),
+        "method": f"{method['name']} ({options})" if options else method["name"],
         "backbone": f"{model['backbone']}, {model['parameters']:,} parameters",
         "seed": str(results["seed"]),
         "measured on": f"{results['split']}, decision: {results['decision']}",
