@@ -53,21 +53,12 @@ def diagnose(
     if json_file is not None:
         expect_writable(json_file, "--json")
     from longtail.data.diagnosis import diagnose as examine
-    from longtail.data.sources import open_dataset
     from longtail.reporting.diagnosis import render, to_dict
+    from longtail.runs.preparation import read_dataset
 
-    options = DataOptions(**source.given())
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         found = examine(
-            open_dataset(
-                data,
-                images=options.images,
-                image_column=options.image_column,
-                attributes=options.attributes,
-                split_column=options.split_column,
-                group_column=options.group_column,
-                skip_missing=options.skip_missing,
-            ),
+            read_dataset(data, DataOptions(**source.given())),
             batch_size=batch_size,
             rho=rho,
             check_images=not labels_only,
