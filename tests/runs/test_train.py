@@ -175,6 +175,22 @@ def test_mixed_precision_trains(config, folder):
     assert all(value.isfinite().all() for value in weights(run).values())
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"augment": "smal"}, "--augment: expected one of none, small"),
+        ({"backbone": "resnet33"}, "--backbone: expected one of convnet"),
+        ({"crl": CRLOptions(kappa=0)}, "--crl.kappa: expected at least 1"),
+        ({"options": DataOptions(tail_ratio=5, tail_attribute="digt")}, "Did you mean 'digit'"),
+        ({"options": DataOptions(attributes=("digit",))}, "--attributes"),
+    ],
+)
+def test_a_wrong_setting_is_said_before_the_folder_is_touched(config, tmp_path, wrong, message):
+    with pytest.raises(InputError, match=message):
+        train(replace(config, **wrong))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_device_or_precision_that_is_not_there_is_one_line(config):
     with pytest.raises(InputError, match="--precision 16: not on this device"):
         train(replace(config, precision="16"))

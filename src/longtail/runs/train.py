@@ -62,6 +62,7 @@ def train(
 
     prepared = prepare(config, watcher, folder.splits if resume else None)
     card = model_card(config, prepared)
+    preset = augmentation_name(config, card.image_size)
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=state is None and not config.from_scratch)
     watcher.say(_what_is_trained(config, card, learner))
@@ -79,7 +80,7 @@ def train(
             Feed(
                 prepared.loader,
                 learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size),
-                augmenter(card, augmentation_name(config, card.image_size), config.seed),
+                augmenter(card, preset, config.seed),
             ),
             validate=lambda: _validation(fabric, trained, prepared),
             observer=journal,
