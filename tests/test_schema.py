@@ -32,6 +32,13 @@ def test_one_label_an_image_is_one_attribute():
     assert as_features(torch.zeros(4, 7), labels).shape == (4, 1, 7)
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool])
+def test_whole_numbers_of_any_size_are_labels(dtype):
+    labels = as_labels(torch.tensor([1, 0, 1], dtype=dtype))
+    assert labels.dtype == torch.int64
+    assert labels[:, 0].tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("check", "error", "message"),
     [

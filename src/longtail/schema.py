@@ -104,7 +104,7 @@ class LabelSchema:
 
 
 def as_labels(labels: Tensor) -> Tensor:
-    """Labels as (N, J): accepts (N,) for J = 1.
+    """Labels as (N, J) int64: accepts (N,) for J = 1, and integers of other sizes.
 
     Raises:
         TypeError: when the labels are not integers.
@@ -114,6 +114,7 @@ def as_labels(labels: Tensor) -> Tensor:
         raise TypeError(f"labels: expected integers (class indices, -1 = unlabelled), got {labels.dtype}")
     if labels.ndim not in (1, 2):
         raise ValueError(f"labels: expected shape (N,) or (N, J), got {tuple(labels.shape)}")
+    labels = labels.long()
     return labels[:, None] if labels.ndim == 1 else labels
 
 
