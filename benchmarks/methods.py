@@ -94,7 +94,8 @@ def summarise(options: argparse.Namespace, methods: list[str], results: dict[tup
         rows[method] = row
     first = results[methods[0], 0]
     return {
-        "command": f"python benchmarks/methods.py {Path(options.data).name} " + " ".join(sys.argv[2:]),
+        "command": f"python benchmarks/methods.py {Path(options.data).name} --epochs {options.epochs} "
+        f"--seeds {options.seeds} --methods {options.methods} -- {' '.join(options.flags)}",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {options.parallel} runs at a time",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "data": first["data"],
