@@ -3,7 +3,7 @@
     python examples/demo.py [--epochs 30]
 
 The digits come with scikit-learn; of the largest class 100 images are trained on, of the smallest 4.
-Both methods have the same images, network, steps and seed. Takes about a minute on two cores.
+Both methods have the same images, network, steps and seed. Takes about half a minute on two cores.
 """
 
 from __future__ import annotations
