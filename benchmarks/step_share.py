@@ -57,7 +57,7 @@ def main() -> None:
         print(f"{name}: step of {BATCH} images, relative to cross entropy: {ratios}")
     if options.output:
         content = {
-            "command": "python benchmarks/step_share.py",
+            "command": f"python benchmarks/step_share.py --repeats {options.repeats}",
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads",
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
             "median_seconds": shapes,

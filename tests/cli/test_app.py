@@ -34,7 +34,7 @@ def raising(error: BaseException):
         ("train x --seed -1", "--seed: expected 0 or more, got -1"),
         ("train x --learning-rate nan", "--learning-rate: expected a number, got 'nan'"),
         ("train x --precision 64", "--precision: expected one of 32, bf16, 16, got '64'"),
-        ("train x --method crll", "got 'crll', did you mean 'crl'?"),
+        ("train x --method crll", "got 'crll'. Did you mean 'crl'?"),
         ("train x --seed", "--seed: expected a value"),
         ("train x --attributes", "--attributes: expected a value"),
         ("train x --seed 1 --seed 2", "--seed: expected once, given more than once"),

@@ -87,5 +87,5 @@ def test_options_that_do_not_fit_name_their_flag(options, counts, message):
 
 
 def test_an_unknown_method_is_refused_with_a_suggestion():
-    with pytest.raises(InputError, match=r"--method: .*did you mean 'crl'"):
+    with pytest.raises(InputError, match=r"--method: .*Did you mean 'crl'"):
         build_method("clr", COUNTS, CRLOptions())

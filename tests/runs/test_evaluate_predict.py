@@ -1,3 +1,4 @@
+import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,26 @@ def test_a_class_never_seen_in_training_is_named(run, folder):
     Image.new("RGB", (12, 10)).save(folder / "violet" / "v.png")
     with pytest.raises(InputError, match=r"v\.png has the .* 'violet', which the model never saw"):
         evaluate(run, data=str(folder))
+
+
+def test_a_class_that_only_left_out_rows_have_does_not_matter(run, folder, tmp_path):
+    rows = [
+        "image,label",
+        *(f"red/red{i}.png,red" for i in range(3)),
+        "blue/blue0.png,blue",
+        "gone.png,violet",
+    ]
+    (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
+    options = DataOptions(images=str(folder), attributes=("label",), skip_missing=True)
+    results = evaluate(run, data=str(tmp_path / "new.csv"), options=options)
+    assert [c["test_count"] for c in results["attributes"][0]["classes"]] == [1, 0, 3]
+
+
+def test_only_the_images_that_are_evaluated_are_read(run, folder):
+    splits = json.loads((run / "splits.json").read_text())
+    for name in splits["train"]:
+        (folder / name).write_bytes(b"damaged after the training")
+    assert evaluate(run)["split"] == "test"
 
 
 def test_data_that_changed_under_a_run_are_not_evaluated_silently(run, folder):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
+from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
 from longtail.methods.base import Method
 from longtail.methods.class_rectification import ClassRectification
@@ -27,6 +27,6 @@ def build_method(name: str, class_counts: Sequence[Sequence[int]], crl: CRLOptio
         return CrossEntropy()
     if name == "crl":
         return ClassRectification(crl, class_counts)
-    close = get_close_matches(name, METHODS, n=1)
-    hint = f", did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {name!r}{hint}")
+    raise InputError(
+        f"--method: expected one of {', '.join(METHODS)}, got {name!r}.{did_you_mean(name, METHODS)}"
+    )

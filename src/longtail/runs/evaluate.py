@@ -82,7 +82,7 @@ def evaluate(
         skip_unreadable=options.skip_unreadable,
         on_progress=partial(watcher.progress, "reading images"),
     )
-    splits = leave_out_unreadable(splits, loader, watcher)
+    splits = leave_out_unreadable(splits, loader, watcher, (split,))
     fabric = launch(accelerator)
     learner.to(fabric.device)
     results = judge(fabric, trained, dataset, loader, splits, split, watcher)
@@ -218,14 +218,16 @@ def _translated(dataset: Dataset, source: int, classes: tuple[str, ...]) -> NDAr
     """One label column, from the data's class indices to the model's."""
     own = dataset.schema.attributes[source]
     column = dataset.labels[:, source]
-    unseen = sorted(set(own.classes) - set(classes))
+    used = {own.classes[index] for index in np.unique(column[column != UNLABELLED])}
+    unseen = sorted(used - set(classes))
     if unseen:
         first = int(np.flatnonzero(column == own.classes.index(unseen[0]))[0])
         raise InputError(
             f"{dataset.name}: {dataset.images.name(first)} has the {own.name} {unseen[0]!r}, which the model "
             f"never saw in training ({len(unseen)} such classes); leave those images out"
         )
-    table = np.array([*(classes.index(name) for name in own.classes), UNLABELLED])
+    places = [classes.index(name) if name in classes else UNLABELLED for name in own.classes]
+    table = np.array([*places, UNLABELLED])  # -1, unlabelled, looks up the last
     return table[column]
 
 

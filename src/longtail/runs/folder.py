@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ class RunFolder:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file aside, then rename it."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lines(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write a JSON-lines file aside, then rename it."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def read_json(path: Path) -> dict[str, Any]:

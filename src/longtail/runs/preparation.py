@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longtail.data.augmentation import AUGMENTATIONS, augment, normalise
+from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.decoding import suggest_size
 from longtail.data.loading import ImageLoader
@@ -108,9 +109,11 @@ def prepare(config: TrainConfig, watcher: Watcher, saved_splits: Path | None = N
     return Prepared(dataset, splits, loader, size, training)
 
 
-def leave_out_unreadable(splits: Splits, loader: ImageLoader, watcher: Watcher) -> Splits:
-    """The splits without images that cannot be read, which are said by name."""
-    parts = {name: loader.readable(rows_of(splits, name)) for name in SPLITS}
+def leave_out_unreadable(
+    splits: Splits, loader: ImageLoader, watcher: Watcher, names: Sequence[str] = SPLITS
+) -> Splits:
+    """The splits, those of `names` without images that cannot be read, which are said by name."""
+    parts = {name: loader.readable(rows_of(splits, name)) for name in names}
     for _, name, reason in loader.unreadable:
         watcher.say(f"left out {name}: {reason}")
     if loader.unreadable:
@@ -142,8 +145,8 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
         InputError: when there is no preset of that name.
     """
     if config.augment is None:
-        if config.data.startswith("digits"):
-            return "small-noflip"  # a mirrored digit is no digit
+        if config.data in BUILTIN:
+            return "small-noflip"  # all of them are digits, and a mirrored digit is none
         return "small" if max(size) <= 64 else "photo"
     if config.augment not in AUGMENTATIONS:
         raise InputError(f"--augment: expected one of {', '.join(AUGMENTATIONS)}, got {config.augment!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,9 @@ from lightning_fabric import Fabric
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import evaluate as figures_of
-from longtail.files import write_text
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
-from longtail.runs.folder import RunFolder, read_json, read_lines, write_json
+from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_lines
 from longtail.runs.preparation import (
     Prepared,
     augmentation_name,
@@ -185,8 +183,7 @@ class _Journal:
     def epoch(self, record: dict[str, Any]) -> None:
         self.records.append(record)
         if self.first:
-            with self.folder.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            write_lines(self.folder.metrics, self.records)  # a line half written would block --resume
         self._watcher.epoch(record)
 
     def save(self, state: dict[str, Any]) -> None:
@@ -204,8 +201,8 @@ def _open(
         write_json(folder.config, config.to_dict())
         write_json(folder.splits, prepared.splits.to_dict(prepared.dataset.ids))
         return
-    kept = [json.dumps(line) + "\n" for line in read_lines(folder.metrics) if line["epoch"] <= state["epoch"]]
-    write_text(folder.metrics, "".join(kept))
+    kept = [record for record in read_lines(folder.metrics) if record["epoch"] <= state["epoch"]]
+    write_lines(folder.metrics, kept)
 
 
 def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
 
+from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
 from longtail.methods.options import METHODS, CRLOptions
 
@@ -144,9 +144,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            close = get_close_matches(self.method, METHODS, n=1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}{hint}")
+            near = did_you_mean(self.method, METHODS)
+            raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}.{near}")
         for flag, value in (
             ("--epochs", self.epochs),
             ("--batch-size", self.batch_size),
