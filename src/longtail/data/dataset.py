@@ -40,6 +40,19 @@ class ImageStore(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Tags:
+    """A text for each image that is not to be recognised, but guides training.
+
+    Attributes:
+        names: the distinct texts.
+        codes: (N,) int64 index into `names`, -1 where an image has none.
+    """
+
+    names: tuple[str, ...]
+    codes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """N images with J attributes, as found: nothing dropped, nothing relabelled.
 
@@ -51,6 +64,9 @@ class Dataset:
         images: the store the N images are read from.
         groups: (N,) int64 group of each image (who took it, which object), or None.
         split: (N,) int8 index into `SPLITS` or -1, where the data come with splits, else None.
+        identities: (N,) int64 who or what an image shows, -1 = unknown; None where that is not said.
+        domains: where each image comes from (shop, street), or None.
+        matches: (N,) int64, images of the same thing in two domains share a number, -1 = none; or None.
         notes: sentences that say back to the user what was found and decided.
     """
 
@@ -61,6 +77,9 @@ class Dataset:
     images: ImageStore
     groups: NDArray[np.int64] | None = None
     split: NDArray[np.int8] | None = None
+    identities: NDArray[np.int64] | None = None
+    domains: Tags | None = None
+    matches: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -75,8 +94,10 @@ class Batch:
         images: (N, C, H, W) float32, augmented and normalised.
         labels: (N, J) int64, -1 = unlabelled.
         index: (N,) int64 rows of the data set, so that a method can look up what it keeps per image.
+        task: (N,) int64 attribute that each image was drawn for, where the sampler says so, else None.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
+    task: Tensor | None = None

@@ -15,9 +15,16 @@ class Sampler(ABC):
     takes its own columns of them, and a resumed training skips the rows that it has seen.
     """
 
+    rows: NDArray[np.int64]
+    """(n,) int64, the rows of the data set that are drawn from."""
+
     @abstractmethod
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """(steps, batch) int64, rows of the data set; the batch of all processes together."""
+
+    def rates(self) -> NDArray[np.float64]:
+        """(n,) how often each of `rows` is drawn, up to a common factor; by default all alike."""
+        return np.ones(len(self.rows))
 
 
 class ShuffledSampler(Sampler):
