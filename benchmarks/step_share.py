@@ -22,11 +22,9 @@ import numpy as np
 import torch
 
 from longtail.data.dataset import Batch
-from longtail.methods.build import build_method
-from longtail.methods.options import CRLOptions
-from longtail.models.classifier import build_classifier
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.schema import Attribute, LabelSchema
-from longtail.training.learner import Learner
+from longtail.training.checkpoint import ModelCard
 
 SHAPES = {
     "resnet32, 1 attribute of 10 classes, 32x32": ("resnet32", [10], (32, 32)),
@@ -88,7 +86,20 @@ def make_step(
     tails = [RATIO ** (-np.arange(k) / (k - 1)) for k in classes]
     labels = np.stack([generator.choice(k, BATCH, p=tail / tail.sum()) for k, tail in zip(classes, tails)], 1)
     counts = [np.bincount(column, minlength=k).tolist() for column, k in zip(labels.T, classes)]
-    learner = Learner(build_classifier(backbone, schema), build_method(name, counts, crl))
+    learner = ModelCard(
+        schema=schema,
+        class_counts=counts,
+        images=BATCH,
+        backbone=backbone,
+        features=64,
+        hidden=0,
+        shared_feature=False,
+        image_size=size,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        method=name,
+        method_options=MethodOptions(crl=crl),
+    ).build()
     optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9)
     batch = Batch(torch.randn(BATCH, 3, *size), torch.from_numpy(labels), torch.arange(BATCH))
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from longtail.cli.progress import display
 from longtail.evaluation.results import read_results
-from longtail.methods.options import CRLOptions
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.reporting.terminal import comparison_table
 from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
@@ -45,12 +45,12 @@ def train_with(method: str, crl: CRLOptions, epochs: int, output: str) -> Path:
     config = TrainConfig(
         data="digits",
         method=method,
-        crl=crl,
+        method_options=MethodOptions(crl=crl),
         backbone="convnet",
         epochs=epochs,
         batch_size=64,
         output=output,
-        options=DataOptions(tail_ratio=25, tail_largest=100),
+        data_options=DataOptions(tail_ratio=25, tail_largest=100),
     )
     print(f"\n{method}")
     with closing(display(sys.stdout, epochs=epochs)) as watcher:

@@ -14,6 +14,7 @@ FLOORS = [
     {"errors", "files", "schema"},
     {"rectification"},
     {"losses"},
+    {"decisions"},
     {"sampling"},
     {"models"},
     {"data"},

@@ -21,6 +21,7 @@ image_size = 64
 attributes = ["colour", "shape"]
 test_share = 0.3
 skip_missing = true
+sampler = "over"
 
 [crl]
 level = "instance"
@@ -36,6 +37,7 @@ attributes: [colour, shape]
 test_share: 0.3
 skip_missing: true
 group_column:
+sampler: over
 crl: {level: instance, power: 2}
 """
 
@@ -44,8 +46,8 @@ MEANT = {
     "epochs": 20,
     "learning_rate": 1.0,
     "image_size": "64",
-    "options": {"attributes": ("colour", "shape"), "test_share": 0.3, "skip_missing": True},
-    "crl": {"level": "instance", "power": 2},
+    "data_options": {"attributes": ("colour", "shape"), "test_share": 0.3, "skip_missing": True},
+    "method_options": {"sampler": "over", "crl": {"level": "instance", "power": 2}},
 }
 
 
@@ -67,7 +69,7 @@ def refusal(folder: Path, text: str, name: str = "a.toml") -> str:
 
 def test_toml_and_yaml_mean_the_same(tmp_path: Path):
     assert read_settings(written(tmp_path, "a.toml", TOML)) == MEANT
-    meant = {**MEANT, "options": {**MEANT["options"], "group_column": None}}
+    meant = {**MEANT, "data_options": {**MEANT["data_options"], "group_column": None}}
     assert read_settings(written(tmp_path, "a.yaml", YAML)) == meant
 
 
@@ -91,7 +93,15 @@ def test_the_configuration_of_a_run_is_a_configuration_file(tmp_path: Path):
         ("shared_feature = 1", "a.toml: shared_feature: expected true or false, got 1"),
         ("[crl]\nlevel = 'top'", "a.toml: crl.level: expected one of class, instance, got 'top'"),
         ("crl = 3", "a.toml: crl: expected a table of settings, got 3"),
-        ("options = 3\nval_share = 0.1", "a.toml: options: expected a table of settings, got 3"),
+        (
+            "data_options = 3\nval_share = 0.1",
+            "a.toml: data_options: expected a table of settings, got 3",
+        ),
+        (
+            "sampler = 'ovr'",
+            "a.toml: sampler: expected one of shuffled, over, under, got 'ovr'. Did you mean 'over'?",
+        ),
+        ("samplr = 'over'", "a.toml: unknown key 'samplr'. Did you mean 'sampler'?"),
         ("epochs = = 3", "a.toml: not readable as TOML: Invalid value (at line 1, column 10)"),
     ],
 )
@@ -123,7 +133,9 @@ def test_a_value_out_of_range_names_the_place_it_came_from():
     with pytest.raises(InputError, match=r"^--epochs: expected at least 1, got -1$"):
         configure(file, {"epochs": -1}, path)
     with pytest.raises(InputError, match=r"^a\.toml: --val-share and --test-share: "):
-        configure({"data": "x", "options": {"val_share": 0.9}}, {"options": {"test_share": 0.5}}, path)
+        configure(
+            {"data": "x", "data_options": {"val_share": 0.9}}, {"data_options": {"test_share": 0.5}}, path
+        )
 
 
 LAYER: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -132,10 +144,18 @@ LAYER: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "epochs": st.integers(1, 9),
         "shared_feature": st.booleans(),
         "output": st.none() | st.text(),
-        "options": st.fixed_dictionaries(
+        "data_options": st.fixed_dictionaries(
             {}, optional={"val_share": st.floats(0, 0.4), "skip_missing": st.booleans()}
         ),
-        "crl": st.fixed_dictionaries({}, optional={"kappa": st.integers(1, 9), "rho": st.floats(0.1, 0.9)}),
+        "method_options": st.fixed_dictionaries(
+            {},
+            optional={
+                "sampler": st.sampled_from(["over", "under", None]),
+                "crl": st.fixed_dictionaries(
+                    {}, optional={"kappa": st.integers(1, 9), "rho": st.floats(0.1, 0.9)}
+                ),
+            },
+        ),
     },
 )
 
@@ -147,7 +167,9 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(file: dict[str, 
     for layer in (file, flags):
         for key, value in layer.items():
             if isinstance(value, dict):
-                expected[key].update(value)
+                inner = value.get("crl", {})
+                expected[key].update({name: own for name, own in value.items() if name != "crl"})
+                expected[key].get("crl", {}).update(inner)
             else:
                 expected[key] = value
     assert config == expected

@@ -36,13 +36,21 @@ def test_nothing_is_given_at_first():
 
 
 def test_given_flags_are_nested_as_in_the_configuration():
-    crl = type(TrainFlags().crl)(level="instance")
-    options = type(TrainFlags().options)(val_share=0.0, attributes=())
-    given = TrainFlags(epochs=3, shared_feature=False, crl=crl, options=options).given()
+    parts = type(TrainFlags().method_options)
+    methods = parts(sampler="over", crl=type(parts().crl)(level="instance"))
+    options = type(TrainFlags().data_options)(val_share=0.0, attributes=())
+    given = TrainFlags(epochs=3, shared_feature=False, method_options=methods, data_options=options).given()
     assert given == {
         "epochs": 3,
         "shared_feature": False,
-        "options": {"val_share": 0.0, "attributes": ()},
-        "crl": {"level": "instance"},
+        "data_options": {"val_share": 0.0, "attributes": ()},
+        "method_options": {"sampler": "over", "crl": {"level": "instance"}},
     }
-    assert flag_names(given) == ["--epochs", "--shared-feature", "--attributes", "--val-share", "--crl.level"]
+    assert flag_names(given) == [
+        "--epochs",
+        "--shared-feature",
+        "--attributes",
+        "--val-share",
+        "--sampler",
+        "--crl.level",
+    ]

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from longtail.data.builtin import BUILTIN
+from longtail.data.official import OFFICIAL
 from longtail.methods.options import METHODS
 from longtail.models.backbones import BACKBONES
 
@@ -20,12 +21,27 @@ def test_a_list_fits_into_80_columns(run: Run, name: str):
 
 def test_every_method_and_backbone_is_listed_with_its_summary(run: Run):
     out = " ".join(run("methods").out.split())
-    for name, summary in {**METHODS, **BACKBONES}.items():
+    for name, summary in {**{name: row.summary for name, row in METHODS.items()}, **BACKBONES}.items():
         assert f"{name} {summary}" in out
 
 
+def names(listing: str) -> list[str]:
+    return re.findall(r"^  ([\w-]+) {4,}\w", listing, re.MULTILINE)
+
+
 def test_every_builtin_data_set_and_layout_is_listed(run: Run):
-    out = run("data").out
-    assert re.findall(r"^  ([\w-]+) {4,}\w", out.partition("Data of your own")[0], re.MULTILINE) == [*BUILTIN]
+    builtin, published, own = re.split("Published data sets|Data of your own", run("data").out)
+    assert names(builtin) == [*BUILTIN]
+    assert names(published) == [layout.name for layout in OFFICIAL]
     for word in ("photos/cat/1.jpg", "labels.csv", ".zip", "longtail diagnose"):
-        assert word in out
+        assert word in own
+
+
+def test_a_published_data_set_is_listed_with_what_is_expected_and_allowed(run: Run):
+    out = " ".join(run("data").out.split())
+    for layout in OFFICIAL:
+        expected = " ".join(layout.expected)
+        facts = (
+            f"{layout.size} {layout.labels} Licence: {layout.licence} {layout.source} Expected: {expected}"
+        )
+        assert f"{layout.name} {facts}" in out

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from longtail.cli.app import build_app
-from longtail.methods.options import CRLOptions
+from longtail.methods.options import (
+    CRLOptions,
+    DeepID2Options,
+    KNNOptions,
+    LMLEOptions,
+    MethodOptions,
+    MetricOptions,
+    MTCTOptions,
+)
 from longtail.training.config import DataOptions, TrainConfig
 
 from .conftest import Run
@@ -45,12 +53,23 @@ def test_the_first_page_lists_every_command(run: Run):
     assert run().out == run("-h").out == run("--help").out
 
 
+PARTS = {
+    "crl": CRLOptions,
+    "metric": MetricOptions,
+    "knn": KNNOptions,
+    "deepid2": DeepID2Options,
+    "lmle": LMLEOptions,
+    "mtct": MTCTOptions,
+}
+
+
 @pytest.mark.parametrize(
     ("cls", "prefix", "left"),
     [
-        (TrainConfig, "--", {"data", "options", "crl"}),
+        (TrainConfig, "--", {"data", "data_options", "method_options"}),
+        (MethodOptions, "--", set(PARTS)),
+        *((part, f"--{name}.", set[str]()) for name, part in PARTS.items()),
         (DataOptions, "--", set[str]()),
-        (CRLOptions, "--crl.", set[str]()),
     ],
 )
 def test_every_setting_is_shown_with_its_text_and_its_default(
@@ -80,7 +99,7 @@ def test_negative_forms_are_understood_but_not_shown(run: Run):
     words = ["train", "photos", "--no-skip-unreadable", "--no-shared-feature"]
     _, bound, _ = build_app().parse_args(words, exit_on_error=False, print_error=False)
     given = bound.arguments["flags"].given()
-    assert given == {"shared_feature": False, "options": {"skip_unreadable": False}}
+    assert given == {"shared_feature": False, "data_options": {"skip_unreadable": False}}
 
 
 def test_choices_are_shown(run: Run):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.methods.options import CRLOptions
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.training.config import DataOptions, TrainConfig
 
 from .conftest import Job, Run, write_results
@@ -25,7 +25,7 @@ def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
         "photos --method ce --epochs 5 --learning-rate 1e-2 --image-size 96x64 --shared-feature "
         "--precision 16 --attributes colour shape --attributes size --group-column owner "
         "--test-share 0 --skip-missing --tail-ratio 50 "
-        "--crl.level instance --crl.power 2 --crl.margin 0.1 --output runs/x"
+        "--sampler under --crl.level instance --crl.power 2 --crl.margin 0.1 --output runs/x"
     )
     assert run("train", *words.split()).code == 0
     assert trained_with(training) == TrainConfig(
@@ -37,14 +37,14 @@ def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
         shared_feature=True,
         precision="16",
         output="runs/x",
-        options=DataOptions(
+        data_options=DataOptions(
             attributes=("colour", "shape", "size"),
             group_column="owner",
             test_share=0.0,
             skip_missing=True,
             tail_ratio=50.0,
         ),
-        crl=CRLOptions(level="instance", power=2, margin=0.1),
+        method_options=MethodOptions(sampler="under", crl=CRLOptions(level="instance", power=2, margin=0.1)),
     )
 
 
@@ -61,7 +61,8 @@ def test_flags_win_over_the_file_that_may_name_the_data(run: Run, training: Job,
         run("train", "--config", str(file), "--epochs", "6", "--no-skip-missing", "--crl.rho", "0.3").code
         == 0
     )
-    assert trained_with(training) == TrainConfig(data="photos", epochs=6, crl=CRLOptions(kappa=3, rho=0.3))
+    options = MethodOptions(crl=CRLOptions(kappa=3, rho=0.3))
+    assert trained_with(training) == TrainConfig(data="photos", epochs=6, method_options=options)
     assert run("train", "others", "--config", str(file)).code == 0
     assert training.calls[1].config.data == "others"
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from longtail.errors import InputError
-from longtail.models.backbones import BACKBONES, default_backbone
+from longtail.models.backbones import BACKBONES, default_backbone, default_hidden, default_size
 from longtail.models.classifier import build_classifier
 from longtail.schema import Attribute, LabelSchema
 
@@ -15,10 +15,15 @@ SCHEMA = LabelSchema((Attribute("kind", ("a", "b", "c", "d")), Attribute("new", 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(("shared", "vectors"), [(False, 2), (True, 1)])
 def test_every_backbone_keeps_the_tensor_contract(backbone, shared, vectors):
-    model = build_classifier(backbone, SCHEMA, features=16, shared_feature=shared)
-    output = model(torch.randn(3, 3, 24, 40))
+    size = default_size(backbone) or (24, 40)
+    hidden = default_hidden(backbone)
+    model = build_classifier(
+        backbone, SCHEMA, features=16, shared_feature=shared, image_size=size, hidden=hidden
+    )
+    output = model(torch.randn(3, 3, *size))
     assert output.logits.shape == (3, 2, 4)
     assert output.features.shape == (3, vectors, 16)
+    assert output.vector.shape == (3, model.backbone.out_features)
     assert output.logits[:, 1, 2:].eq(-math.inf).all()
     assert output.logits[:, 0].isfinite().all()
     output.logits[:, 1, :2].sum().backward()
@@ -47,6 +52,34 @@ def test_the_head_is_one_linear_classifier_for_each_attribute():
     for j, classes in enumerate(SCHEMA.num_classes):
         expected = output.features[:, j] @ model.head.weight[j] + model.head.bias[j]
         torch.testing.assert_close(output.logits[:, j, :classes], expected[:, :classes])
+
+
+def test_the_vector_is_what_the_backbone_gives():
+    model = build_classifier("convnet", SCHEMA).eval()
+    images = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(model(images).vector, model.backbone(images))
+
+
+def test_the_options_of_the_head_are_passed_on():
+    model = build_classifier("convnet", SCHEMA, hidden=7, embedding=True, detached=True)
+    assert model.head.hidden.out_features == 2 * 7
+    assert (model.head.embedding, model.head.detached) == (True, True)
+
+
+def test_a_backbone_made_for_a_size_gets_it_by_default_and_others_take_any():
+    assert [b for b in BACKBONES if default_size(b)] == ["deepid2"]
+    height, width = default_size("deepid2")
+    model = build_classifier("deepid2", SCHEMA)
+    assert model(torch.randn(1, 3, height, width)).logits.shape == (1, 2, 4)
+
+
+def test_only_mtct_has_hidden_layers_by_default():
+    assert {b: default_hidden(b) for b in BACKBONES if default_hidden(b)} == {"mtct": 256}
+
+
+def test_the_image_size_reaches_the_backbone():
+    assert build_classifier("mtct", SCHEMA, image_size=(40, 60)).backbone.units[0][0].stride == (1, 1)
+    assert build_classifier("mtct", SCHEMA).backbone.units[0][0].stride == (4, 4)
 
 
 def test_parameters_are_counted():

@@ -36,7 +36,7 @@ def config(tmp_path):
         features=8,
         accelerator="cpu",
         output=str(tmp_path / "run"),
-        options=DataOptions(tail_ratio=20),
+        data_options=DataOptions(tail_ratio=20),
     )
 
 

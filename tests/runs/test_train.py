@@ -9,7 +9,7 @@ import torch
 
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
-from longtail.methods.options import CRLOptions
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import plan, resumed_config, train
 from longtail.training.checkpoint import load_model
@@ -165,12 +165,13 @@ def test_cross_entropy_mines_nothing(config, watcher):
 @pytest.mark.parametrize("comparison", ["relative", "absolute", "distribution"])
 def test_many_attributes_train_with_every_form(config, level, comparison):
     crl = CRLOptions(level=level, comparison=comparison)
-    run = train(replace(config, data="digits-attributes", epochs=1, options=DataOptions(), crl=crl))
+    plain = replace(config, data="digits-attributes", epochs=1, data_options=DataOptions())
+    run = train(replace(plain, method_options=MethodOptions(crl=crl)))
     assert len(read_results(run / "results.json")["attributes"]) == 3
 
 
 def test_mixed_precision_trains(config, folder):
-    mixed = replace(config, data=str(folder), options=DataOptions(), precision="bf16", epochs=1)
+    mixed = replace(config, data=str(folder), data_options=DataOptions(), precision="bf16", epochs=1)
     run = train(replace(mixed, clip_gradient=1.0, shared_feature=True))
     assert all(value.isfinite().all() for value in weights(run).values())
 
@@ -180,9 +181,9 @@ def test_mixed_precision_trains(config, folder):
     [
         ({"augment": "smal"}, "--augment: expected one of none, small"),
         ({"backbone": "resnet33"}, "--backbone: expected one of convnet"),
-        ({"crl": CRLOptions(kappa=0)}, "--crl.kappa: expected at least 1"),
-        ({"options": DataOptions(tail_ratio=5, tail_attribute="digt")}, "Did you mean 'digit'"),
-        ({"options": DataOptions(attributes=("digit",))}, "--attributes"),
+        ({"method_options": MethodOptions(crl=CRLOptions(kappa=0))}, "--crl.kappa: expected at least 1"),
+        ({"data_options": DataOptions(tail_ratio=5, tail_attribute="digt")}, "Did you mean 'digit'"),
+        ({"data_options": DataOptions(attributes=("digit",))}, "--attributes"),
     ],
 )
 def test_a_wrong_setting_is_said_before_the_folder_is_touched(config, tmp_path, wrong, message):
@@ -206,7 +207,7 @@ def test_a_plan_says_what_would_happen_and_writes_nothing(config, tmp_path):
 
 
 def test_a_folder_of_images_by_class_trains(config, folder):
-    run = train(replace(config, data=str(folder), options=DataOptions()))
+    run = train(replace(config, data=str(folder), data_options=DataOptions()))
     results = read_results(run / "results.json")
     assert [c["name"] for c in results["attributes"][0]["classes"]] == ["blue", "green", "red"]
     assert results["data"]["image_size"] == [10, 12]
@@ -215,9 +216,10 @@ def test_a_folder_of_images_by_class_trains(config, folder):
 def test_an_unreadable_image_stops_or_is_left_out_and_listed(config, folder, watcher):
     (folder / "red" / "broken.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"broken\.png.*--skip-unreadable"):
-        train(replace(config, data=str(folder), options=DataOptions()))
+        train(replace(config, data=str(folder), data_options=DataOptions()))
     assert not Path(config.output).exists()
-    run = train(replace(config, data=str(folder), options=DataOptions(skip_unreadable=True)), watcher=watcher)
+    skipping = replace(config, data=str(folder), data_options=DataOptions(skip_unreadable=True))
+    run = train(skipping, watcher=watcher)
     assert any("broken.png" in line for line in watcher.lines)
     splits = json.loads((run / "splits.json").read_text())
     assert not any("broken" in name for part in ("train", "val", "test") for name in splits[part])
@@ -226,9 +228,9 @@ def test_an_unreadable_image_stops_or_is_left_out_and_listed(config, folder, wat
 
 def test_without_images_for_a_test_the_validation_images_judge(config, watcher):
     options = DataOptions(val_share=0.2, test_share=0.0)
-    run = train(replace(config, options=options), watcher=watcher)
+    run = train(replace(config, data_options=options), watcher=watcher)
     assert read_results(run / "results.json")["split"] == "val"
-    bare = replace(config, options=DataOptions(val_share=0.0, test_share=0.0))
+    bare = replace(config, data_options=DataOptions(val_share=0.0, test_share=0.0))
     run = train(bare, overwrite=True, watcher=watcher)
     assert not (run / "results.json").exists()
     assert any("not evaluated" in line for line in watcher.lines)

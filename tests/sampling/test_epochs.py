@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.sampling.epochs import ShuffledSampler
+from longtail.sampling.epochs import ShuffledSampler, walk
 
 
 @settings(deadline=None, derandomize=True)
@@ -34,3 +34,26 @@ def test_the_order_does_not_depend_on_the_number_of_processes():
 @pytest.mark.parametrize("n", [1, 5])
 def test_fewer_images_than_a_batch_make_one_batch_of_them_all(n):
     assert ShuffledSampler(np.arange(n), 128, seed=0).batches(0).shape == (1, n)
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 8))
+def test_a_walk_never_visits_a_number_twice_more_than_another(length, draws, epochs):
+    visits = np.zeros(length, int)
+    for epoch in range(epochs):
+        places = walk(length, draws, seed=2, epoch=epoch)
+        assert places.shape == (draws,)
+        visits += np.bincount(places, minlength=length)
+        assert visits.max() - visits.min() <= 1
+
+
+def test_a_walk_is_shuffled_anew_in_every_pass_and_by_every_seed():
+    passes = [walk(50, 50, seed=1, epoch=epoch).tolist() for epoch in range(3)]
+    assert passes[0] != passes[1] != passes[2]
+    assert passes[0] != walk(50, 50, seed=2, epoch=0).tolist()
+    assert passes[1] == walk(50, 50, seed=1, epoch=1).tolist()
+
+
+def test_nothing_to_draw_from_is_said_when_the_sampler_is_built():
+    with pytest.raises(ValueError, match="at least 1 row"):
+        ShuffledSampler(np.arange(0), 4, seed=0)

@@ -8,21 +8,23 @@ import torch
 from safetensors.torch import save_file
 
 from longtail.errors import InputError
-from longtail.methods.options import CRLOptions
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import ModelCard, load_model, load_state, save_model, save_state
 
 CARD = ModelCard(
     schema=LabelSchema((Attribute("kind", ("a", "b", "c")), Attribute("new", ("no", "yes")))),
     class_counts=[[9, 3, 1], [10, 3]],
+    images=13,
     backbone="convnet",
     features=8,
+    hidden=0,
     shared_feature=False,
     image_size=(8, 16),
     mean=(0.5, 0.4, 0.3),
     std=(0.2, 0.2, 0.1),
     method="crl",
-    crl=CRLOptions(level="instance", balance="tpami"),
+    method_options=MethodOptions(crl=CRLOptions(level="instance", balance="tpami")),
 )
 
 

@@ -8,22 +8,27 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
-from longtail.cli.flags import flag_names
+from longtail.cli.flags import FLAT, flag_names
 from longtail.cli.values import checked
 from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
 
 Settings = dict[str, Any]
+
+T = TypeVar("T")
+
+_FLAT_KEYS = {name: list(get_type_hints(get_type_hints(TrainConfig)[name])) for name in FLAT}
+"""The keys of the parts of `TrainConfig` that may stand at the top of a file."""
 
 
 def read_settings(path: Path) -> Settings:
     """The settings in a file, nested as in `TrainConfig`, with the types of its fields.
 
-    Keys are the names of the fields of `TrainConfig` and `DataOptions`; the options of a method stand
-    in a table of its name. The config.json of a run is such a file too.
+    Keys are the names of the fields of `TrainConfig`, `DataOptions` and `MethodOptions`; the options of a
+    method stand in a table of its name. The config.json of a run is such a file too.
 
     Raises:
         InputError: when the file cannot be read, a key is unknown, or a value has the wrong type.
@@ -31,12 +36,17 @@ def read_settings(path: Path) -> Settings:
     content = _parsed(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected settings as key = value, got {type(content).__name__}")
-    flat, data_keys = cast(Settings, content), get_type_hints(DataOptions)
-    options = {key: value for key, value in flat.items() if key in data_keys}
-    others = {key: value for key, value in flat.items() if key not in data_keys}
-    if options:
-        others["options"] = {**_table(others.get("options", {}), f"{path}: options"), **options}
-    return _checked(others, TrainConfig, path, "", suggestions=[*get_type_hints(TrainConfig), *data_keys])
+    nested: Settings = {}
+    flat = cast(Settings, content)
+    for key in sorted(flat, key=lambda key: key not in FLAT):  # tables first, so that they do not win
+        value = flat[key]
+        part = next((name for name, keys in _FLAT_KEYS.items() if key in keys), None)
+        if part is None:
+            nested[key] = value
+        else:
+            nested[part] = {**_table(nested.get(part, {}), f"{path}: {part}"), key: value}
+    known = [*get_type_hints(TrainConfig), *(key for keys in _FLAT_KEYS.values() for key in keys)]
+    return _checked(nested, TrainConfig, path, "", suggestions=known)
 
 
 def configure(file: Settings, flags: Settings, path: Path | None) -> TrainConfig:
@@ -45,13 +55,8 @@ def configure(file: Settings, flags: Settings, path: Path | None) -> TrainConfig
     Raises:
         InputError: when a value is out of its range; it names the file where the value came from there.
     """
-    merged = {**file, **flags}
-    parts: Settings = {}
-    for name, hint in get_type_hints(TrainConfig).items():
-        if is_dataclass(hint):
-            parts[name] = {**file.get(name, {}), **flags.get(name, {})}
     try:
-        return TrainConfig(**{**merged, **_built(parts)})
+        return _built(TrainConfig, _merged(file, flags))
     except InputError as error:
         typed = flag_names(flags)
         named = re.findall(r"--[\w.-]*\w", str(error).partition(":")[0])
@@ -60,9 +65,23 @@ def configure(file: Settings, flags: Settings, path: Path | None) -> TrainConfig
         raise
 
 
-def _built(parts: Settings) -> Settings:
-    hints = get_type_hints(TrainConfig)
-    return {name: hints[name](**values) for name, values in parts.items()}
+def _merged(under: Settings, over: Settings) -> Settings:
+    both = {name: _merged(under[name], over[name]) for name in under if _is_table(under, over, name)}
+    return {**under, **over, **both}
+
+
+def _is_table(under: Settings, over: Settings, name: str) -> bool:
+    return isinstance(under[name], dict) and isinstance(over.get(name), dict)
+
+
+def _built(cls: type[T], settings: Settings) -> T:
+    hints = get_type_hints(cls)
+    return cls(
+        **{
+            name: _built(hints[name], value) if is_dataclass(hints[name]) else value
+            for name, value in settings.items()
+        }
+    )
 
 
 def _checked(
@@ -76,7 +95,7 @@ def _checked(
             raise InputError(f"{path}: unknown key {prefix + key!r}.{near}")
         if is_dataclass(hints[key]):
             table = _table(content[key], f"{path}: {prefix}{key}")
-            inner = "" if key == "options" else f"{key}."  # the keys of `options` may stand at the top
+            inner = "" if key in FLAT else f"{prefix}{key}."  # the keys of flat parts may stand at the top
             settings[key] = _checked(table, hints[key], path, inner)
         else:
             settings[key] = _value(hints[key], content[key], f"{path}: {prefix}{key}")

@@ -12,6 +12,11 @@ longtail diagnose digits
 longtail train digits --tail-ratio 50
 """
 
+PUBLISHED = """
+Published data sets, in the files that their authors distribute. Give the folder
+or the archive itself, for instance: longtail train cifar-10-python.tar.gz
+"""
+
 LAYOUTS = """
 Data of your own:
 
@@ -34,24 +39,52 @@ Data of your own:
   A zip archive              of any of these, read without unpacking
                              longtail train photos.zip
 
+  Hugging Face               any image data set of the hub, or a folder that
+                             `save_to_disk` made
+                             longtail train hf:OWNER/NAME
+                             longtail train hf:OWNER/NAME:CONFIG
+
 The column `split` says train, val or test; images with the same `group` are
-never on two sides of a split. Columns of other names: --image-column,
---split-column, --group-column. `longtail diagnose DATA` says what was found.
+never on two sides of a split. `identity` (else `group`) says who or what an
+image shows, for deepid2; `domain` (shop, street) and `match` (the same thing in
+both) are for mtct. Columns of other names: --image-column, --split-column,
+--group-column, --identity-column, --domain-column, --match-column.
+`longtail diagnose DATA` says what was found.
 """
 
 
 def data() -> None:
     """List the built-in data sets, and the layouts of data that are understood."""
     from longtail.data.builtin import BUILTIN
+    from longtail.data.official import OFFICIAL
 
     print("Built-in data sets:\n")
     for name, entry in BUILTIN.items():
         attributes = ", ".join(f"{a.name} ({len(a.classes)} classes)" for a in entry.attributes)
         size = f"{entry.images:,} images, {entry.layout}; {attributes}."
-        lines = (f"{entry.description}.", size, entry.licence)
-        head = f"  {name}".ljust(29)
-        for line in lines:
-            print(textwrap.fill(line, 80, initial_indent=head, subsequent_indent=" " * 29))
-            head = " " * 29
-        print()
+        _print_entry(name, (f"{entry.description}.", size, entry.licence))
+    print(PUBLISHED.strip() + "\n")
+    for layout in OFFICIAL:
+        facts = (layout.size, layout.labels, f"Licence: {layout.licence}", layout.source)
+        _print_entry(layout.name, (*facts, "Expected:", *(f"  {line}" for line in layout.expected)))
     print(LAYOUTS.strip())
+
+
+def _print_entry(name: str, lines: tuple[str, ...]) -> None:
+    """The name on the left, the lines beside it; a line keeps its indentation when it is wrapped."""
+    left = f"  {name}"
+    for line in lines:
+        head = " " * (24 + len(line) - len(line.lstrip()))
+        first = left.ljust(len(head))
+        print(
+            textwrap.fill(
+                line.strip(),
+                80,
+                initial_indent=first,
+                subsequent_indent=head,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+        left = ""
+    print()

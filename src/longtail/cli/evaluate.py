@@ -14,6 +14,7 @@ from longtail.cli.flags import DATA, SourceFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show
 from longtail.errors import InputError
+from longtail.methods.options import DecisionName
 from longtail.training.config import DataOptions
 
 USAGE = "longtail evaluate RUN [DATA] [OPTIONS]"
@@ -21,6 +22,7 @@ USAGE = "longtail evaluate RUN [DATA] [OPTIONS]"
 EXAMPLES = """
 longtail evaluate runs/first
 longtail evaluate runs/first --split val --output validation.json
+longtail evaluate runs/first --decision prior
 longtail evaluate runs/first new-photos/ --output new-photos.json
 """
 
@@ -40,6 +42,10 @@ def evaluate(
         bool, option("Leave unreadable images of DATA out, counted and listed.", hint=bool, heading=DATA)
     ] = False,
     split: Annotated[Split, option("Which images of the data.", hint=Split, default="test")] = "test",
+    decision: Annotated[
+        DecisionName | None,
+        option("Decide by this rule; by default as the run was trained to.", hint=DecisionName),
+    ] = None,
     output: Annotated[
         Path | None, option("Write the results there as JSON, and nowhere else.", "FILE", hint=Path)
     ] = None,
@@ -49,7 +55,8 @@ def evaluate(
     """Evaluate a trained model and show what it achieves on each class.
 
     On the run's own test images, results.json and report.html of the run are written again. Other data
-    are read as for training; their classes are matched by name.
+    are read as for training; their classes are matched by name. Results of another decision are written
+    beside them, as results.DECISION.json and report.DECISION.html.
     """
     given: Settings = source.given() | ({"skip_unreadable": True} if skip_unreadable else {})
     if data is None and given:
@@ -65,6 +72,7 @@ def evaluate(
             data=data,
             split=split,
             options=DataOptions(**given) if data is not None else None,
+            decision=decision,
             accelerator=accelerator,
             output=output,
             watcher=watcher,

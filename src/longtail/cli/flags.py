@@ -22,10 +22,11 @@ from longtail.cli.values import checked
 from longtail.training.config import DataOptions, TrainConfig
 
 RUN, TRAINING, MODEL, DATA, DEVICES = "Run", "Training", "Model", "Data", "Devices and report"
+METHOD = "Parts of the method"
 """Headings in the help."""
 
 HEADINGS = {
-    MODEL: ("backbone", "from_scratch", "image_size", "features", "shared_feature", "augment"),
+    MODEL: ("backbone", "from_scratch", "image_size", "features", "hidden", "shared_feature", "augment"),
     DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
     RUN: ("output",),
 }
@@ -35,10 +36,13 @@ METAVARS = {
     "attributes": "COLUMN...",
     "augment": "NAME",
     "backbone": "NAME",
+    "domain_column": "COLUMN",
     "group_column": "COLUMN",
+    "identity_column": "COLUMN",
     "image_column": "COLUMN",
     "image_size": "SIZE",
     "images": "PATH",
+    "match_column": "COLUMN",
     "method": "NAME",
     "output": "FOLDER",
     "split_column": "COLUMN",
@@ -46,7 +50,20 @@ METAVARS = {
 }
 """What stands for the value in the help, where the type alone says too little."""
 
-SOURCE = ("images", "image_column", "attributes", "split_column", "group_column", "skip_missing")
+FLAT = {"data_options": DATA, "method_options": METHOD}
+"""Fields of `TrainConfig` that are dataclasses whose own fields have no prefix, and their headings."""
+
+SOURCE = (
+    "images",
+    "image_column",
+    "attributes",
+    "split_column",
+    "group_column",
+    "identity_column",
+    "domain_column",
+    "match_column",
+    "skip_missing",
+)
 """The fields of `DataOptions` that say how to read data, without those that say how to split them."""
 
 T = TypeVar("T")
@@ -86,18 +103,17 @@ def option(
 
 
 def flag_names(given: dict[str, Any], prefix: str = "--") -> list[str]:
-    """The names of given flags as they are typed; the fields of `options` have no prefix.
+    """The names of given flags as they are typed; the fields of the parts in `FLAT` have no prefix.
 
     Example:
-        >>> flag_names({"batch_size": 64, "options": {"val_share": 0.1}, "crl": {"level": "class"}})
+        >>> given = {"data_options": {"val_share": 0.1}, "method_options": {"crl": {"level": "class"}}}
+        >>> flag_names({"batch_size": 64, **given})
         ['--batch-size', '--val-share', '--crl.level']
     """
     names: list[str] = []
     for name, value in given.items():
         if isinstance(value, dict):
-            names += flag_names(
-                cast(Any, value), prefix if name == "options" else f"{prefix}{_dashed(name)}."
-            )
+            names += flag_names(cast(Any, value), prefix if name in FLAT else f"{prefix}{_dashed(name)}.")
         else:
             names.append(prefix + _dashed(name))
     return names
@@ -135,10 +151,10 @@ def _annotated(field: Field[Any], hint: Any, text: str, heading: str) -> Any:
 
 
 def _nested(name: str, source: type) -> tuple[str, Any, Any]:
-    """The flags of a dataclass in a dataclass; those of `options` have no prefix."""
-    heading = DATA if name == "options" else (source.__doc__ or name).splitlines()[0].rstrip(".")
+    """The flags of a dataclass in a dataclass; those of the parts in `FLAT` have no prefix."""
+    heading = FLAT.get(name) or (source.__doc__ or name).splitlines()[0].rstrip(".")
     flags = _flags_of(source, heading=heading)(type(source.__name__, (Given,), {"__module__": __name__}))
-    return name, Annotated[flags, Parameter(name="*" if name == "options" else None)], flags()
+    return name, Annotated[flags, Parameter(name="*" if name in FLAT else None)], flags()
 
 
 @cache

@@ -17,7 +17,7 @@ longtail train photos/ --method ce
 
 def methods() -> None:
     """List the methods to train with, and the backbones."""
-    print(_table("Methods (--method)", METHODS))
+    print(_table("Methods (--method)", {name: row.summary for name, row in METHODS.items()}))
     print()
     print(_table("Backbones (--backbone)", {**BACKBONES, "timm:NAME": "any backbone of timm, pretrained"}))
 

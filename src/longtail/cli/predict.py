@@ -14,6 +14,7 @@ from longtail.cli.flags import option
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, plain_output, writing
 from longtail.errors import InputError
+from longtail.methods.options import DecisionName
 
 if TYPE_CHECKING:
     from longtail.runs.predict import Prediction
@@ -42,6 +43,10 @@ def predict(
     format: Annotated[
         Format | None, option("Form of the output; by default the ending of --output, or csv.", hint=Format)
     ] = None,
+    decision: Annotated[
+        DecisionName | None,
+        option("Decide by this rule; by default as the run was trained to.", hint=DecisionName),
+    ] = None,
     skip_unreadable: Annotated[bool, option("Leave unreadable images out, said by name.", hint=bool)] = False,
     accelerator: Annotated[Accelerator, option("Kind of device.", hint=Accelerator, default="auto")] = "auto",
     quiet: Annotated[bool, option("Show no progress and no notes.", hint=bool)] = False,
@@ -60,7 +65,12 @@ def predict(
         from longtail.runs import predict as job
 
         predictions = job.predict(
-            run, images, accelerator=accelerator, skip_unreadable=skip_unreadable, watcher=watcher
+            run,
+            images,
+            decision=decision,
+            accelerator=accelerator,
+            skip_unreadable=skip_unreadable,
+            watcher=watcher,
         )
         if output is None:
             stream = plain_output()

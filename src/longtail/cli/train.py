@@ -78,7 +78,7 @@ def train(
 def _configured(given: Settings, path: Path | None) -> TrainConfig:
     file = {} if path is None else read_settings(path)
     if "data" not in {**file, **given}:
-        greedy = " (it stands before --attributes)" if "attributes" in given.get("options", {}) else ""
+        greedy = " (it stands before --attributes)" if "attributes" in given.get("data_options", {}) else ""
         raise InputError(
             f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
             "`longtail data` says more"

@@ -43,7 +43,7 @@ def open_folders(found: Listing, name: str) -> Dataset:
         *found.all_notes(),
     )
     names = Names(kept)
-    return Dataset(name, schema, labels, names, found.store(names), None, split, notes)
+    return Dataset(name, schema, labels, names, found.store(names), split=split, notes=notes)
 
 
 def _describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.classes import SPLIT_NAMES, describe_attributes, odd_values, order_classes, uneven_classes
-from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.dataset import SPLITS, Dataset, Tags
 from longtail.data.hints import count, did_you_mean
 from longtail.data.listing import Listing, is_image, suffix
 from longtail.data.names import Names
@@ -48,6 +48,9 @@ def open_manifest(
         images=found.store(found.images[position] for position in positions.tolist()),
         groups=groups,
         split=split,
+        identities=_codes(table, roles.identity, rows),
+        domains=_tags(table, roles.domain, rows),
+        matches=_codes(table, roles.match, rows),
         notes=(
             f"{count(len(rows), 'image')} named by column {roles.image} of {table.path}",
             *describe_attributes(schema, labels),
@@ -55,6 +58,7 @@ def open_manifest(
             *roles.notes,
             *split_notes,
             *group_notes,
+            *_guides(table, roles),
             *_left_out(table, found, len(rows)),
             *table.notes,
             *found.all_notes(),
@@ -192,6 +196,30 @@ def _groups(
     number = len(np.unique(groups))
     single = ", one image each" if number == len(groups) else ""
     return groups, [f"{count(number, 'group')} in column {roles.group}{single}", *notes]
+
+
+def _tags(table: Table, name: str | None, rows: NDArray[np.int64]) -> Tags | None:
+    """The texts of a column, an empty cell as none."""
+    if name is None:
+        return None
+    column = table.columns[name]
+    place = {text: code for code, text in enumerate(column.filled)} | {"": -1}
+    codes = np.array([place[text] for text in column.values], np.int64)[column.codes[rows]]
+    return Tags(tuple(column.filled), codes)
+
+
+def _codes(table: Table, name: str | None, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    tags = _tags(table, name, rows)
+    return None if tags is None else tags.codes
+
+
+def _guides(table: Table, roles: Roles) -> list[str]:
+    named = {"identities": roles.identity, "domains": roles.domain, "matches across domains": roles.match}
+    return [
+        f"{what} in column {name}: {len(table.columns[name].filled)} different"
+        for what, name in named.items()
+        if name is not None
+    ]
 
 
 def _left_out(table: Table, found: Listing, rows: int) -> list[str]:

@@ -18,6 +18,9 @@ IMAGE_COLUMNS = (
 
 _SAMPLE = 200
 
+_GUIDES = ("split", "group", "identity", "domain", "match")
+"""Roles of columns that guide splits and training."""
+
 
 @dataclass(frozen=True)
 class ColumnChoice:
@@ -28,12 +31,18 @@ class ColumnChoice:
         attributes: columns to recognise, in this order.
         split: column of train, val or test.
         group: column of what must not be on two sides of a split.
+        identity: column of who or what an image shows.
+        domain: column of where an image comes from.
+        match: column of what two images in two domains have in common.
     """
 
     image: str | None = None
     attributes: tuple[str, ...] = ()
     split: str | None = None
     group: str | None = None
+    identity: str | None = None
+    domain: str | None = None
+    match: str | None = None
 
     def refuse(self, source: str, reason: str) -> None:
         """Refuse a choice where there are no columns.
@@ -46,6 +55,9 @@ class ColumnChoice:
             "--attributes": self.attributes,
             "--split-column": self.split,
             "--group-column": self.group,
+            "--identity-column": self.identity,
+            "--domain-column": self.domain,
+            "--match-column": self.match,
         }
         for flag, value in flags.items():
             if value:
@@ -62,30 +74,38 @@ class Roles:
     attributes: tuple[str, ...]
     split: str | None
     group: str | None
+    identity: str | None
+    domain: str | None
+    match: str | None
     notes: tuple[str, ...]
 
 
 def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver) -> Roles:
     """Decide what each column is.
 
-    The image column is the one whose texts name images; the attributes are all the others that are
-    not the split, the group, constant, or different in more than half of their rows.
+    The image column is the one whose texts name images; split, group, identity, domain and match are
+    those of these names; the attributes are all the others that are neither constant nor different in
+    more than half of their rows.
 
     Raises:
         InputError: when a chosen column is not there, no column names images, or none is left to
             recognise.
     """
-    for name, flag in ((choice.split, "--split-column"), (choice.group, "--group-column")):
-        if name is not None:
-            table.column(name, flag)
     taken = {*choice.attributes, choice.image}
-    split = choice.split or _named(table, "split", taken)
-    group = choice.group or _named(table, "group", taken)
-    image = _image_column(table, choice, resolver, {*choice.attributes, split, group})
+    guides = {role: _guide(table, role, getattr(choice, role), taken) for role in _GUIDES}
+    image = _image_column(table, choice, resolver, {*choice.attributes, *guides.values()})
     if choice.attributes:
-        return Roles(image, _chosen(table, choice.attributes), split, group, ())
-    attributes, notes = _guess(table, {image, split, group})
-    return Roles(image, attributes, split, group, notes)
+        return Roles(image=image, attributes=_chosen(table, choice.attributes), **guides, notes=())
+    attributes, notes = _guess(table, {image, *guides.values()})
+    return Roles(image=image, attributes=attributes, **guides, notes=notes)
+
+
+def _guide(table: Table, role: str, chosen: str | None, taken: set[str | None]) -> str | None:
+    """The column of a role that is not recognised: the chosen one, or the one of its name."""
+    if chosen is not None:
+        table.column(chosen, f"--{role}-column")
+        return chosen
+    return _named(table, role, taken)
 
 
 def _named(table: Table, name: str, taken: set[str | None]) -> str | None:

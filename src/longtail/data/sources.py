@@ -8,8 +8,10 @@ from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
 from longtail.data.folder import open_folders
 from longtail.data.hints import did_you_mean, joined
+from longtail.data.huggingface import is_huggingface, open_huggingface
 from longtail.data.listing import MANIFEST_SUFFIXES, Listing, list_source, require_images, suffix
 from longtail.data.manifest import open_manifest
+from longtail.data.official import find_official
 from longtail.data.roles import ColumnChoice
 from longtail.data.table import Table, read_table
 from longtail.errors import InputError
@@ -23,11 +25,15 @@ def open_dataset(
     attributes: tuple[str, ...] = (),
     split_column: str | None = None,
     group_column: str | None = None,
+    identity_column: str | None = None,
+    domain_column: str | None = None,
+    match_column: str | None = None,
     skip_missing: bool = False,
 ) -> Dataset:
-    """Open images and labels: a built-in name, a folder, a zip archive, or a manifest.
+    """Open images and labels: a built-in name, a published data set, a folder, a zip archive, or a manifest.
 
-    A folder or archive holds either class folders (CLASS/*, or SPLIT/CLASS/*) or a manifest
+    A published data set is known by its files, see `longtail.data.official`. Any other folder or
+    archive holds either class folders (CLASS/*, or SPLIT/CLASS/*) or a manifest
     (labels.csv, or the only .csv, .tsv or .parquet at its top); a manifest wins. What was found and
     decided is said in the `notes` of the data set.
 
@@ -38,6 +44,9 @@ def open_dataset(
         attributes: columns to recognise; all that can be if not given.
         split_column: column of train, val or test; one called 'split' if not given.
         group_column: column of what must stay on one side; one called 'group' if not given.
+        identity_column: column of who or what an image shows; one called 'identity' if not given.
+        domain_column: column of where an image comes from; one called 'domain' if not given.
+        match_column: column of what images in two domains share; one called 'match' if not given.
         skip_missing: leave out rows whose image is not there, and say how many.
 
     Raises:
@@ -48,12 +57,28 @@ def open_dataset(
         >>> len(data), data.schema.num_classes, data.images.read(0).shape
         (1797, (10,), (8, 8, 1))
     """
-    choice = ColumnChoice(image_column, attributes, split_column, group_column)
+    choice = ColumnChoice(
+        image_column,
+        attributes,
+        split_column,
+        group_column,
+        identity_column,
+        domain_column,
+        match_column,
+    )
     if source in BUILTIN:
         choice.refuse(source, "it is built in")
         _refuse_images(source, images, "it is built in")
         return BUILTIN[source].load()
+    if is_huggingface(source):
+        _refuse_images(source, images, "it holds its own images")
+        return open_huggingface(source, choice)
     path = _existing(source)
+    layout = find_official(path)
+    if layout is not None:
+        choice.refuse(source, f"it is {layout.name}")
+        _refuse_images(source, images, f"it is {layout.name}")
+        return layout.load(path)
     if path.is_file() and suffix(path.name) in MANIFEST_SUFFIXES:
         with path.open("rb") as file:
             table = read_table(str(path), file)

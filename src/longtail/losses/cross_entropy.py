@@ -5,26 +5,42 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
+from longtail.losses.vectors import full_precision
 from longtail.schema import UNLABELLED, as_labels, as_logits
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Softmax cross entropy, summed over attributes, averaged over the labelled images of each.
 
-        l_ce = - Σ_j 1/n_j Σ_i log p(y_ij = a_ij | x_i)
+        l_ce = - Σ_j 1/n_j Σ_i w_{j,a_ij} log p(y_ij = a_ij | x_i)
 
     Without missing labels n_j = N. An attribute without any label in the batch adds 0, connected
-    to the graph.
+    to the graph. The mean divides by the number of images, not by the sum of their weights: else
+    the rare classes that a batch happens to hold would change the learning rate of all others.
 
     Args:
         logits: (N, J, K) float, -inf where an attribute lacks a class; (N, K) for J = 1.
         labels: (N, J) int64, -1 = unlabelled; (N,) for J = 1.
+        class_weights: w, (J, K) float, on the device of the logits; None: 1.
+
+    Raises:
+        TypeError, ValueError: when types or shapes do not fit.
 
     Source: Dong, Gong, Zhu, TPAMI 2019, eq. 2.
     """
     labels = as_labels(labels)
-    logits = as_logits(logits, labels).float() if logits.element_size() < 4 else as_logits(logits, labels)
+    logits = full_precision(as_logits(logits, labels))
     per_image = torch_cross_entropy(
         logits.transpose(1, 2), labels, reduction="none", ignore_index=UNLABELLED
     )  # (N, J), 0 where unlabelled
+    if class_weights is not None:
+        per_image = per_image * _weight_of_images(class_weights.to(logits.dtype), labels, logits.shape[2])
     return (per_image.sum(0) / (labels >= 0).sum(0).clamp(min=1)).sum()
+
+
+def _weight_of_images(class_weights: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """(J, K), (N, J) -> (N, J)."""
+    expected = (labels.shape[1], num_classes)
+    if class_weights.shape != expected:
+        raise ValueError(f"class_weights: expected shape {expected}, got {tuple(class_weights.shape)}")
+    return class_weights.gather(1, labels.clamp(min=0).t()).t()

@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from longtail.data.dataset import Batch
+from longtail.data.dataset import Batch, Tags
+from longtail.losses.class_weights import exp_share_weights, inverse_frequency_weights
+from longtail.losses.cross_entropy import cross_entropy
+from longtail.methods.options import Parts
 from longtail.models.output import ModelOutput
+from longtail.sampling.balance import class_shares, imbalance_ratio
 from longtail.sampling.epochs import Sampler, ShuffledSampler
+from longtail.sampling.over import OverSampler
+from longtail.sampling.under import UnderSampler
 from longtail.schema import LabelSchema
+
+Rows = NDArray[np.int64]
+
+_WEIGHTS = {"exp-share": exp_share_weights, "inverse-frequency": inverse_frequency_weights}
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a method may know before training.
+    """What a method may know of the data it is trained on.
 
     Attributes:
         schema: attributes and classes.
         labels: (N, J) int64 of the whole data set, -1 = unlabelled.
         rows: (n,) int64, the rows of it that are trained on.
+        epochs: of the training.
+        identities: (N,) int64, -1 = unknown, or None; see `Dataset`.
+        domains: where images come from, or None.
+        matches: (N,) int64, -1 = none, or None.
     """
 
     schema: LabelSchema
     labels: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    rows: Rows
+    epochs: int = 1
+    identities: NDArray[np.int64] | None = None
+    domains: Tags | None = None
+    matches: NDArray[np.int64] | None = None
 
     @property
     def class_counts(self) -> list[list[int]]:
@@ -41,16 +59,50 @@ class TrainingData:
         ]
 
 
-class EpochContext(NamedTuple):
-    """What a method may know when an epoch starts.
+@dataclass(frozen=True)
+class Setting:
+    """What a method is built for; all of it is known from a checkpoint too.
+
+    Attributes:
+        schema: attributes and classes.
+        class_counts: for each attribute the training images of each class.
+        images: training images.
+        vectors: feature vectors an image, 1 or J.
+        features: D, size of each.
+        vector: B, size of the backbone's vector.
+        identities: number of identities among the training images, 0 where they are not known.
+        domains: names of the domains that images come from.
+    """
+
+    schema: LabelSchema
+    class_counts: list[list[int]]
+    images: int
+    vectors: int
+    features: int
+    vector: int
+    identities: int = 0
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class EpochContext:
+    """What a method may know and use when an epoch starts or ends.
 
     Attributes:
         epoch: counted from 0.
         epochs: of the whole training.
+        step: first step that is taken; above 0 where a stopped epoch goes on, with the batches that
+            were laid out and all buffers as they were.
+        backbone: the network that is trained.
+        features: rows -> (n, J or 1, D) float32 on the CPU, of images as they are, not augmented; all
+            processes must ask for the same rows.
     """
 
     epoch: int
     epochs: int
+    step: int
+    backbone: nn.Module
+    features: Callable[[Rows], Tensor]
 
 
 @dataclass(frozen=True)
@@ -66,23 +118,122 @@ class Losses:
     mined: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
+class Decision(nn.Module, ABC):
+    """How a trained model decides."""
+
+    reads_training_images: bool = False
+    """Whether it has to see features of training images before it can decide."""
+
+    @abstractmethod
+    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:
+        """(N, J, K) scores from 0 to 1 whose largest decides.
+
+        Args:
+            output: of the model.
+            shares: (J, K) share of each class in what was trained on.
+        """
+
+    def prepare(self, data: TrainingData, seed: int) -> None:
+        """Look at the training data, before training."""
+
+    def end_epoch(self, context: EpochContext) -> None:
+        """Keep up with the features after an epoch."""
+
+
 class Method(nn.Module, ABC):
     """One row of the comparison table: how it samples, what it minimises, how it decides.
 
     It is a module, so that what it learns is in the checkpoint. The loop asks for nothing else.
+
+    Args:
+        setting: what it is built for.
+        parts: sampler and class weights by name.
+        decision: how it decides; may be replaced after training.
+
+    Attributes:
+        shares: (J, K) share of each class in what cross entropy was trained on: counts × drawing
+            rates × class weights. Set by `sampler`.
+        class_weights: (J, K) factors of cross entropy, or None.
+        notes: what to say to the user before training starts. Set by `sampler`.
     """
 
+    shares: Tensor
+    class_weights: Tensor | None
+
+    def __init__(self, setting: Setting, parts: Parts, decision: Decision) -> None:
+        super().__init__()
+        self.parts = parts
+        self.decision = decision
+        self.notes: list[str] = []
+        weigh = _WEIGHTS.get(parts.class_weights)
+        weights = None if weigh is None else weigh(setting.class_counts)
+        self.register_buffer("class_weights", weights, persistent=False)
+        shape = setting.schema.num_attributes, setting.schema.max_classes
+        self.register_buffer("shares", torch.zeros(shape))
+
     def sampler(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
-        """Which images make a batch; by default all of them, shuffled."""
+        """Which images make a batch; asked for once, before training.
+
+        Args:
+            data: the training data, which parts may keep what they need of.
+            batch_size: of all processes together.
+            seed: of the order.
+            processes: the batch is divisible by it.
+        """
+        sampler = self.draw(data, batch_size, seed, processes)
+        shares = class_shares(data.labels[sampler.rows], sampler.rates(), data.schema.num_classes)
+        if self.parts.sampler in ("over", "under"):
+            self.notes += _residual_imbalance(data, shares)
+        if self.class_weights is not None:
+            shares = shares * self.class_weights.cpu().numpy()
+            shares /= shares.sum(1, keepdims=True).clip(min=1e-12)
+        self.shares.copy_(torch.from_numpy(shares))
+        self.decision.prepare(data, seed)
+        return sampler
+
+    def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
+        """The sampler that `parts` names."""
+        labels = data.labels[data.rows]
+        if self.parts.sampler == "over":
+            return OverSampler(
+                data.rows,
+                labels,
+                data.schema.num_classes,
+                batch_size,
+                seed,
+                processes,
+                replicate=self.parts.replicate,
+            )
+        if self.parts.sampler == "under":
+            return UnderSampler(data.rows, labels, data.schema.num_classes, batch_size, seed, processes)
         return ShuffledSampler(data.rows, batch_size, seed, processes)
 
     @abstractmethod
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """Named terms of the loss of a batch."""
 
+    def cross_entropy(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """l_ce with the class weights of `parts`."""
+        return cross_entropy(output.logits, batch.labels, self.class_weights)
+
     def start_epoch(self, context: EpochContext) -> None:
         """Prepare an epoch: curriculum, clustering, deferred weights."""
 
+    def end_epoch(self, context: EpochContext) -> None:
+        """Keep up with the features after an epoch."""
+        self.decision.end_epoch(context)
+
     def scores(self, output: ModelOutput) -> Tensor:
-        """(N, J, K) scores whose largest decides, by default softmax probabilities."""
-        return output.logits.float().softmax(2)
+        """(N, J, K) scores from 0 to 1 whose largest decides."""
+        return self.decision.scores(output, self.shares)
+
+
+def _residual_imbalance(data: TrainingData, shares: NDArray[np.float64]) -> list[str]:
+    """What a sampler makes of the imbalance of each attribute, in sentences."""
+    plain = class_shares(data.labels[data.rows], np.ones(len(data.rows)), data.schema.num_classes)
+    before, after = imbalance_ratio(plain), imbalance_ratio(shares)
+    return [
+        f"{name}: the largest class is drawn {drawn:.3g} times as often as the smallest, it has {found:.3g} "
+        "times as many images"
+        for name, found, drawn in zip(data.schema.names, before.tolist(), after.tolist())
+    ]

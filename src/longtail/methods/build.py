@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+
+from torch import nn
 
 from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
-from longtail.methods.base import Method
+from longtail.methods.base import Decision, Method, Setting
 from longtail.methods.class_rectification import ClassRectification
 from longtail.methods.cross_entropy import CrossEntropy
-from longtail.methods.options import METHODS, CRLOptions
+from longtail.methods.decision import Argmax, Neighbours, Prior
+from longtail.methods.deepid2 import DeepID2
+from longtail.methods.lmle import LMLE, NearestClusters
+from longtail.methods.metric import MetricLearning
+from longtail.methods.mtct import MTCT
+from longtail.methods.options import METHODS, METRIC, MethodOptions, parts_of
 
 
-def build_method(name: str, class_counts: Sequence[Sequence[int]], crl: CRLOptions) -> Method:
+def build_method(name: str, options: MethodOptions, setting: Setting, backbone: nn.Module) -> Method:
     """The method of a name of `METHODS`.
 
     Args:
         name: of the method.
-        class_counts: for each attribute the training images of each class.
-        crl: options of "crl".
+        options: its parts and options.
+        setting: what it is built for.
+        backbone: of the model that it is to train; MTCT keeps a copy.
 
     Raises:
-        InputError: when the name is unknown or the options do not fit.
+        InputError: when the name is unknown, parts do not go together, or options do not fit.
     """
-    if name == "ce":
-        return CrossEntropy()
-    if name == "crl":
-        return ClassRectification(crl, class_counts)
-    raise InputError(
-        f"--method: expected one of {', '.join(METHODS)}, got {name!r}.{did_you_mean(name, METHODS)}"
-    )
+    if name not in METHODS:
+        near = did_you_mean(name, METHODS)
+        raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {name!r}.{near}")
+    parts, objective = parts_of(name, options), METHODS[name].objective
+    decision = build_decision(parts.decision, options, setting)
+    if objective == "crl":
+        return ClassRectification(options.crl, setting, parts, decision)
+    if objective in METRIC:
+        return MetricLearning(objective, options.metric, setting, parts, decision)
+    if objective == "deepid2":
+        return DeepID2(options.deepid2, setting, parts, decision)
+    if objective == "lmle":
+        return LMLE(options.lmle, setting, parts, decision)
+    if objective == "mtct":
+        return MTCT(options.mtct, setting, parts, decision, copy.deepcopy(backbone))
+    return CrossEntropy(setting, parts, decision)
+
+
+def build_decision(name: str, options: MethodOptions, setting: Setting) -> Decision:
+    """The decision rule of a name of `DecisionName`, not yet prepared."""
+    if name == "prior":
+        return Prior()
+    if name == "knn":
+        return Neighbours(options.knn, setting)
+    if name == "clusters":
+        return NearestClusters(options.lmle, setting)
+    return Argmax()

@@ -10,29 +10,28 @@ from torch import Tensor
 
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
-from longtail.losses.cross_entropy import cross_entropy
-from longtail.methods.base import Losses, Method
-from longtail.methods.options import CRLOptions
+from longtail.methods.base import Decision, Losses, Method, Setting
+from longtail.methods.options import CRLOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
 from longtail.rectification.ranks import gather_ranks
 
 
 class ClassRectification(Method):
-    """Shuffled batches, l_bln = w_crl l_crl + w_ce l_ce, argmax.
+    """Batches as sampled, l_bln = w_crl l_crl + w_ce l_ce.
 
     "sum": w_crl = weight, w_ce = 1 (ICCV 2017). "tpami": w_crl = α, w_ce = 1 - α (TPAMI 2019, eq. 8).
 
     Args:
         options: as the user gave them.
-        class_counts: for each attribute the training images of each class.
+        setting: its class counts give the weights of "tpami".
 
     Raises:
         InputError: when an option is out of its range, or the balance needs an explicit alpha.
     """
 
-    def __init__(self, options: CRLOptions, class_counts: Sequence[Sequence[int]]) -> None:
-        super().__init__()
+    def __init__(self, options: CRLOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+        super().__init__(setting, parts, decision)
         try:
             self.crl = ClassRectificationLoss(
                 level=options.level,
@@ -44,7 +43,7 @@ class ClassRectification(Method):
                 normalize=not options.raw_features,
                 nodes=options.nodes,
             )
-            self.crl_weight, self.ce_weight = _weights(options, class_counts)
+            self.crl_weight, self.ce_weight = _weights(options, setting.class_counts)
         except ValueError as error:
             raise InputError(f"--crl.{error}") from None
 
@@ -54,7 +53,7 @@ class ClassRectification(Method):
             gather_ranks(output.logits), gather_ranks(batch.labels), gather_ranks(output.features)
         )
         terms = {
-            "ce": self.ce_weight * cross_entropy(output.logits, batch.labels),
+            "ce": self.ce_weight * self.cross_entropy(output, batch),
             "crl": self.crl_weight * mined.loss,
         }
         return Losses(terms, _statistics(mined))

@@ -1,14 +1,90 @@
-"""Names, summaries and options of the methods, for people and configuration files: no torch here."""
+"""Names, summaries, parts and options of the methods, for people and configuration files: no torch here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-METHODS = {
-    "ce": "cross entropy on shuffled batches, the baseline",
-    "crl": "cross entropy and the Class Rectification Loss",
+from longtail.errors import InputError
+
+SamplerName = Literal["shuffled", "over", "under"]
+WeightsName = Literal["none", "exp-share", "inverse-frequency"]
+DecisionName = Literal["argmax", "prior", "knn", "clusters"]
+
+OWN = "own"
+"""Stands for a sampler that belongs to one method."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the comparison table: what it is made of unless the user says otherwise.
+
+    Attributes:
+        summary: one sentence for people.
+        objective: which class of `longtail.methods` it is.
+        sampler: how batches are drawn.
+        class_weights: what each class weighs in cross entropy.
+        decision: how it decides.
+        backbone: its network, where the paper brings one.
+    """
+
+    summary: str
+    objective: str
+    sampler: str = "shuffled"
+    class_weights: WeightsName = "none"
+    decision: DecisionName = "argmax"
+    backbone: str | None = None
+
+
+METHODS: Mapping[str, Row] = {
+    "ce": Row("cross entropy on shuffled batches, the baseline", "cross-entropy"),
+    "over-sampling": Row(
+        "cross entropy; images of rare classes are drawn more often", "cross-entropy", sampler="over"
+    ),
+    "down-sampling": Row(
+        "cross entropy; of frequent classes only a new part is drawn in each epoch",
+        "cross-entropy",
+        sampler="under",
+    ),
+    "cost-sensitive": Row(
+        "cross entropy that weighs classes, by exp(-share) unless --class-weights says otherwise",
+        "cross-entropy",
+        class_weights="exp-share",
+    ),
+    "threshold-adjustment": Row(
+        "cross entropy; the decision divides by the share of each class in training",
+        "cross-entropy",
+        decision="prior",
+    ),
+    "triplet": Row("triplet loss on all triplets of a batch, then kNN", "triplet", decision="knn"),
+    "contrastive": Row("contrastive loss on all pairs of a batch, then kNN", "contrastive", decision="knn"),
+    "histogram": Row("histogram loss on all pairs of a batch, then kNN", "histogram", decision="knn"),
+    "deepid2": Row(
+        "DeepID2: cross entropy, identification, and verification of pairs (column identity or group)",
+        "deepid2",
+        sampler=OWN,
+        backbone="deepid2",
+    ),
+    "lmle": Row(
+        "LMLE: quintuplets of clusters inside each class, then the nearest clusters decide",
+        "lmle",
+        sampler=OWN,
+        decision="clusters",
+    ),
+    "mtct": Row(
+        "MTCT: clean domain first, then both with cross-domain ranking (columns domain and match)",
+        "mtct",
+        sampler=OWN,
+        backbone="mtct",
+    ),
+    "crl": Row("cross entropy and the Class Rectification Loss", "crl"),
 }
+"""The rows of the comparison table by the name that `--method` takes."""
+
+METRIC = ("triplet", "contrastive", "histogram")
+"""Objectives that learn distances, alone or beside cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +126,240 @@ class CRLOptions:
 
     eta: float = 0.01
     """Factor from the imbalance in percent to alpha."""
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """Triplet, contrastive and histogram losses."""
+
+    beside: bool = False
+    """Train the network by cross entropy too; without it, only a linear classifier on top learns by that."""
+
+    weight: float = 1.0
+    """Weight of the loss beside cross entropy."""
+
+    margin: float | None = None
+    """Margin; by default 0.2 of squared distances (triplet) or 1 (contrastive), of unit vectors."""
+
+    nodes: int = 201
+    """Nodes of the histograms; the paper's released network has 201."""
+
+    def __post_init__(self) -> None:
+        _positive("--metric.weight", self.weight)
+        if self.margin is not None:
+            _positive("--metric.margin", self.margin)
+        if self.nodes < 2:
+            raise InputError(f"--metric.nodes: expected at least 2, got {self.nodes}")
+        if self.weight != 1 and not self.beside:
+            raise InputError("--metric.weight: is a weight beside cross entropy, add --metric.beside")
+
+
+@dataclass(frozen=True)
+class KNNOptions:
+    """Decision by nearest neighbours."""
+
+    k: int = 20
+    """Nearest training images that vote."""
+
+    references: int = 10_000
+    """Training images that are kept to vote; some of every class."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("k", self.k), ("references", self.references)):
+            if value < 1:
+                raise InputError(f"--knn.{name}: expected at least 1, got {value}")
+
+
+@dataclass(frozen=True)
+class DeepID2Options:
+    """DeepID2's losses on identities."""
+
+    identification: float = 1.0
+    """Weight of the identification loss, a softmax over all identities; 1 as in the paper."""
+
+    verification: float = 0.05
+    """Weight of the verification loss on pairs; 0.05 as the paper is remembered."""
+
+    window: int = 8192
+    """Recent pairs that the margin is taken from; the paper is remembered with about 200,000."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("identification", self.identification), ("verification", self.verification)):
+            if value < 0:
+                raise InputError(f"--deepid2.{name}: expected 0 or more, got {value}")
+        if self.window < 1:
+            raise InputError(f"--deepid2.window: expected at least 1, got {self.window}")
+
+
+@dataclass(frozen=True)
+class LMLEOptions:
+    """LMLE.
+
+    The paper's own values of most of these are not known; see the documentation of each.
+    """
+
+    cluster_size: int = 200
+    """Images of a cluster; every class of 4 images or more has at least two clusters."""
+
+    k: int = 20
+    """Nearest clusters that decide."""
+
+    pool: float = 0.5
+    """Share of the training images that quintuplets are mined from; half of them, as in the paper."""
+
+    g1: float = 0.05
+    """Margin between an image's own cluster and the next one of its class, of squared distances."""
+
+    g2: float = 0.05
+    """Margin between the nearest and the farthest image of the other clusters of its class."""
+
+    g3: float = 0.2
+    """Margin between its class and the nearest image of another."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("cluster-size", self.cluster_size), ("k", self.k)):
+            if value < 1:
+                raise InputError(f"--lmle.{name}: expected at least 1, got {value}")
+        if not 0 < self.pool <= 1:
+            raise InputError(f"--lmle.pool: expected a share above 0 and up to 1, got {self.pool}")
+        margins = (self.g1, self.g2, self.g3)
+        if min(margins) < 0 or sum(margins) >= 4:
+            raise InputError(
+                f"--lmle.g1, g2, g3: expected numbers from 0 up, together below 4, got {margins}"
+            )
+
+
+@dataclass(frozen=True)
+class MTCTOptions:
+    """Multi-Task Curriculum Transfer."""
+
+    clean_domain: str | None = None
+    """Domain that is learned first; by default the one called shop, or clean."""
+
+    first_stage: float = 0.5
+    """Share of the epochs in which only the clean domain is learned; a guess, the paper's is not known."""
+
+    weight: float = 1.0
+    """Weight of the cross-domain ranking; a guess."""
+
+    alpha: float = 1.0
+    """Degrees of freedom of the ranking's Student kernel, of unit vectors; a guess."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first_stage < 1:
+            raise InputError(f"--mtct.first-stage: expected a share between 0 and 1, got {self.first_stage}")
+        _positive("--mtct.weight", self.weight)
+        _positive("--mtct.alpha", self.alpha)
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """What a method is made of, where the user says otherwise than its row, and its own options."""
+
+    sampler: SamplerName | None = None
+    """How batches are drawn: all images shuffled, rare classes more often, or frequent classes less often."""
+
+    replicate: bool = False
+    """Over-sampling makes an epoch as long as if every class had the size of the largest."""
+
+    class_weights: WeightsName | None = None
+    """What classes weigh in cross entropy: nothing, exp(-share), or 1 / share."""
+
+    decision: DecisionName | None = None
+    """How to decide: by the largest score, divided by the shares in training, by neighbours, by clusters."""
+
+    crl: CRLOptions = field(default_factory=CRLOptions)
+
+    metric: MetricOptions = field(default_factory=MetricOptions)
+
+    knn: KNNOptions = field(default_factory=KNNOptions)
+
+    deepid2: DeepID2Options = field(default_factory=DeepID2Options)
+
+    lmle: LMLEOptions = field(default_factory=LMLEOptions)
+
+    mtct: MTCTOptions = field(default_factory=MTCTOptions)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MethodOptions:
+        """The options of which `dataclasses.asdict` made a dict, perhaps by way of JSON."""
+        nested: dict[str, Any] = {
+            "crl": CRLOptions(**data["crl"]),
+            "metric": MetricOptions(**data["metric"]),
+            "knn": KNNOptions(**data["knn"]),
+            "deepid2": DeepID2Options(**data["deepid2"]),
+            "lmle": LMLEOptions(**data["lmle"]),
+            "mtct": MTCTOptions(**data["mtct"]),
+        }
+        return cls(**{**data, **nested})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a method is made of, with nothing left open.
+
+    Attributes:
+        sampler: how batches are drawn; "own" where the method alone knows.
+        replicate: whether over-sampling lengthens the epoch.
+        class_weights: of cross entropy.
+        decision: how it decides.
+        embedding: whether features are points to compare, not activations; the classifier on top of them
+            then learns without changing them.
+    """
+
+    sampler: str
+    replicate: bool
+    class_weights: WeightsName
+    decision: DecisionName
+    embedding: bool
+
+
+def parts_of(method: str, options: MethodOptions) -> Parts:
+    """The parts of a method of `METHODS` with the user's choices laid over its row.
+
+    Raises:
+        InputError: when parts do not go together, with the reason.
+    """
+    row = METHODS[method]
+    embedding = row.objective == "lmle" or (row.objective in METRIC and not options.metric.beside)
+    decision = options.decision or ("argmax" if row.objective in METRIC and not embedding else row.decision)
+    sampler, class_weights = options.sampler or row.sampler, options.class_weights or row.class_weights
+    parts = Parts(sampler, options.replicate, class_weights, decision, embedding)
+    if row.sampler == OWN and options.sampler is not None:
+        raise InputError(
+            f"--sampler {options.sampler}: {method} draws its own batches, which its loss needs; leave it out"
+        )
+    if options.replicate and parts.sampler != "over":
+        raise InputError("--replicate: goes with over-sampling, add --sampler over")
+    check_decision(method, parts.decision)
+    return parts
+
+
+def check_decision(method: str, decision: str) -> None:
+    """Refuse a decision rule that a trained method has no use for.
+
+    Raises:
+        InputError: with the reason.
+    """
+    is_lmle = METHODS[method].objective == "lmle"
+    if decision == "clusters" and not is_lmle:
+        raise InputError(f"--decision clusters: needs the clusters that lmle learns, {method} has none")
+    if decision == "prior" and is_lmle:
+        raise InputError("--decision prior: lmle trains on every class alike, there is no prior to divide by")
+
+
+def own_options(method: str, options: MethodOptions) -> dict[str, Any]:
+    """The parts and options that shape this method, for results."""
+    row, parts = METHODS[method], parts_of(method, options)
+    table = "metric" if row.objective in METRIC else row.objective
+    used: dict[str, Any] = {"sampler": parts.sampler, "class_weights": parts.class_weights}
+    if options.replicate:
+        used["replicate"] = True
+    if hasattr(options, table):
+        used |= dataclasses.asdict(getattr(options, table))
+    return used | ({"k": options.knn.k} if parts.decision == "knn" else {})
+
+
+def _positive(flag: str, value: float) -> None:
+    if not value > 0:
+        raise InputError(f"{flag}: expected a positive number, got {value}")

@@ -1,1 +1,1 @@
-"""Backbones and heads; every model gives `ModelOutput(logits, features)`."""
+"""Backbones and heads; every model gives `ModelOutput(logits, features, vector)`."""

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from longtail.errors import InputError
 from longtail.models.backbones import BACKBONES, TIMM_PREFIX
 from longtail.models.convnet import ConvNet
+from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
+from longtail.models.mtct import NINTrunk
 from longtail.models.output import ModelOutput
 from longtail.models.resnet import ResNet18, ResNet32
 from longtail.schema import LabelSchema
@@ -17,6 +19,8 @@ _BUILDERS: dict[str, type[ConvNet] | type[ResNet32] | type[ResNet18]] = {
     "resnet32": ResNet32,
     "resnet18": ResNet18,
 }
+
+_SIZED_BUILDERS: dict[str, type[DeepID2] | type[NINTrunk]] = {"deepid2": DeepID2, "mtct": NINTrunk}
 
 
 class Classifier(nn.Module):
@@ -33,8 +37,13 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Normalised images (N, C, H, W) -> logits and features."""
+        """Normalised images (N, C, H, W) -> logits, features and the backbone's vector."""
         return self.head(self.backbone(images))
+
+    @property
+    def vector_size(self) -> int:
+        """B, size of the backbone's vector."""
+        return self.head.in_features
 
     @property
     def num_parameters(self) -> int:
@@ -50,6 +59,10 @@ def build_classifier(
     features: int = 64,
     shared_feature: bool = False,
     pretrained: bool = True,
+    image_size: tuple[int, int] | None = None,
+    hidden: int = 0,
+    embedding: bool = False,
+    detached: bool = False,
 ) -> Classifier:
     """The classifier of a backbone's name.
 
@@ -60,19 +73,35 @@ def build_classifier(
         features: D, size of the feature vector of an attribute.
         shared_feature: one vector for all attributes.
         pretrained: load timm's weights; False where a checkpoint's weights follow.
+        image_size: (height, width) of the images, for backbones whose layers depend on it; None
+            is the size that they were made for.
+        hidden, embedding, detached: arguments of `AttributeHead`.
 
     Raises:
-        InputError: when the name is unknown, timm is not installed, or its weights cannot be had.
+        InputError: when the name is unknown, the images are too small for the backbone, timm is
+            not installed, or its weights cannot be had.
     """
+    trunk, size = _trunk(backbone, channels, pretrained, image_size)
+    head = AttributeHead(
+        size, schema, features, shared_feature, hidden=hidden, embedding=embedding, detached=detached
+    )
+    return Classifier(trunk, head)
+
+
+def _trunk(
+    backbone: str, channels: int, pretrained: bool, image_size: tuple[int, int] | None
+) -> tuple[nn.Module, int]:
     if backbone.startswith(TIMM_PREFIX):
-        trunk, size = _timm_backbone(backbone.removeprefix(TIMM_PREFIX), channels, pretrained)
-    elif backbone in BACKBONES:
+        return _timm_backbone(backbone.removeprefix(TIMM_PREFIX), channels, pretrained)
+    if backbone in _BUILDERS:
         trunk = _BUILDERS[backbone](channels)
-        size = trunk.out_features
+    elif backbone in _SIZED_BUILDERS:
+        build = _SIZED_BUILDERS[backbone]
+        trunk = build(channels, image_size) if image_size else build(channels)
     else:
         known = ", ".join(BACKBONES)
         raise InputError(f"--backbone: expected one of {known} or {TIMM_PREFIX}NAME, got {backbone!r}")
-    return Classifier(trunk, AttributeHead(size, schema, features, shared_feature))
+    return trunk, trunk.out_features
 
 
 def _timm_backbone(name: str, channels: int, pretrained: bool) -> tuple[nn.Module, int]:

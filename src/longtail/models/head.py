@@ -14,35 +14,90 @@ from longtail.schema import LabelSchema
 class AttributeHead(nn.Module):
     """A feature layer and a linear classifier for each attribute, all attributes in one product.
 
-    f_j = relu(W_j x + b_j),    logits_j = V_j f_j + c_j,    -inf where attribute j has no such class
+        h_j = relu(U_j x + a_j),  or x itself when `hidden` is 0
+        f_j = relu(W_j h_j + b_j),  without relu when `embedding`
+        logits_j = V_j f_j + c_j,  -inf where attribute j has no such class
 
     Args:
         in_features: size of the backbone's vector x.
         schema: the attributes.
         features: D, size of f_j.
         shared: one feature vector for all attributes instead of one each.
+        hidden: size of h_j, one a feature vector; 0 is none. With it a branch has the three fully
+            connected layers of MTCT.
+        embedding: features of either sign, as metric learning wants them.
+        detached: the logits read the features and teach them nothing (a linear probe).
+
+    Source: Dong, Gong and Zhu, WACV 2017 (branches of three layers).
     """
 
     absent: Tensor
 
     def __init__(
-        self, in_features: int, schema: LabelSchema, features: int = 64, shared: bool = False
+        self,
+        in_features: int,
+        schema: LabelSchema,
+        features: int = 64,
+        shared: bool = False,
+        *,
+        hidden: int = 0,
+        embedding: bool = False,
+        detached: bool = False,
     ) -> None:
         super().__init__()
         j, k = schema.num_attributes, schema.max_classes
+        self.in_features = in_features
         self.vectors = 1 if shared else j
-        self.feature = nn.Linear(in_features, self.vectors * features)
-        bound = 1 / math.sqrt(features)
-        self.weight = nn.Parameter(torch.empty(j, features, k).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(j, 1, k))
+        self.embedding = embedding
+        self.detached = detached
+        self.hidden = nn.Linear(in_features, self.vectors * hidden) if hidden else None
+        self.feature = (
+            BranchLinear(self.vectors, hidden, features)
+            if hidden
+            else nn.Linear(in_features, self.vectors * features)
+        )
+        self.weight, self.bias = _branch_parameters(j, features, k)
         present = torch.arange(k) < torch.tensor(schema.num_classes)[:, None]
         self.register_buffer("absent", ~present[None], persistent=False)
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """(N, in_features) -> logits (N, J, K) and features (N, J, D) or (N, 1, D)."""
-        features = torch.relu(self.feature(x)).unflatten(1, (self.vectors, -1))
-        by_attribute = features.transpose(0, 1).expand(self.weight.shape[0], -1, -1)
-        logits = torch.baddbmm(
-            self.bias.to(by_attribute.dtype), by_attribute, self.weight.to(by_attribute.dtype)
-        )
-        return ModelOutput(logits.transpose(0, 1).masked_fill(self.absent, -math.inf), features)
+        """(N, in_features) -> logits (N, J, K), features (N, J, D) or (N, 1, D), and x."""
+        features = self._features(x)
+        read = features.detach() if self.detached else features
+        logits = _each_branch(read.expand(-1, len(self.weight), -1), self.weight, self.bias)
+        return ModelOutput(logits.masked_fill(self.absent, -math.inf), features, x)
+
+    def _features(self, x: Tensor) -> Tensor:
+        if self.hidden is not None:
+            x = torch.relu(self.hidden(x))
+        features = self.feature(x).unflatten(1, (self.vectors, -1))
+        return features if self.embedding else torch.relu(features)
+
+
+class BranchLinear(nn.Module):
+    """A linear layer for each of V branches, in one batched product.
+
+    Args:
+        branches: V.
+        in_features, out_features: of one branch.
+    """
+
+    def __init__(self, branches: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight, self.bias = _branch_parameters(branches, in_features, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, V·in_features) -> (N, V·out_features), branch after branch."""
+        return _each_branch(x.unflatten(1, (len(self.weight), -1)), self.weight, self.bias).flatten(1)
+
+
+def _branch_parameters(branches: int, rows: int, columns: int) -> tuple[nn.Parameter, nn.Parameter]:
+    bound = 1 / math.sqrt(rows)
+    weight = nn.Parameter(torch.empty(branches, rows, columns).uniform_(-bound, bound))
+    return weight, nn.Parameter(torch.zeros(branches, 1, columns))
+
+
+def _each_branch(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(N, V, I) -> (N, V, O): x_v weight_v + bias_v."""
+    product = torch.baddbmm(bias.to(x.dtype), x.transpose(0, 1), weight.to(x.dtype))
+    return product.transpose(0, 1)

@@ -35,9 +35,7 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
         l = 1/|T| Σ_{(a,+,-) ∈ T} max(0, m_j + d(a,+) - d(a,-))
 
     T is each anchor with each of its positives and each of its negatives; |T| counts them all,
-    not only the active ones. The negatives lie in ascending order, so for one positive the sum
-    over them is r·(m + d₊) - Σ_{i ≤ r} d₋ᵢ with r = #{d₋ < m + d₊}: a search and a prefix sum
-    instead of a κ × κ table.
+    not only the active ones.
 
     Args:
         pairs: the mined pairs.
@@ -45,15 +43,32 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
 
     Source: ICCV 2017, eq. 9.
     """
+    hinges, active = hinge_sums(pairs, margin)
+    triplets = (pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)).sum()
+    return Compared(hinges.sum() / triplets.clamp(min=1), triplets, active.sum())
+
+
+def hinge_sums(pairs: HardPairs, margin: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every positive pair, the sum of its hinges over the anchor's negatives; no κ × κ table.
+
+        Σ_- max(0, m_j + d₊ - d₋) = r·(m_j + d₊) - Σ_{i ≤ r} d₋ᵢ,     r = #{d₋ < m_j + d₊}
+
+    The negatives lie in ascending order, so that r is a search and the sum over them a prefix sum.
+
+    Args:
+        pairs: A anchors with P positives each.
+        margin: m_j, shape (J,).
+
+    Returns:
+        The sums, (J, A, P) float, and r, how many hinges are positive, (J, A, P) int64; 0 where
+        there is no positive pair.
+    """
     reach = margin[:, None, None] + pairs.positive  # (J, A, P)
     ascending = pairs.negative.detach().masked_fill(~pairs.negative_mask, float("inf")).contiguous()
     beaten = torch.searchsorted(ascending, reach.detach().contiguous())  # r, (J, A, P)
     prefix = pad((pairs.negative * pairs.negative_mask).cumsum(2), (1, 0))
     hinges = beaten * reach - prefix.gather(2, beaten)
-
-    triplets = (pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)).sum()
-    active = (beaten * pairs.positive_mask).sum()
-    return Compared((hinges * pairs.positive_mask).sum() / triplets.clamp(min=1), triplets, active)
+    return hinges * pairs.positive_mask, beaten * pairs.positive_mask
 
 
 def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:
@@ -69,8 +84,8 @@ def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:
     Source: ICCV 2017, eq. 13; TPAMI 2019, eq. 13.
     """
     shortfall = (margin[:, None, None] - pairs.negative).clamp(min=0).square()
-    near = _mean(pairs.positive**power, pairs.positive_mask)
-    return 0.5 * (near + _mean(shortfall, pairs.negative_mask))
+    near = masked_mean(pairs.positive**power, pairs.positive_mask)
+    return 0.5 * (near + masked_mean(shortfall, pairs.negative_mask))
 
 
 def distribution(pairs: HardPairs, low: Tensor, high: Tensor, nodes: int) -> Tensor:
@@ -90,22 +105,39 @@ def distribution(pairs: HardPairs, low: Tensor, high: Tensor, nodes: int) -> Ten
 
     Source: ICCV 2017, eq. 14-16, after Ustinova and Lempitsky, NIPS 2016.
     """
-    positive = _histogram(pairs.positive, pairs.positive_mask, low, high, nodes)
-    negative = _histogram(pairs.negative, pairs.negative_mask, low, high, nodes)
+    positive = soft_histogram(pairs.positive.flatten(), pairs.positive_mask.flatten(), low, high, nodes)
+    negative = soft_histogram(pairs.negative.flatten(), pairs.negative_mask.flatten(), low, high, nodes)
     return (positive * negative.cumsum(0)).sum()
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
+    """Mean of the finite values where the mask holds; 0, connected to the graph, where it never does."""
+    return (values * mask).sum(dim) / mask.sum(dim).clamp(min=1)
 
 
-def _histogram(distances: Tensor, mask: Tensor, low: Tensor, high: Tensor, nodes: int) -> Tensor:
-    """Shares of the distances at `nodes` nodes, with a triangular kernel; sums to 1, or 0 if empty."""
-    spacing = ((high - low) / (nodes - 1)).clamp(min=torch.finfo(distances.dtype).tiny)
-    position = ((distances.clamp(low, high) - low) / spacing).flatten()
-    lower = position.detach().floor().clamp(max=nodes - 2)  # a value on the last node keeps its mass
+def soft_histogram(values: Tensor, mask: Tensor, low: Tensor, high: Tensor, nodes: int) -> Tensor:
+    """Shares of the values at τ nodes over [low, high], each value split between its two neighbours.
+
+        h_t = 1/|M| Σ_{i ∈ M} max(0, 1 - |x_i - low - tΔ| / Δ),     Δ = (high - low) / (τ - 1)
+
+    Args:
+        values: (..., P) float; outside of [low, high] they count at the ends, without gradient.
+        mask: (..., P) bool, M.
+        low: first node, scalar.
+        high: last node, scalar.
+        nodes: τ, at least 2.
+
+    Returns:
+        (..., τ) float, which sums to 1, or is 0 where M is empty.
+
+    Source: Ustinova and Lempitsky, NIPS 2016, section 3.
+    """
+    spacing = ((high - low) / (nodes - 1)).clamp(min=torch.finfo(values.dtype).tiny)
+    position = (values.clamp(low, high) - low) / spacing
+    # a value on the last node keeps its mass; clamped as an integer, so that NaN is no wild index
+    lower = position.detach().floor().to(torch.int64).clamp(0, nodes - 2)
     upper_share = position - lower
-    weight = mask.flatten().to(distances.dtype) / mask.sum().clamp(min=1)
-    index = lower.to(torch.int64)
-    histogram = distances.new_zeros(nodes).index_add(0, index, (1 - upper_share) * weight)
-    return histogram.index_add(0, index + 1, upper_share * weight)
+    weight = mask.to(values.dtype) / mask.sum(-1, keepdim=True).clamp(min=1)
+    histogram = values.new_zeros(*mask.shape[:-1], nodes)
+    histogram = histogram.scatter_add(-1, lower, (1 - upper_share) * weight)
+    return histogram.scatter_add(-1, lower + 1, upper_share * weight)

@@ -17,11 +17,14 @@ from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import RunInfo, TrainingInfo, build_results, write_results
+from longtail.methods.options import parts_of
 from longtail.reporting.html import write_report
+from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder, read_json, read_lines
 from longtail.runs.preparation import leave_out_unreadable, normaliser, read_dataset, rows_of
 from longtail.runs.watcher import Silent, Watcher
+from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import DataOptions, TrainConfig
@@ -37,6 +40,7 @@ class Trained:
     card: ModelCard
     config: TrainConfig
     epochs: list[dict[str, Any]]
+    decision: str
 
 
 def evaluate(
@@ -45,6 +49,7 @@ def evaluate(
     data: str | None = None,
     split: str = "test",
     options: DataOptions | None = None,
+    decision: str | None = None,
     accelerator: str = "auto",
     output: Path | None = None,
     watcher: Watcher | None = None,
@@ -53,7 +58,8 @@ def evaluate(
 
     Without `data`, on a split of the run's own data; for the test split results.json and report.html
     of the run are written again. With `data`, on the images of another data set that are in its own
-    split of that name, or on all of them where it has none; classes are matched by name.
+    split of that name, or on all of them where it has none; classes are matched by name. With another
+    `decision` than the run was trained for, the files of the run are named after it.
 
     Raises:
         InputError: when the run or the data cannot be used.
@@ -64,10 +70,11 @@ def evaluate(
     folder = RunFolder(run)
     learner, card = load_model(folder.model)
     config = TrainConfig.from_dict(read_json(folder.config))
-    trained = Trained(learner, card, config, read_lines(folder.metrics))
+    own = parts_of(config.method, config.method_options).decision
+    trained = Trained(learner, card, config, read_lines(folder.metrics), decision or own)
 
     if data is None:
-        options = config.options
+        options = config.data_options
         dataset = _expect_schema(read_dataset(config.data, options), card.schema)
         splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
     else:
@@ -85,11 +92,13 @@ def evaluate(
     splits = leave_out_unreadable(splits, loader, watcher, (split,))
     fabric = launch(accelerator)
     learner.to(fabric.device)
+    if trained.decision != own:
+        decide_by(fabric, learner, card, config, trained.decision, folder)
     results = judge(fabric, trained, dataset, loader, splits, split, watcher)
     if output is not None:
         write_results(output, results)
     elif data is None and split == "test":
-        publish(folder, trained, results)
+        publish(folder, trained, results, None if trained.decision == own else trained.decision)
     return results
 
 
@@ -138,31 +147,42 @@ def predictions_of(
     )
 
 
-def publish(folder: RunFolder, trained: Trained, results: dict[str, Any]) -> None:
-    """Write results.json and report.html of a run."""
-    write_results(folder.results, results)
+def publish(
+    folder: RunFolder, trained: Trained, results: dict[str, Any], decision: str | None = None
+) -> None:
+    """Write results.json and report.html of a run, named after a decision that is not its own."""
+    write_results(folder.results_by(decision), results)
     config = trained.config
     facts = {
         "Trained on": config.data,
         "Epochs": str(config.epochs),
         "Batch size": str(config.batch_size),
-        "Learning rate": f"{config.learning_rate:g}",
+        "Learning rate": f"{config.peak_rate:g}",
         "Seed": str(config.seed),
+        "Decision": trained.decision,
+        "Imbalance that training saw": _imbalance_seen(trained),
     }
     title = f"{results['data']['name']}: {results['method']['name']}"
-    write_report(folder.report, results, trained.epochs, title=title, facts=facts)
+    write_report(folder.report_by(decision), results, trained.epochs, title=title, facts=facts)
 
 
 def _run_info(trained: Trained, name: str, counts: dict[str, int], split: str) -> RunInfo:
     config, card = trained.config, trained.card
     return RunInfo(
-        method={"name": config.method, "options": config.method_options},
+        method={"name": config.method, "options": config.shown_options},
         model={"backbone": card.backbone, "parameters": trained.learner.model.num_parameters},
         data={"name": name, "images": counts, "image_size": list(card.image_size)},
         seed=config.seed,
         split=split,
+        decision=trained.decision,
         training=_training_info(trained.epochs),
     )
+
+
+def _imbalance_seen(trained: Trained) -> str:
+    """Largest over smallest share of a class in what cross entropy was trained on, by attribute."""
+    ratios = imbalance_ratio(trained.learner.method.shares.cpu().numpy()).tolist()
+    return ", ".join(f"{name} {ratio:.3g}" for name, ratio in zip(trained.card.schema.names, ratios))
 
 
 def _training_info(epochs: list[dict[str, Any]]) -> TrainingInfo | None:

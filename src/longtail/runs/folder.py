@@ -14,8 +14,8 @@ from longtail.files import write_text
 class RunFolder:
     """Where a run keeps what it makes.
 
-    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; and
-    state.pt while the training is not finished.
+    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; state.pt
+    while the training is not finished; results and report of other decisions, named after them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,17 @@ class RunFolder:
             self.state,
             self.results,
             self.report,
+            *self.path.glob("results.*.json"),
+            *self.path.glob("report.*.html"),
         )
+
+    def results_by(self, decision: str | None) -> Path:
+        """results.json, or results.DECISION.json of a decision that is not the run's own."""
+        return self.results if decision is None else self.path / f"results.{decision}.json"
+
+    def report_by(self, decision: str | None) -> Path:
+        """report.html, or report.DECISION.html."""
+        return self.report if decision is None else self.path / f"report.{decision}.html"
 
     def check_free(self, overwrite: bool) -> None:
         """Refuse a place that holds something, unless it is a run that may be overwritten.

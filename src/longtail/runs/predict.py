@@ -16,12 +16,15 @@ from longtail.data.loading import ImageLoader
 from longtail.data.names import Names
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
+from longtail.methods.options import parts_of
+from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
-from longtail.runs.folder import RunFolder
+from longtail.runs.folder import RunFolder, read_json
 from longtail.runs.preparation import normaliser
 from longtail.runs.watcher import Silent, Watcher
 from longtail.schema import UNLABELLED
 from longtail.training.checkpoint import load_model
+from longtail.training.config import TrainConfig
 from longtail.training.inference import predict_scores
 
 
@@ -44,6 +47,7 @@ def predict(
     run: Path,
     images: Sequence[str],
     *,
+    decision: str | None = None,
     accelerator: str = "auto",
     skip_unreadable: bool = False,
     watcher: Watcher | None = None,
@@ -54,9 +58,12 @@ def predict(
         InputError: when the run, or an image that is not skipped, cannot be used.
     """
     watcher = watcher or Silent()
-    learner, card = load_model(RunFolder(run).model)
+    folder = RunFolder(run)
+    learner, card = load_model(folder.model)
     fabric = launch(accelerator)
     learner.to(fabric.device)
+    if decision not in (None, parts_of(card.method, card.method_options).decision):
+        decide_by(fabric, learner, card, TrainConfig.from_dict(read_json(folder.config)), decision, folder)
     for store in _stores(images):
         labels = np.full((len(store), card.schema.num_attributes), UNLABELLED, dtype=np.int64)
         names = [store.name(row) for row in range(len(store))]

@@ -22,7 +22,9 @@ from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits, split_dataset
 from longtail.errors import InputError
 from longtail.methods.base import TrainingData
-from longtail.models.backbones import default_backbone
+from longtail.methods.deepid2 import count_identities
+from longtail.methods.mtct import domain_names
+from longtail.models.backbones import default_backbone, default_hidden, default_size
 from longtail.runs.folder import read_json
 from longtail.runs.watcher import Watcher
 from longtail.training.checkpoint import ModelCard
@@ -57,13 +59,16 @@ def read_dataset(data: str, options: DataOptions) -> Dataset:
         attributes=options.attributes,
         split_column=options.split_column,
         group_column=options.group_column,
+        identity_column=options.identity_column,
+        domain_column=options.domain_column,
+        match_column=options.match_column,
         skip_missing=options.skip_missing,
     )
 
 
 def split(dataset: Dataset, config: TrainConfig) -> Splits:
     """Train, val and test rows, with the imposed tail on the training rows."""
-    options = config.options
+    options = config.data_options
     shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
     splits = split_dataset(dataset, shares, config.seed)
     if options.tail_ratio is None:
@@ -85,7 +90,7 @@ def prepare(config: TrainConfig, watcher: Watcher, saved_splits: Path | None = N
     Raises:
         InputError: when the data cannot be used as they are.
     """
-    dataset = read_dataset(config.data, config.options)
+    dataset = read_dataset(config.data, config.data_options)
     for note in dataset.notes:
         watcher.say(note)
     if saved_splits is None:
@@ -94,18 +99,26 @@ def prepare(config: TrainConfig, watcher: Watcher, saved_splits: Path | None = N
         splits = Splits.from_dict(read_json(saved_splits), dataset.ids, str(saved_splits))
     for note in splits.notes:
         watcher.say(note)
-    size = config.size or suggest_size(dataset.images)
+    size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
     loader = ImageLoader(
         dataset,
         size,
         workers=config.workers,
-        skip_unreadable=config.options.skip_unreadable,
+        skip_unreadable=config.data_options.skip_unreadable,
         on_progress=partial(watcher.progress, "reading images"),
     )
     splits = leave_out_unreadable(splits, loader, watcher)
     if len(splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
-    training = TrainingData(dataset.schema, dataset.labels, splits.train)
+    training = TrainingData(
+        dataset.schema,
+        dataset.labels,
+        splits.train,
+        config.epochs,
+        dataset.groups if dataset.identities is None else dataset.identities,
+        dataset.domains,
+        dataset.matches,
+    )
     return Prepared(dataset, splits, loader, size, training)
 
 
@@ -124,17 +137,22 @@ def leave_out_unreadable(
 def model_card(config: TrainConfig, prepared: Prepared) -> ModelCard:
     """What the model is going to be."""
     mean, std = prepared.loader.normalisation(prepared.splits.train)
+    backbone = config.named_backbone or default_backbone(*prepared.size)
     return ModelCard(
         schema=prepared.dataset.schema,
         class_counts=prepared.training.class_counts,
-        backbone=config.backbone or default_backbone(*prepared.size),
+        images=len(prepared.training.rows),
+        backbone=backbone,
         features=config.features,
+        hidden=default_hidden(backbone) if config.hidden is None else config.hidden,
         shared_feature=config.shared_feature,
         image_size=prepared.size,
         mean=mean,
         std=std,
         method=config.method,
-        crl=config.crl,
+        method_options=config.method_options,
+        identities=count_identities(prepared.training) if config.method == "deepid2" else 0,
+        domains=domain_names(prepared.training) if config.method == "mtct" else (),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning_fabric import Fabric
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import evaluate as figures_of
+from longtail.methods.options import parts_of
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
 from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_lines
@@ -29,7 +31,7 @@ from longtail.runs.watcher import Silent, Watcher
 from longtail.training.checkpoint import ModelCard, load_state, save_model, save_state
 from longtail.training.config import TrainConfig
 from longtail.training.fit import Feed, fit
-from longtail.training.inference import predict_scores
+from longtail.training.inference import extract_features, predict_scores
 from longtail.training.learner import Learner
 
 
@@ -64,12 +66,16 @@ def train(
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=state is None and not config.from_scratch)
     watcher.say(_what_is_trained(config, card, learner))
+    sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size)
+    for note in learner.method.notes:
+        watcher.say(note)
     if fabric.is_global_zero:
         _open(folder, config, prepared, state, overwrite)
     fabric.barrier()
 
     journal = _Journal(fabric, folder, learner, card, watcher)
-    trained = Trained(learner, card, config, journal.records)
+    decision = parts_of(config.method, config.method_options).decision
+    trained = Trained(learner, card, config, journal.records, decision)
     try:
         finished = fit(
             fabric,
@@ -77,8 +83,9 @@ def train(
             config,
             Feed(
                 prepared.loader,
-                learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size),
+                sampler,
                 augmenter(card, preset, config.seed),
+                partial(extract_features, fabric, learner, prepared.loader, normaliser(card)),
             ),
             validate=lambda: _validation(fabric, trained, prepared),
             observer=journal,
@@ -118,15 +125,15 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     prepared = prepare(config, watcher)
     card = model_card(config, prepared)
     learner = card.build()
-    steps = len(
-        learner.method.sampler(prepared.training, config.batch_size, config.seed, config.devices).batches(0)
-    )
+    sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, config.devices)
     sizes = ", ".join(f"{len(rows_of(prepared.splits, name))} {name}" for name in SPLITS)
     return [
         f"images: {sizes}",
         _what_is_trained(config, card, learner),
+        *learner.method.notes,
         f"augmentation: {augmentation_name(config, card.image_size)}",
-        f"{config.epochs} epochs of {steps} steps, batches of {config.batch_size}, seed {config.seed}",
+        f"{config.epochs} epochs of {sampler.steps(0)} steps, batches of {config.batch_size}, "
+        f"seed {config.seed}",
         f"the run would be written to {folder.path}"
         + (", in place of the one that is there" if folder.config.exists() else ""),
     ]
@@ -141,8 +148,8 @@ def output_of(config: TrainConfig) -> str:
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute paths, so that its run can be used from any folder."""
-    data, images = (_whole_path(path) for path in (config.data, config.options.images))
-    return replace(config, data=data or config.data, options=replace(config.options, images=images))
+    data, images = (_whole_path(path) for path in (config.data, config.data_options.images))
+    return replace(config, data=data or config.data, data_options=replace(config.data_options, images=images))
 
 
 def _whole_path(path: str | None) -> str | None:

@@ -22,6 +22,17 @@ class Sampler(ABC):
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """(steps, batch) int64, rows of the data set; the batch of all processes together."""
 
+    def steps(self, epoch: int) -> int:
+        """How many batches an epoch has."""
+        return len(self.batches(epoch))
+
+    def tasks(self, epoch: int) -> NDArray[np.int64] | None:  # noqa: ARG002
+        """(steps, batch) int64 attribute that each place of `batches` is drawn for, -1 for none.
+
+        None, the default, where all images count for all attributes.
+        """
+        return None
+
     def rates(self) -> NDArray[np.float64]:
         """(n,) how often each of `rows` is drawn, up to a common factor; by default all alike."""
         return np.ones(len(self.rows))
@@ -43,11 +54,46 @@ class ShuffledSampler(Sampler):
     def __init__(self, rows: NDArray[np.int64], batch_size: int, seed: int, processes: int = 1) -> None:
         self.rows = rows
         self.seed = seed
-        whole = -(-len(rows) // processes) * processes
-        self.batch_size = min(-(-batch_size // processes) * processes, whole)
+        self.batch_size = batch_width(batch_size, len(rows), processes)
 
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """(steps, batch) int64."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
-        steps = -(-len(order) // self.batch_size)
-        return np.resize(order, (steps, self.batch_size))
+        return cut(order, self.batch_size)
+
+
+def batch_width(batch_size: int, draws: int, processes: int) -> int:
+    """Columns of a batch: `batch_size`, or all draws where those are fewer, made divisible by `processes`.
+
+    Raises:
+        ValueError: when there is nothing to draw, or a number is below 1.
+    """
+    if min(batch_size, draws, processes) < 1:
+        raise ValueError(
+            f"expected at least 1 row, batch size and process, got {draws}, {batch_size} and {processes}"
+        )
+    return -(-min(batch_size, draws) // processes) * processes
+
+
+def cut(order: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """(steps, width): `order` row after row, the last row filled up from the start of `order`."""
+    return np.resize(order, (-(-len(order) // width), width))
+
+
+def walk(length: int, draws: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """(draws,) of the numbers 0 … length - 1, such that they come up equally often over all epochs.
+
+    One shuffled pass over all numbers follows the other without end, and epoch e reads the places
+    e·draws … (e + 1)·draws - 1. So after any number of epochs no number is ahead of another by
+    more than one visit, however few draws an epoch has.
+
+    Example:
+        >>> epochs = [walk(6, 4, seed=0, epoch=e) for e in range(3)]
+        >>> np.bincount(np.concatenate(epochs)).tolist()
+        [2, 2, 2, 2, 2, 2]
+    """
+    first, skipped = divmod(epoch * draws, length)
+    passes = range(first, first + -(-(skipped + draws) // length))
+    # the third number keeps the passes apart from what a sampler draws with (seed, epoch)
+    order = [np.random.default_rng((seed, number, 1)).permutation(length) for number in passes]
+    return np.concatenate(order)[skipped : skipped + draws]

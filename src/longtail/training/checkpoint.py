@@ -18,9 +18,10 @@ from torch import Tensor
 from longtail import __version__
 from longtail.errors import InputError
 from longtail.files import written_aside
+from longtail.methods.base import Setting
 from longtail.methods.build import build_method
-from longtail.methods.options import CRLOptions
-from longtail.models.classifier import build_classifier
+from longtail.methods.options import MethodOptions, parts_of
+from longtail.models.classifier import Classifier, build_classifier
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
 
@@ -35,26 +36,34 @@ class ModelCard:
     Attributes:
         schema: attributes and class names.
         class_counts: for each attribute the training images of each class.
-        backbone, features, shared_feature: arguments of `build_classifier`.
+        images: training images.
+        backbone, features, hidden, shared_feature: arguments of `build_classifier`.
         image_size: (height, width) that images are brought to.
         mean, std: per channel, of pixels in [0, 1]; images are normalised by them.
         method: its name.
-        crl: options of the method "crl".
+        method_options: its parts and options.
+        identities: how many the training images show, 0 where that is not used.
+        domains: that the training images come from.
     """
 
     schema: LabelSchema
     class_counts: list[list[int]]
+    images: int
     backbone: str
     features: int
+    hidden: int
     shared_feature: bool
     image_size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     method: str
-    crl: CRLOptions
+    method_options: MethodOptions
+    identities: int = 0
+    domains: tuple[str, ...] = ()
 
     def build(self, pretrained: bool = False) -> Learner:
         """A learner with fresh weights."""
+        embedding = parts_of(self.method, self.method_options).embedding
         model = build_classifier(
             self.backbone,
             self.schema,
@@ -62,8 +71,26 @@ class ModelCard:
             features=self.features,
             shared_feature=self.shared_feature,
             pretrained=pretrained,
+            image_size=self.image_size,
+            hidden=self.hidden,
+            embedding=embedding,
+            detached=embedding,
         )
-        return Learner(model, build_method(self.method, self.class_counts, self.crl))
+        setting = self.setting(model)
+        return Learner(model, build_method(self.method, self.method_options, setting, model.backbone))
+
+    def setting(self, model: Classifier) -> Setting:
+        """What a method of this model is built for."""
+        return Setting(
+            schema=self.schema,
+            class_counts=self.class_counts,
+            images=self.images,
+            vectors=1 if self.shared_feature else self.schema.num_attributes,
+            features=self.features,
+            vector=model.vector_size,
+            identities=self.identities,
+            domains=self.domains,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold; `from_dict` is its inverse."""
@@ -78,7 +105,8 @@ class ModelCard:
             "image_size": (int(height), int(width)),
             "mean": tuple(data["mean"]),
             "std": tuple(data["std"]),
-            "crl": CRLOptions(**data["crl"]),
+            "method_options": MethodOptions.from_dict(data["method_options"]),
+            "domains": tuple(data["domains"]),
         }
         return cls(**{**data, **parts})
 

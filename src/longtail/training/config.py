@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
-from longtail.methods.options import METHODS, CRLOptions
+from longtail.methods.options import METHODS, MethodOptions, own_options, parts_of
+from longtail.models.backbones import default_learning_rate
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,15 @@ class DataOptions:
 
     group_column: str | None = None
     """Column of a manifest whose values must not stand on two sides of a split."""
+
+    identity_column: str | None = None
+    """Column of a manifest that says who or what an image shows; by default identity, else the groups."""
+
+    domain_column: str | None = None
+    """Column of a manifest that says where an image comes from, as shop or street; by default domain."""
+
+    match_column: str | None = None
+    """Column of a manifest with one value for the same thing in two domains; by default match."""
 
     val_share: float = 0.1
     """Share of the images for validation, where the data come without such a split."""
@@ -73,7 +83,7 @@ class TrainConfig:
     """A folder of images by class, a manifest (CSV or Parquet), a zip of either, or a built-in name."""
 
     method: str = "crl"
-    """What to train with; `longtail methods` lists them."""
+    """Row of the comparison table to train; `longtail methods` lists them."""
 
     output: str | None = None
     """Folder of the run; by default runs/DATA-METHOD-seedSEED."""
@@ -88,16 +98,19 @@ class TrainConfig:
     """Decides splits, initial weights, order and augmentation."""
 
     backbone: str | None = None
-    """convnet, resnet32, resnet18 or timm:NAME; by default by the size of the images."""
+    """One that `longtail methods` lists, or timm:NAME; by default by the method or the images' size."""
 
     from_scratch: bool = False
     """Start a timm backbone from random weights instead of its published ones."""
 
     image_size: str | None = None
-    """Height and width in pixels, as 128 or 96x64; by default the images' own, at most 128."""
+    """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
 
     features: int = 64
     """Size of the feature vector before each classifier."""
+
+    hidden: int | None = None
+    """Size of each attribute's layer before its feature vector, 0 for none; by default the backbone's."""
 
     shared_feature: bool = False
     """One feature vector for all attributes instead of one each."""
@@ -105,8 +118,8 @@ class TrainConfig:
     augment: str | None = None
     """none, small, photo, small-noflip or photo-noflip; by default by the size of the images."""
 
-    learning_rate: float = 0.1
-    """Peak of the learning rate."""
+    learning_rate: float | None = None
+    """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01."""
 
     momentum: float = 0.9
     """Momentum of SGD."""
@@ -138,9 +151,9 @@ class TrainConfig:
     few_below: int = 20
     """Classes with fewer training images than this are called few."""
 
-    options: DataOptions = field(default_factory=DataOptions)
+    data_options: DataOptions = field(default_factory=DataOptions)
 
-    crl: CRLOptions = field(default_factory=CRLOptions)
+    method_options: MethodOptions = field(default_factory=MethodOptions)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -154,10 +167,14 @@ class TrainConfig:
         ):
             if value < 1:
                 raise InputError(f"{flag}: expected at least 1, got {value}")
-        for flag, value in (("--seed", self.seed), ("--workers", self.workers)):
+        for flag, value in (
+            ("--seed", self.seed),
+            ("--workers", self.workers),
+            ("--hidden", self.hidden or 0),
+        ):
             if value < 0:
                 raise InputError(f"{flag}: expected 0 or more, got {value}")
-        if not self.learning_rate > 0:
+        if not self.peak_rate > 0:
             raise InputError(f"--learning-rate: expected a positive number, got {self.learning_rate}")
         _within("--momentum", self.momentum, 0, 1)
         _within("--warmup", self.warmup, 0, 1)
@@ -169,7 +186,8 @@ class TrainConfig:
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
             )
-        self.size  # noqa: B018  a wrong --image-size is said now, not after the data are read
+        parts_of(self.method, self.method_options)  # what does not go together is said now
+        self.size  # noqa: B018  a wrong --image-size too, not after the data are read
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -184,9 +202,21 @@ class TrainConfig:
         return int(parts[0]), int(parts[-1])
 
     @property
-    def method_options(self) -> dict[str, Any]:
-        """The options of the chosen method, for results."""
-        return dataclasses.asdict(self.crl) if self.method == "crl" else {}
+    def named_backbone(self) -> str | None:
+        """The backbone that the user or the method asks for, None where the images decide."""
+        return self.backbone or METHODS[self.method].backbone
+
+    @property
+    def peak_rate(self) -> float:
+        """`learning_rate`, or what suits the backbone."""
+        return (
+            default_learning_rate(self.named_backbone) if self.learning_rate is None else self.learning_rate
+        )
+
+    @property
+    def shown_options(self) -> dict[str, Any]:
+        """The parts and options of the chosen method, for results."""
+        return own_options(self.method, self.method_options)
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold; `from_dict` is its inverse."""
@@ -200,8 +230,12 @@ class TrainConfig:
             InputError: when a key is unknown or a value out of its range.
         """
         try:
-            options: dict[str, Any] = {**data["options"], "attributes": tuple(data["options"]["attributes"])}
-            nested: dict[str, Any] = {"options": DataOptions(**options), "crl": CRLOptions(**data["crl"])}
+            found = data["data_options"]
+            options: dict[str, Any] = {**found, "attributes": tuple(found["attributes"])}
+            nested: dict[str, Any] = {
+                "data_options": DataOptions(**options),
+                "method_options": MethodOptions.from_dict(data["method_options"]),
+            }
             return cls(**{**data, **nested})
         except (KeyError, TypeError) as error:
             raise InputError(f"configuration: expected the keys of this version, got {error}") from None

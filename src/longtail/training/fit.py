@@ -45,11 +45,13 @@ class Feed:
         sampler: epoch -> rows.
         prepare: uint8 images on the device and the (epoch, step, process) they are in -> augmented
             and normalised images.
+        features: rows -> features of their images as they are, for methods that look at them.
     """
 
     loader: ImageLoader
     sampler: Sampler
     prepare: Callable[[Tensor, tuple[int, int, int]], Tensor]
+    features: Callable[[NDArray[np.int64]], Tensor]
 
 
 def fit(
@@ -84,19 +86,21 @@ def fit(
     """
     optimizer = torch.optim.SGD(
         learner.parameters(),
-        lr=config.learning_rate,
+        lr=config.peak_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.momentum > 0,
     )
     module, stepper = fabric.setup(learner, optimizer)
     meter, epoch, step, seconds = Meter(), 0, 0, 0.0
+    layout: tuple[NDArray[np.int64], NDArray[np.int64] | None] | None = None
     if state is not None:
         learner.load_state_dict(state["learner"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])
         meter = Meter(*(_to_device(part, fabric.device) for part in state["meter"]))
         epoch, step, seconds = state["epoch"], state["step"], state["seconds"]
+        layout = _layout_of(state)
 
     def snapshot() -> dict[str, Any]:
         return {
@@ -107,26 +111,32 @@ def fit(
             "epoch": epoch,
             "step": step,
             "seconds": seconds,
+            # a method may have laid the epoch out by features that are no longer there
+            "layout": None if layout is None or step == 0 else [_tensor(part) for part in layout],
         }
 
     with Interruption() as interruption:
         while epoch < config.epochs:
-            learner.method.start_epoch(EpochContext(epoch, config.epochs))
-            learner.train()
-            rows = feed.sampler.batches(epoch)
-            steps, batch_size = rows.shape
             waited, first, began = feed.loader.wait_seconds, step, time.perf_counter()
+            context = EpochContext(epoch, config.epochs, step, learner.model.backbone, feed.features)
+            learner.method.start_epoch(context)
+            learner.train()
+            if layout is None:
+                layout = feed.sampler.batches(epoch), feed.sampler.tasks(epoch)
+            rows, tasks = layout
+            steps, batch_size = rows.shape
             rate = 0.0
             for images, labels, index in feed.loader.batches(_own(rows[step:], fabric)):
                 rate = learning_rate(
-                    epoch * steps + step, config.epochs * steps, config.learning_rate, config.warmup
+                    epoch * steps + step, config.epochs * steps, config.peak_rate, config.warmup
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 place = (epoch, step, fabric.global_rank)
                 images = feed.prepare(images.to(fabric.device, non_blocking=True), place)
 
-                terms, mined = module(images, labels.to(fabric.device), index.to(fabric.device))
+                labels, index = labels.to(fabric.device), index.to(fabric.device)
+                terms, mined = module(images, labels, index, _task(tasks, step, fabric))
                 total = torch.stack(list(terms.values())).sum()
                 stop = _stop(fabric, total, terms, interruption.requested, epoch, step)
 
@@ -146,6 +156,7 @@ def fit(
                     save(snapshot())
                     return False
 
+            learner.method.end_epoch(context)
             elapsed = time.perf_counter() - began
             seconds += elapsed
             record = {
@@ -159,7 +170,7 @@ def fit(
                 "validation": validate(),
             }
             observer.epoch(record)
-            meter, epoch, step, seconds = Meter(), epoch + 1, 0, 0.0
+            meter, epoch, step, seconds, layout = Meter(), epoch + 1, 0, 0.0, None
             save(snapshot())
     return True
 
@@ -197,6 +208,26 @@ def _figures(meter: Meter) -> dict[str, Any]:
     mined = {name.removeprefix("mined/"): value for name, value in means.items() if name.startswith("mined/")}
     loss = {name: value for name, value in means.items() if not name.startswith("mined/")}
     return {"loss": loss, "mined": mined} if mined else {"loss": loss}
+
+
+def _layout_of(state: dict[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64] | None] | None:
+    """The batches of a stopped epoch, None where the next one begins."""
+    if state["layout"] is None:
+        return None
+    rows, tasks = state["layout"]
+    return rows.numpy(), None if tasks is None else tasks.numpy()
+
+
+def _tensor(part: NDArray[np.int64] | None) -> Tensor | None:
+    return None if part is None else torch.from_numpy(np.ascontiguousarray(part))
+
+
+def _task(tasks: NDArray[np.int64] | None, step: int, fabric: Fabric) -> Tensor | None:
+    """This process's columns of the attributes that a batch is drawn for."""
+    if tasks is None:
+        return None
+    own = np.ascontiguousarray(tasks[step, fabric.global_rank :: fabric.world_size])
+    return torch.from_numpy(own).to(fabric.device)
 
 
 def _to_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -23,10 +23,10 @@ class Learner(nn.Module):
         self.method = method
 
     def forward(
-        self, images: Tensor, labels: Tensor, index: Tensor
+        self, images: Tensor, labels: Tensor, index: Tensor, task: Tensor | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Named loss terms and mined statistics of a batch."""
-        losses = self.method.loss(self.model(images), Batch(images, labels, index))
+        losses = self.method.loss(self.model(images), Batch(images, labels, index, task))
         return dict(losses.terms), dict(losses.mined)
 
     def scores(self, images: Tensor) -> Tensor:

@@ -1,0 +1,230 @@
+"""Image data sets of the Hugging Face library `datasets`: from its hub, or saved with save_to_disk.
+
+The library is an extra (pip install 'longtail[huggingface]') and imported only here, when asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.data.annotations import holds
+from longtail.data.classes import SPLIT_NAMES
+from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.hints import did_you_mean, joined
+from longtail.data.listing import Listing
+from longtail.data.manifest import open_manifest
+from longtail.data.names import Names
+from longtail.data.roles import ColumnChoice
+from longtail.data.table import Column, Table
+from longtail.errors import InputError
+from longtail.schema import UNLABELLED, Attribute, LabelSchema
+
+PREFIX = "hf:"
+"""What a source on the hub starts with: hf:NAME, or hf:NAME:CONFIG."""
+
+_SPLIT_COLUMN = "split"
+
+
+class HuggingFaceStore:
+    """Images in the tables of `datasets`, as the bytes that were encoded.
+
+    The tables are memory-mapped: a worker process gets their paths, not their content.
+
+    Args:
+        parts: one table a split, each with the image column alone, not decoded.
+        column: its name.
+        names: N names of all rows, for messages.
+    """
+
+    def __init__(self, parts: Sequence[Any], column: str, names: Names) -> None:
+        self.parts = parts
+        self.column = column
+        self.names = names
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """The split and the row."""
+        return self.names[index]
+
+    def read(self, index: int) -> bytes:
+        """The encoded image.
+
+        Raises:
+            OSError: when the row has no image, or names a file that is missing or unreadable.
+        """
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        image = self.parts[part][index - int(self._ends[part])][self.column] or {}
+        if image.get("bytes") is not None:
+            return image["bytes"]
+        if image.get("path") is None:
+            raise OSError(f"{self.name(index)}: has no image")
+        return Path(image["path"]).read_bytes()
+
+
+def is_huggingface(source: str) -> bool:
+    """Whether a source is one on the hub, or a folder that save_to_disk wrote; never raises."""
+    root = Path(source).expanduser()
+    saved = holds(root, "dataset_dict.json") or holds(root, "dataset_info.json", "state.json")
+    return source.startswith(PREFIX) or saved
+
+
+def open_huggingface(source: str, choice: ColumnChoice) -> Dataset:
+    """A data set of the library `datasets`.
+
+    The image column is the one of type Image. Attributes are the columns of type ClassLabel, with all
+    their classes in their order; without any, the columns of text or numbers that a manifest would
+    take, see `longtail.data.manifest`. Splits called train, validation (or val, valid) and test are
+    kept, others left out; a single split of any other name is divided anew.
+
+    Args:
+        source: hf:NAME, hf:NAME:CONFIG, or a folder that save_to_disk wrote.
+        choice: what the user said about the columns.
+
+    Raises:
+        InputError: when the library is not installed, the data set cannot be had, or its columns or
+            splits do not fit; see also `open_manifest`.
+    """
+    datasets = _library(source)
+    parts, notes = _parts(source, _loaded(source, datasets))
+    features: Mapping[str, Any] = parts[0][1].features
+    image = _image_column(source, features, choice, datasets)
+    names = [f"{split or 'row'}-{row:07d}" for split, part in parts for row in range(len(part))]
+    classes = {name: tuple(f.names) for name, f in features.items() if isinstance(f, datasets.ClassLabel)}
+    table = _table(source, parts, image, names, classes, choice, datasets)
+    chosen = choice.attributes or tuple(name for name in classes if len(table.columns[name].filled) > 1)
+    found = Listing(Path(source), names, [], Counter())
+    split = choice.split or (_SPLIT_COLUMN if parts[0][0] else None)
+    known = replace(choice, image=image, attributes=chosen, split=split)
+    data = open_manifest(table, found, known, False, _name(source))
+    # The manifest has every row, in order: its images are those of the store.
+    plain = datasets.Image(decode=False)
+    encoded = [part.select_columns([image]).cast_column(image, plain) for _, part in parts]
+    store = HuggingFaceStore(encoded, image, Names(names))
+    return replace(_in_order(data, classes), images=store, notes=(*data.notes, *notes))
+
+
+def _library(source: str) -> Any:
+    try:
+        return importlib.import_module("datasets")
+    except ImportError:
+        raise InputError(
+            f"{source}: reading Hugging Face data sets needs their library;"
+            " pip install 'longtail[huggingface]'"
+        ) from None
+
+
+def _loaded(source: str, datasets: Any) -> Any:
+    try:
+        if not source.startswith(PREFIX):
+            return datasets.load_from_disk(os.fspath(Path(source).expanduser()))
+        name, _, config = source.removeprefix(PREFIX).partition(":")
+        return datasets.load_dataset(name, config or None)
+    # The library raises errors of five others, which would all have to be named and imported here.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"{source}: cannot be opened ({reason}); check its name (hf:NAME, hf:NAME:CONFIG) and the"
+            " connection, or give a folder written with save_to_disk"
+        ) from error
+
+
+def _parts(source: str, loaded: Any) -> tuple[list[tuple[str, Any]], list[str]]:
+    """The tables with their splits ('' = none), and notes on those left out."""
+    if not isinstance(loaded, dict):
+        return [("", loaded)], []
+    splits = {name: SPLITS[SPLIT_NAMES[name.lower()]] for name in loaded if name.lower() in SPLIT_NAMES}
+    if not splits and len(loaded) == 1:
+        return [("", part) for part in loaded.values()], []
+    if not splits or len(set(splits.values())) < len(splits):
+        raise InputError(
+            f"{source}: has splits {joined(map(str, loaded))}; expected train, and perhaps validation and"
+            " test, each once"
+        )
+    parts = [(split, loaded[name]) for name, split in splits.items()]
+    if any(part.features != parts[0][1].features for _, part in parts):
+        raise InputError(f"{source}: its splits differ in their columns; save them with the same ones")
+    left = [name for name in loaded if name not in splits]
+    return parts, [f"splits left out: {joined(left)}"] if left else []
+
+
+def _image_column(source: str, features: Mapping[str, Any], choice: ColumnChoice, datasets: Any) -> str:
+    images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    if choice.image is not None and choice.image not in images:
+        raise InputError(
+            f"{source}: --image-column names {choice.image!r}, which is no column of images; those are"
+            f" {joined(images) or 'none'}.{did_you_mean(choice.image, images)}"
+        )
+    if choice.image is None and len(images) != 1:
+        raise InputError(
+            f"{source}: expected one column of type Image, found {joined(images) or 'none'} among"
+            f" {joined(features)}; choose one with --image-column"
+        )
+    return choice.image or images[0]
+
+
+def _table(
+    source: str,
+    parts: Sequence[tuple[str, Any]],
+    image: str,
+    names: list[str],
+    classes: Mapping[str, Sequence[str]],
+    choice: ColumnChoice,
+    datasets: Any,
+) -> Table:
+    """The columns of one value a row as a manifest, with the image's name and the split beside them."""
+    features: Mapping[str, Any] = parts[0][1].features
+    plain = [name for name, f in features.items() if name in classes or isinstance(f, datasets.Value)]
+    columns = {image: Column(names, np.arange(len(names), dtype=np.int32))}
+    for name in plain:
+        values = [value for _, part in parts for value in part.select_columns([name])[:][name]]
+        columns[name] = _column(values, classes.get(name))
+    if choice.split is None and parts[0][0]:
+        columns[_SPLIT_COLUMN] = _column([split for split, part in parts for _ in range(len(part))], None)
+    return Table(source, columns, None)
+
+
+def _column(values: Sequence[Any], classes: Sequence[str] | None) -> Column:
+    """Distinct texts and codes; no value, or class -1, is an empty cell."""
+    texts = {value: _text(value, classes) for value in dict.fromkeys(values)}
+    distinct = list(dict.fromkeys(texts.values()))
+    place = {text: code for code, text in enumerate(distinct)}
+    codes = {value: place[text] for value, text in texts.items()}
+    return Column(distinct, np.fromiter(map(codes.__getitem__, values), np.int32, len(values)))
+
+
+def _text(value: Any, classes: Sequence[str] | None) -> str:
+    if value is None or (classes is not None and value == UNLABELLED):
+        return ""
+    text = str(value if classes is None else classes[value])
+    return "" if text.isspace() else text
+
+
+def _in_order(data: Dataset, classes: Mapping[str, tuple[str, ...]]) -> Dataset:
+    """With all classes of the ClassLabel columns in the order of their numbers there."""
+    attributes = [Attribute(a.name, classes.get(a.name, a.classes)) for a in data.schema.attributes]
+    columns = [_moved(data.labels[:, j], a, attributes[j]) for j, a in enumerate(data.schema.attributes)]
+    return replace(data, schema=LabelSchema(tuple(attributes)), labels=np.stack(columns, 1))
+
+
+def _moved(labels: NDArray[np.int64], old: Attribute, new: Attribute) -> NDArray[np.int64]:
+    place = np.array([new.classes.index(name) for name in old.classes], np.int64)
+    return np.where(labels < 0, UNLABELLED, place[labels])
+
+
+def _name(source: str) -> str:
+    """The last part of the name on the hub, or of the folder's path."""
+    if source.startswith(PREFIX):
+        return source.removeprefix(PREFIX).partition(":")[0].rpartition("/")[2]
+    return Path(source).expanduser().resolve().name

@@ -1,0 +1,1 @@
+"""Decision rules: from features or logits to scores whose largest decides."""

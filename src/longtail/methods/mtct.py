@@ -1,0 +1,142 @@
+"""MTCT: first the clean domain, then both, tied by a ranking across domains."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from longtail.data.dataset import Batch, Tags
+from longtail.errors import InputError
+from longtail.losses.tste import tste
+from longtail.methods.base import Decision, EpochContext, Losses, Method, Setting, TrainingData
+from longtail.methods.options import MTCTOptions, Parts
+from longtail.models.output import ModelOutput
+from longtail.sampling.epochs import Sampler, ShuffledSampler
+from longtail.sampling.triplets import CrossDomainTripletSampler
+
+CLEAN_NAMES = ("shop", "clean")
+"""What the clean domain is called where the user does not say."""
+
+
+class Curriculum(Sampler):
+    """One sampler for the first epochs, another for the rest.
+
+    Args:
+        first: of the first stage.
+        second: of the second.
+        switch: first epoch of the second stage.
+    """
+
+    def __init__(self, first: Sampler, second: Sampler, switch: int) -> None:
+        self.first, self.second, self.switch = first, second, switch
+        self.rows = second.rows
+
+    def batches(self, epoch: int) -> NDArray[np.int64]:
+        """(steps, batch) int64."""
+        return (self.first if epoch < self.switch else self.second).batches(epoch)
+
+
+class MTCT(Method):
+    """Stage 1: l_ce on the clean domain. Stage 2: l_ce on all images + w l_t-STE across domains.
+
+    A triplet is a street image in the trained network, the clean image of the same thing and one of
+    another in the network as it was after stage 1, which stays as it is; compared are the backbones'
+    vectors at unit length. Without domains only stage 1 runs, on all images; without matches stage 2
+    has no ranking.
+
+    Args:
+        options: as the user gave them.
+        source: a copy of the backbone.
+
+    Source: Dong, Gong, Zhu, WACV 2017; stage lengths, weight and kernel are guesses, see `MTCTOptions`.
+    """
+
+    def __init__(
+        self, options: MTCTOptions, setting: Setting, parts: Parts, decision: Decision, source: nn.Module
+    ) -> None:
+        super().__init__(setting, parts, decision)
+        self.options = options
+        self.source = source.requires_grad_(False).eval() if len(setting.domains) > 1 else None
+        self.switch: float = math.inf
+        self.ranked = False
+        self.stage = 1
+
+    def train(self, mode: bool = True) -> MTCT:
+        """Everything but the network of stage 1, which stays in evaluation mode."""
+        super().train(mode)
+        if self.source is not None:
+            self.source.eval()
+        return self
+
+    def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
+        """The clean domain, then triplets across domains with as many other images beside them."""
+        every = ShuffledSampler(data.rows, batch_size, seed, processes)
+        if data.domains is None or self.source is None:
+            self.notes.append("mtct: images come from one domain (no column domain), so only stage 1 runs")
+            return every
+        clean = data.domains.codes[data.rows] == _clean_code(data.domains, self.options.clean_domain)
+        self.switch = max(1, min(data.epochs - 1, round(self.options.first_stage * data.epochs)))
+        first = ShuffledSampler(data.rows[clean], batch_size, seed, processes)
+        self.ranked = data.matches is not None and _matched(clean, data.matches[data.rows])
+        if data.matches is None or not self.ranked:
+            self.notes.append(
+                "mtct: no image has a match in the other domain (column match), so stage 2 does not rank"
+            )
+            return Curriculum(first, every, self.switch)
+        second = CrossDomainTripletSampler(
+            data.rows, clean, data.matches[data.rows], batch_size, seed, processes
+        )
+        return Curriculum(first, second, self.switch)
+
+    def start_epoch(self, context: EpochContext) -> None:
+        """Go to the second stage when its time has come, with a copy of the network so far."""
+        self.stage = 1 if context.epoch < self.switch else 2
+        if context.epoch == self.switch and context.step == 0 and self.source is not None:
+            self.source.load_state_dict(context.backbone.state_dict())
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Losses:
+        """l_ce, and the ranking in the second stage."""
+        terms = {"ce": self.cross_entropy(output, batch)}
+        if self.stage == 2 and self.ranked:
+            terms["ranking"] = self.options.weight * self._ranking(output, batch)
+        return Losses(terms)
+
+    def _ranking(self, output: ModelOutput, batch: Batch) -> Tensor:
+        if self.source is None or output.vector is None:
+            raise ValueError("expected a source network and the backbone's vector")
+        anchor = output.vector.float().chunk(4)[0]
+        _, positive, negative, _ = batch.images.chunk(4)
+        with torch.no_grad():
+            found = self.source(torch.cat([positive, negative])).float()
+        positive, negative = normalize(found, dim=1).chunk(2)
+        return tste(normalize(anchor, dim=1), positive, negative, self.options.alpha)
+
+
+def domain_names(data: TrainingData) -> tuple[str, ...]:
+    """The domains that training images come from."""
+    if data.domains is None:
+        return ()
+    codes = np.unique(data.domains.codes[data.rows])
+    return tuple(data.domains.names[code] for code in codes[codes >= 0].tolist())
+
+
+def _clean_code(domains: Tags, asked: str | None) -> int:
+    names = (asked,) if asked is not None else CLEAN_NAMES
+    found = next((name for name in names if name in domains.names), None)
+    if found is None:
+        raise InputError(
+            f"--mtct.clean-domain: expected one of {', '.join(domains.names)}, the domain to learn first"
+            + ("" if asked is None else f", got {asked!r}")
+        )
+    return domains.names.index(found)
+
+
+def _matched(clean: NDArray[np.bool_], matches: NDArray[np.int64]) -> bool:
+    """Whether some image of the other domain has a match in the clean one, and another to be told from."""
+    both = np.intersect1d(matches[clean & (matches >= 0)], matches[~clean & (matches >= 0)])
+    return len(both) > 0 and len(np.unique(matches[clean & (matches >= 0)])) > 1
