@@ -1,0 +1,55 @@
+"""The configurations of the published experiments."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.cli.config_file import configure, read_settings
+from longtail.models.classifier import build_classifier
+from longtail.runs.train import plan
+from longtail.schema import Attribute, LabelSchema
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+SCHEMA = LabelSchema((Attribute("smile", ("no", "yes")), Attribute("hat", ("no", "yes"))))
+
+
+def test_there_is_one_for_each_experiment():
+    names = [path.stem for path in CONFIGS]
+    assert names == [
+        "celeba-deepid2",
+        "cifar10-lt-resnet32",
+        "cifar100-lt-resnet32",
+        "cifar100-resnet32",
+        "x-domain-mtct",
+    ]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_each_is_a_configuration_that_says_what_is_reported_and_what_is_assumed(path):
+    config = configure(read_settings(path), {"data": "x"}, path)
+    assert config.method == "crl"
+    text = path.read_text()
+    assert "Assumed" in text
+    assert "eproduced here" in text or "report no figure" in text
+    size = config.size or (32, 32)
+    model = build_classifier(config.backbone, SCHEMA, image_size=size, hidden=config.hidden or 0)
+    assert model.num_parameters > 400_000
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_each_can_be_planned_on_a_folder_of_images(path, tmp_path):
+    random = np.random.default_rng(0)
+    for name, number in (("cat", 40), ("dog", 20)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(number):
+            pixels = random.integers(0, 255, (60, 60, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    config = configure(read_settings(path), {"data": str(tmp_path / "photos")}, path)
+    tail = config.data_options.tail_ratio and 3.0
+    options = replace(config.data_options, tail_ratio=tail)
+    small = replace(config, output=str(tmp_path / "run"), data_options=options)
+    lines = plan(small)
+    assert any(f"crl on {config.backbone}" in line for line in lines)
