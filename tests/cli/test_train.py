@@ -22,7 +22,7 @@ def test_without_flags_the_defaults_are_trained(run: Run, training: Job):
 
 def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
     words = (
-        "photos --method ce --epochs 5 --learning-rate 1e-2 --image-size 96x64 --shared-feature "
+        "photos --method crl --epochs 5 --learning-rate 1e-2 --image-size 96x64 --shared-feature "
         "--precision 16 --attributes colour shape --attributes size --group-column owner "
         "--test-share 0 --skip-missing --tail-ratio 50 "
         "--sampler under --crl.level instance --crl.power 2 --crl.margin 0.1 --output runs/x"
@@ -30,7 +30,7 @@ def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
     assert run("train", *words.split()).code == 0
     assert trained_with(training) == TrainConfig(
         data="photos",
-        method="ce",
+        method="crl",
         epochs=5,
         learning_rate=0.01,
         image_size="96x64",
@@ -46,6 +46,19 @@ def test_every_kind_of_flag_reaches_the_configuration(run: Run, training: Job):
         ),
         method_options=MethodOptions(sampler="under", crl=CRLOptions(level="instance", power=2, margin=0.1)),
     )
+
+
+def test_a_flag_of_another_method_is_refused_and_its_table_in_a_file_is_not(
+    run: Run, training: Job, tmp_path: Path
+):
+    ended = run("train", "photos", "--method", "ce", "--lmle.k", "5")
+    assert ended.code == 2
+    assert ended.err == "longtail: error: --lmle.k: has no effect with --method ce; leave it out\n"
+    assert run("train", "photos", "--method", "ce", "--decision", "knn", "--knn.k", "5").code == 0
+    file = tmp_path / "a.toml"
+    file.write_text("[lmle]\nk = 5\n")
+    assert run("train", "photos", "--method", "ce", "--config", str(file)).code == 0
+    assert trained_with(training).method == "ce"
 
 
 def test_flags_may_stand_before_the_data(run: Run, training: Job):

@@ -15,6 +15,7 @@ from longtail.cli.flags import TrainFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
+from longtail.methods.options import tables_of
 from longtail.training.config import TrainConfig
 
 USAGE = "longtail train DATA [OPTIONS]"
@@ -83,7 +84,18 @@ def _configured(given: Settings, path: Path | None) -> TrainConfig:
             f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
             "`longtail data` says more"
         )
-    return configure(file, given, path)
+    settings = configure(file, given, path)
+    _refuse_idle(given.get("method_options", {}), settings)
+    return settings
+
+
+def _refuse_idle(given: Settings, settings: TrainConfig) -> None:
+    """Refuse a flag of another method; a file may hold tables of several."""
+    used = tables_of(settings.method, settings.method_options)
+    for table, values in given.items():
+        if isinstance(values, dict) and table not in used:
+            flag = flag_names({table: values})[0]
+            raise InputError(f"{flag}: has no effect with --method {settings.method}; leave it out")
 
 
 def _resumed(run: Path, others: list[str]) -> TrainConfig:

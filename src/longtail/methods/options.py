@@ -348,16 +348,23 @@ def check_decision(method: str, decision: str) -> None:
         raise InputError("--decision prior: lmle trains on every class alike, there is no prior to divide by")
 
 
+def tables_of(method: str, options: MethodOptions) -> tuple[str, ...]:
+    """The fields of `MethodOptions` that hold options of this method or of its decision."""
+    objective = METHODS[method].objective
+    own = "metric" if objective in METRIC else objective
+    deciding = ("knn",) if parts_of(method, options).decision == "knn" else ()
+    return (*((own,) if hasattr(options, own) else ()), *deciding)
+
+
 def own_options(method: str, options: MethodOptions) -> dict[str, Any]:
     """The parts and options that shape this method, for results."""
-    row, parts = METHODS[method], parts_of(method, options)
-    table = "metric" if row.objective in METRIC else row.objective
+    parts = parts_of(method, options)
     used: dict[str, Any] = {"sampler": parts.sampler, "class_weights": parts.class_weights}
     if options.replicate:
         used["replicate"] = True
-    if hasattr(options, table):
+    for table in tables_of(method, options):
         used |= dataclasses.asdict(getattr(options, table))
-    return used | ({"k": options.knn.k} if parts.decision == "knn" else {})
+    return used
 
 
 def _positive(flag: str, value: float) -> None:
