@@ -58,7 +58,7 @@ def test_a_flag_of_another_method_is_refused_and_its_table_in_a_file_is_not(
     file = tmp_path / "a.toml"
     file.write_text("[lmle]\nk = 5\n")
     assert run("train", "photos", "--method", "ce", "--config", str(file)).code == 0
-    assert trained_with(training).method == "ce"
+    assert training.calls[-1].config.method == "ce"
 
 
 def test_flags_may_stand_before_the_data(run: Run, training: Job):

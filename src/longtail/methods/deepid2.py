@@ -39,7 +39,8 @@ class DeepID2(Method):
         super().__init__(setting, parts, decision)
         self.options = options
         self.num_identities = setting.identities
-        self.classifier = nn.Linear(setting.vector, max(setting.identities, 1))
+        if setting.identities:  # else it would be a parameter that no loss reaches
+            self.classifier = nn.Linear(setting.vector, setting.identities)
         self.register_buffer("identities", torch.empty(0, dtype=torch.int64), persistent=False)
         window = options.window
         self.register_buffer("distances", torch.zeros(window))
