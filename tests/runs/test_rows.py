@@ -192,6 +192,18 @@ def test_mtct_asks_which_domain_is_clean(row, manifest):
         train(row("mtct"))
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_lmle_starts_with_cross_entropy_and_goes_on_with_quintuplets(row, alone):
+    listening = Listening()
+    lmle = LMLEOptions(cluster_size=10, k=3, alone=alone, candidates=0 if alone else 20)
+    run = train(row("lmle", epochs=2, method_options=replace(SMALL, lmle=lmle)), watcher=listening)
+    terms = [set(record["loss"]) - {"total"} for record in listening.records]
+    assert terms == [{"ce"}, {"ce", "quintuplet"}]
+    clusters = load_model(run / "model.safetensors")[0].method.decision
+    lengths = clusters.centroids.norm(dim=2)[clusters.classes >= 0]
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+
+
 def test_a_metric_loss_beside_cross_entropy_shapes_the_network(row):
     listening = Listening()
     beside = replace(SMALL, metric=MetricOptions(beside=True))

@@ -15,6 +15,7 @@ from longtail.data.dataset import Batch, Tags
 from longtail.losses.class_weights import exp_share_weights, inverse_frequency_weights
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.methods.options import Parts
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.balance import class_shares, imbalance_ratio
 from longtail.sampling.epochs import Sampler, ShuffledSampler
@@ -93,7 +94,7 @@ class EpochContext:
         epochs: of the whole training.
         step: first step that is taken; above 0 where a stopped epoch goes on, with the batches that
             were laid out and all buffers as they were.
-        backbone: the network that is trained.
+        model: that is trained.
         features: rows -> (n, J or 1, D) float32 on the CPU, of images as they are, not augmented; all
             processes must ask for the same rows.
     """
@@ -101,7 +102,7 @@ class EpochContext:
     epoch: int
     epochs: int
     step: int
-    backbone: nn.Module
+    model: Classifier
     features: Callable[[Rows], Tensor]
 
 

@@ -18,7 +18,8 @@ from longtail.methods.base import Decision, EpochContext, Losses, Method, Rows, 
 from longtail.methods.options import LMLEOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_classes, cluster_counts
-from longtail.sampling.epochs import Sampler
+from longtail.sampling.curriculum import Curriculum, switch_epoch
+from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.quintuplets import QuintupletSampler, mine
 
 PLACES = 5
@@ -26,6 +27,9 @@ PLACES = 5
 
 KEPT = 20
 """Images of a class that the pool holds at least, where there are so many."""
+
+ANCHORS = 25
+"""Anchors that share their random candidates."""
 
 
 class NearestClusters(Decision):
@@ -81,19 +85,22 @@ class _Pool:
 
 
 class LMLE(Method):
-    """Quintuplets drawn alike from every class, l = l_quintuplet on unit features; clusters decide.
+    """Stage 1: l_ce. Stage 2: l_ce + l_quintuplet on quintuplets, every class alike; clusters decide.
 
-    Before each epoch the classes are clustered and the anchors of the epoch get their quintuplets, on
-    the features that the network has by then, over a `pool` of the training images that is drawn anew
-    and holds at least 20 images of every class. An epoch reads as many images as there are, five a
-    quintuplet; each quintuplet is for one attribute, in turn. Cross entropy trains the classifier
-    beside it, without changing the features, for other decisions.
+    The first stage gives the features that are clustered first, as the paper takes them from a network
+    trained before. Before each epoch of the second the classes are clustered and the anchors of the
+    epoch get their quintuplets, on the features that the network has by then, over a `pool` of the
+    training images that is drawn anew and holds at least 20 images of every class. An epoch reads as
+    many images as there are, five a quintuplet; each quintuplet is for one attribute, in turn.
 
     Memory beside the network, for a pool of n images, J attributes and features of size D: 4 n J D bytes
     of features and 4 n J of clusters; 80,000 images × 40 attributes × 64: 0.82 GB and 13 MB.
 
-    Deviations: the first clusters come from the untrained network, the paper's from a trained one; the
-    paper clusters anew after 5000 steps, here after an epoch; the margins are guesses.
+    Deviations: an anchor is compared with some `candidates` of the pool only, and cross entropy goes on
+    in the second stage; without these two all features fall to one point, where the loss is g₁ + g₂ + g₃
+    (see docs/decisions.md). With `alone` cross entropy trains the classifier without changing the
+    features. The paper clusters anew after 5000 steps, here after an epoch; the length of the first
+    stage and the margins are guesses.
 
     Args:
         options: as the user gave them.
@@ -105,34 +112,47 @@ class LMLE(Method):
         super().__init__(setting, parts, decision)
         self.margins = (options.g1, options.g2, options.g3)
         self.share = options.pool
+        self.candidates = options.candidates
+        self.alone = options.alone
+        self.first_stage = options.first_stage
         self.counts = cluster_table(options, setting)
         self._next: _Pool | None = None
 
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
-        """Five blocks a batch, laid out when an epoch starts."""
+        """Plain batches first, then five blocks a batch, laid out when an epoch starts."""
         self._data, self._seed = data, seed
         self._quintuplets = QuintupletSampler(data.rows, data.labels[data.rows], batch_size, seed, processes)
-        return self._quintuplets
+        self.switch = switch_epoch(self.first_stage, data.epochs)
+        plain = ShuffledSampler(data.rows, batch_size, seed, processes)
+        return Curriculum(plain, self._quintuplets, self.switch)
 
     def start_epoch(self, context: EpochContext) -> None:
         """Cluster, mine, and lay the batches out."""
-        if context.step > 0:
-            return  # the batches of a stopped epoch are kept in its state
+        context.model.head.detached = self.alone and context.epoch >= self.switch
+        if context.epoch < self.switch or context.step > 0:
+            return  # stage 1; or the batches of a stopped epoch are kept in its state
         pool = self._next or self._cluster(context, context.epoch)
         attribute, anchors = self._quintuplets.anchors(context.epoch)
         table = np.full((PLACES, len(anchors)), -1, np.int64)
+        rng = np.random.default_rng((self._seed, context.epoch))
         for j, clusters in enumerate(pool.clusters):
             own = np.flatnonzero(attribute == j)
             features = pool.features[:, min(j, pool.features.shape[1] - 1)]
             labels = torch.from_numpy(self._data.labels[pool.rows, j])
-            found = mine(
-                features,
-                labels,
-                torch.from_numpy(clusters.assignment),
-                torch.from_numpy(np.searchsorted(pool.rows, anchors[own])),
-            ).numpy()
-            table[:, own] = np.where(found >= 0, pool.rows[found], -1)
+            assignment = torch.from_numpy(clusters.assignment)
+            for batch in np.split(own, range(ANCHORS, len(own), ANCHORS)):
+                places = np.searchsorted(pool.rows, anchors[batch])
+                seen = self._candidates(places, len(pool.rows), rng)
+                inside = torch.from_numpy(np.searchsorted(seen, places))
+                found = mine(features[seen], labels[seen], assignment[seen], inside).numpy()
+                table[:, batch] = np.where(found >= 0, pool.rows[seen[found]], -1)
         self._quintuplets.lay_out(context.epoch, table)
+
+    def _candidates(self, anchors: Rows, pool: int, rng: np.random.Generator) -> Rows:
+        """Places in the pool that some anchors are compared with, the anchors among them; sorted."""
+        if not 0 < self.candidates < pool:
+            return np.arange(pool)
+        return np.union1d(anchors, rng.choice(pool, self.candidates, replace=False))
 
     def end_epoch(self, context: EpochContext) -> None:
         """Cluster on the features as they are now: to decide with, and for the next epoch."""
@@ -164,9 +184,9 @@ class LMLE(Method):
         return np.union1d(rows[chosen], self._quintuplets.anchors(epoch)[1])
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
-        """The triple hinge of the batch's quintuplets, each in the feature of its attribute."""
+        """l_ce, and in the second stage the triple hinge of each quintuplet in its attribute's feature."""
         if batch.task is None:
-            raise ValueError("batch.task: expected the attribute of each quintuplet, got None")
+            return Losses({"ce": self.cross_entropy(output, batch)})
         features = output.features.float()
         drawn = batch.task.clamp(min=0).clamp(max=features.shape[1] - 1)
         points = features.take_along_dim(drawn[:, None, None], 1).squeeze(1)

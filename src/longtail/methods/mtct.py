@@ -16,29 +16,12 @@ from longtail.losses.tste import tste
 from longtail.methods.base import Decision, EpochContext, Losses, Method, Setting, TrainingData
 from longtail.methods.options import MTCTOptions, Parts
 from longtail.models.output import ModelOutput
+from longtail.sampling.curriculum import Curriculum, switch_epoch
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.triplets import CrossDomainTripletSampler
 
 CLEAN_NAMES = ("shop", "clean")
 """What the clean domain is called where the user does not say."""
-
-
-class Curriculum(Sampler):
-    """One sampler for the first epochs, another for the rest.
-
-    Args:
-        first: of the first stage.
-        second: of the second.
-        switch: first epoch of the second stage.
-    """
-
-    def __init__(self, first: Sampler, second: Sampler, switch: int) -> None:
-        self.first, self.second, self.switch = first, second, switch
-        self.rows = second.rows
-
-    def batches(self, epoch: int) -> NDArray[np.int64]:
-        """(steps, batch) int64."""
-        return (self.first if epoch < self.switch else self.second).batches(epoch)
 
 
 class MTCT(Method):
@@ -80,7 +63,7 @@ class MTCT(Method):
             self.notes.append("mtct: images come from one domain (no column domain), so only stage 1 runs")
             return every
         clean = data.domains.codes[data.rows] == _clean_code(data.domains, self.options.clean_domain)
-        self.switch = max(1, min(data.epochs - 1, round(self.options.first_stage * data.epochs)))
+        self.switch = switch_epoch(self.options.first_stage, data.epochs)
         first = ShuffledSampler(data.rows[clean], batch_size, seed, processes)
         self.ranked = data.matches is not None and _matched(clean, data.matches[data.rows])
         if data.matches is None or not self.ranked:
@@ -97,7 +80,7 @@ class MTCT(Method):
         """Go to the second stage when its time has come, with a copy of the network so far."""
         self.stage = 1 if context.epoch < self.switch else 2
         if context.epoch == self.switch and context.step == 0 and self.source is not None:
-            self.source.load_state_dict(context.backbone.state_dict())
+            self.source.load_state_dict(context.model.backbone.state_dict())
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """l_ce, and the ranking in the second stage."""

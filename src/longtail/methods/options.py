@@ -68,7 +68,7 @@ METHODS: Mapping[str, Row] = {
         backbone="deepid2",
     ),
     "lmle": Row(
-        "LMLE: quintuplets of clusters inside each class, then the nearest clusters decide",
+        "LMLE: cross entropy, then quintuplets of clusters in each class; the nearest clusters decide",
         "lmle",
         sampler=OWN,
         decision="clusters",
@@ -198,6 +198,9 @@ class LMLEOptions:
     The paper's own values of most of these are not known; see the documentation of each.
     """
 
+    first_stage: float = 0.5
+    """Share of the epochs in which cross entropy trains the features that are first clustered; a guess."""
+
     cluster_size: int = 200
     """Images of a cluster; every class of 4 images or more has at least two clusters."""
 
@@ -206,6 +209,12 @@ class LMLEOptions:
 
     pool: float = 0.5
     """Share of the training images that quintuplets are mined from; half of them, as in the paper."""
+
+    alone: bool = False
+    """Train the second stage by quintuplets alone, as the paper does; by default cross entropy goes on."""
+
+    candidates: int = 50
+    """Images of that pool that an anchor is compared with, drawn at random; 0 for all of them."""
 
     g1: float = 0.05
     """Margin between an image's own cluster and the next one of its class, of squared distances."""
@@ -220,8 +229,12 @@ class LMLEOptions:
         for name, value in (("cluster-size", self.cluster_size), ("k", self.k)):
             if value < 1:
                 raise InputError(f"--lmle.{name}: expected at least 1, got {value}")
+        if not 0 < self.first_stage < 1:
+            raise InputError(f"--lmle.first-stage: expected a share between 0 and 1, got {self.first_stage}")
         if not 0 < self.pool <= 1:
             raise InputError(f"--lmle.pool: expected a share above 0 and up to 1, got {self.pool}")
+        if self.candidates < 0:
+            raise InputError(f"--lmle.candidates: expected 0 or more, got {self.candidates}")
         margins = (self.g1, self.g2, self.g3)
         if min(margins) < 0 or sum(margins) >= 4:
             raise InputError(

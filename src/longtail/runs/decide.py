@@ -44,4 +44,4 @@ def decide_by(
     loader = ImageLoader(dataset, card.image_size)
     features = partial(extract_features, fabric, learner, loader, normaliser(card))
     rule.prepare(TrainingData(dataset.schema, dataset.labels, splits.train), config.seed)
-    rule.end_epoch(EpochContext(config.epochs, config.epochs, 0, learner.model.backbone, features))
+    rule.end_epoch(EpochContext(config.epochs, config.epochs, 0, learner.model, features))

@@ -17,7 +17,7 @@ from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import RunInfo, TrainingInfo, build_results, write_results
-from longtail.methods.options import parts_of
+from longtail.methods.options import check_decision, parts_of
 from longtail.reporting.html import write_report
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
@@ -71,6 +71,7 @@ def evaluate(
     learner, card = load_model(folder.model)
     config = TrainConfig.from_dict(read_json(folder.config))
     own = parts_of(config.method, config.method_options).decision
+    check_decision(config.method, decision or own)
     trained = Trained(learner, card, config, read_lines(folder.metrics), decision or own)
 
     if data is None:

@@ -118,7 +118,7 @@ def fit(
     with Interruption() as interruption:
         while epoch < config.epochs:
             waited, first, began = feed.loader.wait_seconds, step, time.perf_counter()
-            context = EpochContext(epoch, config.epochs, step, learner.model.backbone, feed.features)
+            context = EpochContext(epoch, config.epochs, step, learner.model, feed.features)
             learner.method.start_epoch(context)
             learner.train()
             if layout is None:
