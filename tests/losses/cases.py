@@ -1,4 +1,4 @@
-"""Random batches of features and labels, and plain arithmetic on them for the brute-force twins."""
+"""Random batches of features or logits, and plain arithmetic on them for the brute-force twins."""
 
 from __future__ import annotations
 
@@ -59,3 +59,43 @@ def unit_columns(batch: Batch) -> list[tuple[list[list[float]], list[int]]]:
 
 def mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else 0.0
+
+
+class Scores(NamedTuple):
+    """Logits (N, J, K) in float64, -inf where an attribute lacks a class, and labels (N, J)."""
+
+    logits: Tensor
+    labels: Tensor
+
+
+def make_scores(images: int, attributes: int, classes: int, seed: int, same_size: bool = False) -> Scores:
+    """Attributes of one to `classes` classes, or of just as many; some labels are missing."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = torch.randint(classes if same_size else 1, classes + 1, (attributes,), generator=generator)
+    labels = (torch.rand(images, attributes, generator=generator) * (sizes + 1)).long() - 1
+    logits = 3 * torch.randn(images, attributes, classes, generator=generator, dtype=torch.float64)
+    return Scores(logits.masked_fill(torch.arange(classes) >= sizes[:, None], -math.inf), labels)
+
+
+def make_table(attributes: int, classes: int, seed: int) -> Tensor:
+    """(J, K) float64 in (0, 2)."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(attributes, classes, generator=generator, dtype=torch.float64)
+
+
+scores = st.builds(make_scores, st.integers(0, 9), st.integers(1, 4), st.integers(2, 6), seeds)
+
+
+def labelled_rows(scores: Scores, j: int) -> list[tuple[int, list[float], int]]:
+    """Image, logits of the classes that exist, and label of the labelled images of an attribute."""
+    rows = []
+    for i in range(len(scores.labels)):
+        if scores.labels[i, j] >= 0:
+            exist = [z for z in scores.logits[i, j].tolist() if z > -math.inf]
+            rows.append((i, exist, int(scores.labels[i, j])))
+    return rows
+
+
+def log_probability(row: list[float], k: int) -> float:
+    top = max(row)
+    return row[k] - top - math.log(sum(math.exp(z - top) for z in row))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from longtail.losses.balanced_contrastive import balanced_contrastive
 from longtail.losses.contrastive import contrastive
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.histogram import histogram
@@ -16,7 +17,17 @@ from longtail.losses.tste import tste
 
 from .cases import Batch, make
 
-every_batch_loss = pytest.mark.parametrize("loss", [triplet, contrastive, histogram])
+
+def balanced(features, labels):
+    """Each attribute has the same three prototypes."""
+    attributes = labels.shape[1] if labels.ndim == 2 else 1
+    size = features.shape[-1]
+    prototypes = torch.linspace(-1, 2, 3 * size).sin().reshape(3, size).expand(attributes, 3, size)
+    present = torch.tensor([True, True, False]).expand(attributes, 3)
+    return balanced_contrastive(features, labels, prototypes, present)
+
+
+every_batch_loss = pytest.mark.parametrize("loss", [triplet, contrastive, histogram, balanced])
 
 
 def busy() -> Batch:
@@ -72,7 +83,7 @@ def test_what_cannot_be_compared_adds_nothing_and_stays_connected(loss, content:
     assert value.isfinite()
     assert features.grad is not None
     assert features.grad.isfinite().all()
-    if loss is not contrastive:
+    if loss not in (contrastive, balanced):
         assert value.item() == 0
 
 
@@ -121,6 +132,10 @@ def calls():
         "triplet": (triplet, (features, labels)),
         "contrastive": (contrastive, (features, labels)),
         "histogram": (histogram, (features, labels)),
+        "balanced_contrastive": (
+            balanced_contrastive,
+            (features, labels, torch.randn(2, 3, 3), torch.ones(2, 3) > 0),
+        ),
         "cross_entropy": (cross_entropy, (features, labels, torch.ones(2, 3))),
         "identification": (identification, (features[:, 0], labels[:, 0])),
         "verification": (verification, (a, b, flags, flags, torch.tensor(1.0))),

@@ -5,31 +5,20 @@ Its form is `results.schema.json` beside this file (JSON Schema, draft 2020-12),
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
 from longtail import __version__
-from longtail.errors import InputError
+from longtail.evaluation.document import DocumentForm
 from longtail.evaluation.intervals import Estimate, Intervals, bootstrap_intervals
 from longtail.evaluation.metrics import AttributeFigures, Evaluation, Ints, Predictions, evaluate
-from longtail.files import write_text
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
 
 SCHEMA_VERSION = 1
-
-_LONGEST_FAULT = 200
 
 
 class MethodInfo(TypedDict):
@@ -113,7 +102,7 @@ def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 10
         "attributes": _attributes(predictions, evaluation, intervals),
         "mean": _metrics(intervals.mean),
     }
-    return _checked(results)
+    return _FORM.checked(results)
 
 
 def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None:
@@ -123,8 +112,7 @@ def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None
         ValueError: when the schema does not accept them; nothing is written then.
         InputError: when the file cannot be written.
     """
-    text = json.dumps(_checked(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(Path(path), text)
+    _FORM.write(path, results)
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -134,17 +122,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: when the file is missing, is not JSON, has another schema version, or does not fit
             the schema; then with the JSON path of the first fault.
     """
-    results = _parsed(Path(path))
-    version = results.get("schema_version", SCHEMA_VERSION) if isinstance(results, dict) else SCHEMA_VERSION
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: expected results of schema version {SCHEMA_VERSION}, got {_shortened(repr(version))}; "
-            "read them with the version of longtail that wrote them, or evaluate again"
-        )
-    fault = _first_fault(results)
-    if fault is not None:
-        raise InputError(f"{path}: not valid results at {fault}; evaluate again to write them anew")
-    return results
+    return _FORM.read(path)
 
 
 def _run_entries(run: RunInfo) -> dict[str, Any]:
@@ -203,39 +181,6 @@ def _imbalance_ratio(train_counts: Ints) -> float | None:
     return float(np.max(counts) / np.min(counts)) if len(counts) else None
 
 
-def _checked(results: dict[str, Any]) -> dict[str, Any]:
-    plain = _without_nan(results)
-    fault = _first_fault(plain)
-    if fault is not None:
-        raise ValueError(f"results do not fit their schema at {fault}")
-    return plain
-
-
-def _without_nan(value: Any) -> Any:
-    """The same document, with null in the place of numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-
-    schema = files("longtail.evaluation").joinpath("results.schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(schema))
-
-
-def _first_fault(results: Any) -> str | None:
-    """'JSON path: what is wrong there', or None."""
-    error = next(_validator().iter_errors(results), None)
-    if error is not None:
-        return f"{error.json_path}: {_shortened(error.message)}"
-    return next(_confusion_faults(results), None)
-
-
 def _confusion_faults(results: dict[str, Any]) -> Iterator[str]:
     """What a schema cannot say: a confusion matrix is square and its rows are the classes' images."""
     for j, attribute in enumerate(results["attributes"]):
@@ -246,25 +191,11 @@ def _confusion_faults(results: dict[str, Any]) -> Iterator[str]:
             yield f"$.attributes[{j}].confusion: expected rows that sum to the test_count of their class"
 
 
-def _shortened(message: str) -> str:
-    """One line of bounded length; validators quote the faulty value first and the reason last."""
-    line = " ".join(message.split())
-    half = _LONGEST_FAULT // 2
-    return line if len(line) <= _LONGEST_FAULT else f"{line[:half]} ... {line[-half:]}"
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); expected the results.json of a run"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not JSON ({_shortened(str(error))}); expected the results.json of a run"
-        ) from error
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+_FORM = DocumentForm(
+    kind="results",
+    schema="results.schema.json",
+    version=SCHEMA_VERSION,
+    further_faults=_confusion_faults,
+    source="the results.json of a run",
+    anew="evaluate again",
+)

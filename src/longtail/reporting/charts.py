@@ -38,16 +38,16 @@ def overview_chart(ident: str, attributes: Sequence[dict[str, Any]], mined: Sequ
         panels = columns(figure, size, names, 3 if mined else 2, BOTTOM)
         name_rows(panels[0], names)
         for panel in panels:
-            _stripe(panel, len(attributes))
+            stripe(panel, len(attributes))
         counts = [[c["train_count"] or None for c in a["classes"]] for a in attributes]
         log_axis(panels[0], [n for row in counts for n in row if n], "training images")
         share_axis(panels[1], "recall, %")
-        _class_strokes(panels[0], attributes, counts)
-        _class_strokes(panels[1], attributes, [[c["recall"] for c in a["classes"]] for a in attributes])
+        class_strokes(panels[0], attributes, counts)
+        class_strokes(panels[1], attributes, [[c["recall"] for c in a["classes"]] for a in attributes])
         _balanced_intervals(panels[1], attributes)
         if mined:
             share_axis(panels[2], "rectified, %")
-            _class_strokes(panels[2], attributes, [m.kept for m in mined])
+            class_strokes(panels[2], attributes, [m.kept for m in mined])
         legend(figure, [(group, colour, 1) for group, colour in GROUPS.items()], size)
 
     return svg.draw(ident, "Training images and recall of the classes of every attribute", size, paint)
@@ -79,12 +79,12 @@ def confusion_chart(ident: str, attribute_name: str, confusion: Confusion) -> st
     return svg.draw(ident, f"Confusion matrix of {attribute_name}: rows true, columns predicted", size, paint)
 
 
-def _stripe(axes: Axes, rows: int) -> None:
+def stripe(axes: Axes, rows: int) -> None:
     """Shade every other row, to lead the eye from a name to the far panel."""
     svg.boxes(axes, [(0.0, y - 0.5, 1.0, y + 0.5) for y in range(0, rows, 2)], svg.GRID, 0.3, across=True)
 
 
-def _class_strokes(
+def class_strokes(
     axes: Axes, attributes: Sequence[dict[str, Any]], values: Sequence[Sequence[float | None]]
 ) -> None:
     """A stroke per class; rarer groups have taller and thicker ones, so that colour is not needed."""

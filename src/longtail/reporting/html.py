@@ -49,11 +49,21 @@ def render_report(
     Raises:
         InputError: when the lines of metrics.jsonl belong to other classes than results.json.
     """
+    return render("report.html", page_values(results, epochs, title, facts or {}))
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """A template of this folder with its values; the pages share `page.css`, `page.js` and `parts.html`."""
     import jinja2
 
-    template = resources.files("longtail.reporting").joinpath("report.html").read_text(encoding="utf-8")
+    folder = resources.files("longtail.reporting")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters["shown"] = shown
-    return environment.from_string(template).render(page_values(results, epochs, title, facts or {}))
+    return environment.get_template(template).render(values)

@@ -1,0 +1,59 @@
+"""Tables over attributes and classes, (J, K): made once from class counts, read at the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def count_table(counts: Sequence[Sequence[int]], least: int = 0) -> Tensor:
+    """Ragged class counts as one table.
+
+    Args:
+        counts: for each of J attributes the training images of each of its classes.
+        least: what a class with fewer images is counted as.
+
+    Returns:
+        (J, K) float64, 0 beyond an attribute's own classes.
+
+    Raises:
+        ValueError: when a count is negative.
+
+    Example:
+        >>> count_table([[3, 0], [5]], least=1)
+        tensor([[3., 1.],
+                [5., 0.]], dtype=torch.float64)
+    """
+    if any(count < 0 for row in counts for count in row):
+        raise ValueError("counts: expected numbers of images, got a negative number")
+    width = max(len(row) for row in counts)
+    rows = [[*(max(count, least) for count in row), *[0] * (width - len(row))] for row in counts]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def expect_table(name: str, table: Tensor, attributes: int, classes: int) -> Tensor:
+    """The table as it is; ValueError when its shape is not (J, K)."""
+    if table.shape != (attributes, classes):
+        expected = (attributes, classes)
+        raise ValueError(f"{name}: expected shape {expected}, got {tuple(table.shape)}")
+    return table
+
+
+def at_labels(table: Tensor, labels: Tensor) -> Tensor:
+    """The entry of each label; that of class 0 where unlabelled.
+
+    Args:
+        table: (J, K).
+        labels: (N, J) int64, -1 = unlabelled.
+
+    Returns:
+        (N, J).
+
+    Example:
+        >>> at_labels(torch.tensor([[5, 6], [7, 8]]), torch.tensor([[0, 1], [1, -1]]))
+        tensor([[5, 8],
+                [6, 7]])
+    """
+    return table.gather(1, labels.clamp(min=0).t()).t()
