@@ -7,15 +7,7 @@ from typing import Any
 import pytest
 
 from longtail.cli.app import build_app
-from longtail.methods.options import (
-    CRLOptions,
-    DeepID2Options,
-    KNNOptions,
-    LMLEOptions,
-    MethodOptions,
-    MetricOptions,
-    MTCTOptions,
-)
+from longtail.methods.options import TABLES, MethodOptions
 from longtail.training.config import DataOptions, TrainConfig
 
 from .conftest import Run
@@ -53,22 +45,12 @@ def test_the_first_page_lists_every_command(run: Run):
     assert run().out == run("-h").out == run("--help").out
 
 
-PARTS = {
-    "crl": CRLOptions,
-    "metric": MetricOptions,
-    "knn": KNNOptions,
-    "deepid2": DeepID2Options,
-    "lmle": LMLEOptions,
-    "mtct": MTCTOptions,
-}
-
-
 @pytest.mark.parametrize(
     ("cls", "prefix", "left"),
     [
         (TrainConfig, "--", {"data", "data_options", "method_options"}),
-        (MethodOptions, "--", set(PARTS)),
-        *((part, f"--{name}.", set[str]()) for name, part in PARTS.items()),
+        (MethodOptions, "--", set(TABLES)),
+        *((part, f"--{name}.", set[str]()) for name, part in TABLES.items()),
         (DataOptions, "--", set[str]()),
     ],
 )

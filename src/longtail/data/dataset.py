@@ -95,9 +95,13 @@ class Batch:
         labels: (N, J) int64, -1 = unlabelled.
         index: (N,) int64 rows of the data set, so that a method can look up what it keeps per image.
         task: (N,) int64 attribute that each image was drawn for, where the sampler says so, else None.
+        partner: (N, J) int64 labels of the images that these were mixed with, or None.
+        share: (N,) or (N, J) float, how much of a mixed label is `labels`; the rest is `partner`.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
     task: Tensor | None = None
+    partner: Tensor | None = None
+    share: Tensor | None = None

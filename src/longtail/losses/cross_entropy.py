@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
+from longtail.losses.tables import at_labels, expect_table
 from longtail.losses.vectors import full_precision
 from longtail.schema import UNLABELLED, as_labels, as_logits
 
@@ -34,13 +35,6 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
         logits.transpose(1, 2), labels, reduction="none", ignore_index=UNLABELLED
     )  # (N, J), 0 where unlabelled
     if class_weights is not None:
-        per_image = per_image * _weight_of_images(class_weights.to(logits.dtype), labels, logits.shape[2])
+        weights = expect_table("class_weights", class_weights, *logits.shape[1:])
+        per_image = per_image * at_labels(weights.to(logits.dtype), labels)
     return (per_image.sum(0) / (labels >= 0).sum(0).clamp(min=1)).sum()
-
-
-def _weight_of_images(class_weights: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """(J, K), (N, J) -> (N, J)."""
-    expected = (labels.shape[1], num_classes)
-    if class_weights.shape != expected:
-        raise ValueError(f"class_weights: expected shape {expected}, got {tuple(class_weights.shape)}")
-    return class_weights.gather(1, labels.clamp(min=0).t()).t()

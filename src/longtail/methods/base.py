@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.data.dataset import Batch, Tags
-from longtail.losses.class_weights import exp_share_weights, inverse_frequency_weights
-from longtail.losses.cross_entropy import cross_entropy
-from longtail.methods.options import Parts
+from longtail.losses.mixing import remix_share
+from longtail.losses.tables import count_table
+from longtail.methods.classification import Classification
+from longtail.methods.options import MethodOptions, Parts
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.balance import class_shares, imbalance_ratio
@@ -24,8 +25,6 @@ from longtail.sampling.under import UnderSampler
 from longtail.schema import LabelSchema
 
 Rows = NDArray[np.int64]
-
-_WEIGHTS = {"exp-share": exp_share_weights, "inverse-frequency": inverse_frequency_weights}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,28 +146,29 @@ class Method(nn.Module, ABC):
     It is a module, so that what it learns is in the checkpoint. The loop asks for nothing else.
 
     Args:
+        options: as the user gave them.
         setting: what it is built for.
-        parts: sampler and class weights by name.
+        parts: what it is made of, by name.
         decision: how it decides; may be replaced after training.
 
     Attributes:
-        shares: (J, K) share of each class in what cross entropy was trained on: counts × drawing
-            rates × class weights. Set by `sampler`.
-        class_weights: (J, K) factors of cross entropy, or None.
+        classification: its form of cross entropy.
+        shares: (J, K) share of each class as the logits have it after training: counts × drawing
+            rates × class weights, less what the loss itself adjusts. Set by `sampler`.
         notes: what to say to the user before training starts. Set by `sampler`.
     """
 
     shares: Tensor
-    class_weights: Tensor | None
+    counts: Tensor
 
-    def __init__(self, setting: Setting, parts: Parts, decision: Decision) -> None:
+    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
         super().__init__()
+        self.options = options
         self.parts = parts
+        self.classification = Classification(parts, options, setting.schema, setting.class_counts)
         self.decision = decision
         self.notes: list[str] = []
-        weigh = _WEIGHTS.get(parts.class_weights)
-        weights = None if weigh is None else weigh(setting.class_counts)
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.register_buffer("counts", count_table(setting.class_counts).float(), persistent=False)
         shape = setting.schema.num_attributes, setting.schema.max_classes
         self.register_buffer("shares", torch.zeros(shape))
 
@@ -185,10 +185,7 @@ class Method(nn.Module, ABC):
         shares = class_shares(data.labels[sampler.rows], sampler.rates(), data.schema.num_classes)
         if self.parts.sampler in ("over", "under"):
             self.notes += _residual_imbalance(data, shares)
-        if self.class_weights is not None:
-            shares = shares * self.class_weights.cpu().numpy()
-            shares /= shares.sum(1, keepdims=True).clip(min=1e-12)
-        self.shares.copy_(torch.from_numpy(shares))
+        self.shares.copy_(self.classification.seen(torch.from_numpy(shares).to(self.shares)))
         self.decision.prepare(data, seed)
         return sampler
 
@@ -214,11 +211,30 @@ class Method(nn.Module, ABC):
         """Named terms of the loss of a batch."""
 
     def cross_entropy(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """l_ce with the class weights of `parts`."""
-        return cross_entropy(output.logits, batch.labels, self.class_weights)
+        """l_ce in the form that `parts` names."""
+        return self.classification(output.logits, batch)
+
+    def mix(self, batch: Batch) -> Batch:
+        """The batch that the network sees: as it is, or with each image mixed with another one.
+
+        x = λ x_i + (1 - λ) x_k,  λ from Beta(α, α), one for the batch, k a permutation of it; the labels
+        of both go into the loss, with shares λ and 1 - λ, or with those of Remix.
+        """
+        if self.parts.mixing == "none":
+            return batch
+        options = self.options.mix
+        alpha = torch.tensor(options.alpha)
+        share = torch.distributions.Beta(alpha, alpha).sample().to(batch.images)
+        order = torch.randperm(len(batch.labels)).to(batch.labels.device)
+        images = share * batch.images + (1 - share) * batch.images[order]
+        partner, shares = batch.labels[order], share.expand(len(order))
+        if self.parts.mixing == "remix":
+            shares = remix_share(shares, batch.labels, partner, self.counts, options.kappa, options.tau)
+        return Batch(images, batch.labels, batch.index, batch.task, partner, shares)
 
     def start_epoch(self, context: EpochContext) -> None:
         """Prepare an epoch: curriculum, clustering, deferred weights."""
+        self.classification.weighted = context.epoch >= round(self.parts.defer_weights * context.epochs)
 
     def end_epoch(self, context: EpochContext) -> None:
         """Keep up with the features after an epoch."""
@@ -226,7 +242,8 @@ class Method(nn.Module, ABC):
 
     def scores(self, output: ModelOutput) -> Tensor:
         """(N, J, K) scores from 0 to 1 whose largest decides."""
-        return self.decision.scores(output, self.shares)
+        decided = self.classification.decided(output.logits)
+        return self.decision.scores(output._replace(logits=decided), self.shares)
 
 
 def _residual_imbalance(data: TrainingData, shares: NDArray[np.float64]) -> list[str]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
+from longtail.methods.balanced_contrastive import BalancedContrastive
 from longtail.methods.base import Decision, Method, Setting
 from longtail.methods.class_rectification import ClassRectification
 from longtail.methods.cross_entropy import CrossEntropy
@@ -37,16 +38,18 @@ def build_method(name: str, options: MethodOptions, setting: Setting, backbone: 
     parts, objective = parts_of(name, options), METHODS[name].objective
     decision = build_decision(parts.decision, options, setting)
     if objective == "crl":
-        return ClassRectification(options.crl, setting, parts, decision)
+        return ClassRectification(options, setting, parts, decision)
+    if objective == "bcl":
+        return BalancedContrastive(options, setting, parts, decision)
     if objective in METRIC:
-        return MetricLearning(objective, options.metric, setting, parts, decision)
+        return MetricLearning(objective, options, setting, parts, decision)
     if objective == "deepid2":
-        return DeepID2(options.deepid2, setting, parts, decision)
+        return DeepID2(options, setting, parts, decision)
     if objective == "lmle":
-        return LMLE(options.lmle, setting, parts, decision)
+        return LMLE(options, setting, parts, decision)
     if objective == "mtct":
-        return MTCT(options.mtct, setting, parts, decision, copy.deepcopy(backbone))
-    return CrossEntropy(setting, parts, decision)
+        return MTCT(options, setting, parts, decision, copy.deepcopy(backbone))
+    return CrossEntropy(options, setting, parts, decision)
 
 
 def build_decision(name: str, options: MethodOptions, setting: Setting) -> Decision:

@@ -11,7 +11,7 @@ from torch import Tensor
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import CRLOptions, Parts
+from longtail.methods.options import CRLOptions, MethodOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
 from longtail.rectification.ranks import gather_ranks
@@ -30,20 +30,21 @@ class ClassRectification(Method):
         InputError: when an option is out of its range, or the balance needs an explicit alpha.
     """
 
-    def __init__(self, options: CRLOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(setting, parts, decision)
+    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+        super().__init__(options, setting, parts, decision)
+        crl = options.crl
         try:
             self.crl = ClassRectificationLoss(
-                level=options.level,
-                comparison=options.comparison,
-                kappa=options.kappa,
-                rho=options.rho,
-                margin=options.margin,
-                power=options.power,
-                normalize=not options.raw_features,
-                nodes=options.nodes,
+                level=crl.level,
+                comparison=crl.comparison,
+                kappa=crl.kappa,
+                rho=crl.rho,
+                margin=crl.margin,
+                power=crl.power,
+                normalize=not crl.raw_features,
+                nodes=crl.nodes,
             )
-            self.crl_weight, self.ce_weight = _weights(options, setting.class_counts)
+            self.crl_weight, self.ce_weight = _weights(crl, setting.class_counts)
         except ValueError as error:
             raise InputError(f"--crl.{error}") from None
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.losses.identification import best_margin, identification, verification
 from longtail.methods.base import Decision, Losses, Method, Setting, TrainingData
-from longtail.methods.options import DeepID2Options, Parts
+from longtail.methods.options import MethodOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.pairs import IdentityPairSampler
@@ -35,14 +35,13 @@ class DeepID2(Method):
     known: Tensor
     filled: Tensor
 
-    def __init__(self, options: DeepID2Options, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(setting, parts, decision)
-        self.options = options
+    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+        super().__init__(options, setting, parts, decision)
         self.num_identities = setting.identities
         if setting.identities:  # else it would be a parameter that no loss reaches
             self.classifier = nn.Linear(setting.vector, setting.identities)
         self.register_buffer("identities", torch.empty(0, dtype=torch.int64), persistent=False)
-        window = options.window
+        window = options.deepid2.window
         self.register_buffer("distances", torch.zeros(window))
         self.register_buffer("same", torch.zeros(window, dtype=torch.bool))
         self.register_buffer("known", torch.zeros(window, dtype=torch.bool))
@@ -70,10 +69,12 @@ class DeepID2(Method):
         one, other = identity.chunk(2)
         same, valid = one == other, (one >= 0) & (other >= 0)
         margin = self._margin((first - second).detach().norm(dim=1), same, valid)
-        terms["identification"] = self.options.identification * identification(
+        terms["identification"] = self.options.deepid2.identification * identification(
             self.classifier(output.vector), identity
         )
-        terms["verification"] = self.options.verification * verification(first, second, same, valid, margin)
+        terms["verification"] = self.options.deepid2.verification * verification(
+            first, second, same, valid, margin
+        )
         return Losses(terms, {"margin": margin})
 
     def _margin(self, distances: Tensor, same: Tensor, valid: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from longtail.decisions.clusters import cluster_scores
 from longtail.decisions.neighbours import choose_references
 from longtail.losses.quintuplet import quintuplet
 from longtail.methods.base import Decision, EpochContext, Losses, Method, Rows, Setting, TrainingData
-from longtail.methods.options import LMLEOptions, Parts
+from longtail.methods.options import LMLEOptions, MethodOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_classes, cluster_counts
 from longtail.sampling.curriculum import Curriculum, switch_epoch
@@ -108,27 +108,24 @@ class LMLE(Method):
     Source: Huang, Li, Loy, Tang, CVPR 2016, eq. 1-3 and figure 3.
     """
 
-    def __init__(self, options: LMLEOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(setting, parts, decision)
-        self.margins = (options.g1, options.g2, options.g3)
-        self.share = options.pool
-        self.candidates = options.candidates
-        self.alone = options.alone
-        self.first_stage = options.first_stage
-        self.counts = cluster_table(options, setting)
+    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+        super().__init__(options, setting, parts, decision)
+        self.lmle = options.lmle
+        self.clusters = cluster_table(options.lmle, setting)
         self._next: _Pool | None = None
 
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
         """Plain batches first, then five blocks a batch, laid out when an epoch starts."""
         self._data, self._seed = data, seed
         self._quintuplets = QuintupletSampler(data.rows, data.labels[data.rows], batch_size, seed, processes)
-        self.switch = switch_epoch(self.first_stage, data.epochs)
+        self.switch = switch_epoch(self.lmle.first_stage, data.epochs)
         plain = ShuffledSampler(data.rows, batch_size, seed, processes)
         return Curriculum(plain, self._quintuplets, self.switch)
 
     def start_epoch(self, context: EpochContext) -> None:
         """Cluster, mine, and lay the batches out."""
-        context.model.head.detached = self.alone and context.epoch >= self.switch
+        super().start_epoch(context)
+        context.model.head.detached = self.lmle.alone and context.epoch >= self.switch
         if context.epoch < self.switch or context.step > 0:
             return  # stage 1; or the batches of a stopped epoch are kept in its state
         pool = self._next or self._cluster(context, context.epoch)
@@ -150,9 +147,9 @@ class LMLE(Method):
 
     def _candidates(self, anchors: Rows, pool: int, rng: np.random.Generator) -> Rows:
         """Places in the pool that some anchors are compared with, the anchors among them; sorted."""
-        if not 0 < self.candidates < pool:
+        if not 0 < self.lmle.candidates < pool:
             return np.arange(pool)
-        return np.union1d(anchors, rng.choice(pool, self.candidates, replace=False))
+        return np.union1d(anchors, rng.choice(pool, self.lmle.candidates, replace=False))
 
     def end_epoch(self, context: EpochContext) -> None:
         """Cluster on the features as they are now: to decide with, and for the next epoch."""
@@ -169,7 +166,7 @@ class LMLE(Method):
                 counts,
                 seed=self._seed + epoch,
             )
-            for j, counts in enumerate(self.counts)
+            for j, counts in enumerate(self.clusters)
         ]
         if isinstance(self.decision, NearestClusters):
             self.decision.keep(clusters)
@@ -179,7 +176,7 @@ class LMLE(Method):
         """The anchors of an epoch and a random part of the training images."""
         rows = self._data.rows
         chosen = choose_references(
-            self._data.labels[rows], round(self.share * len(rows)), KEPT, seed=self._seed + epoch
+            self._data.labels[rows], round(self.lmle.pool * len(rows)), KEPT, seed=self._seed + epoch
         )
         return np.union1d(rows[chosen], self._quintuplets.anchors(epoch)[1])
 
@@ -195,7 +192,7 @@ class LMLE(Method):
         return Losses(
             {
                 "ce": self.cross_entropy(output, batch),
-                "quintuplet": quintuplet(embeddings, valid, self.margins),
+                "quintuplet": quintuplet(embeddings, valid, (self.lmle.g1, self.lmle.g2, self.lmle.g3)),
             }
         )
 

@@ -12,7 +12,7 @@ from longtail.losses.contrastive import contrastive
 from longtail.losses.histogram import histogram
 from longtail.losses.triplet import triplet
 from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import MetricOptions, Parts
+from longtail.methods.options import MethodOptions, MetricOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.rectification.ranks import gather_ranks
 
@@ -29,12 +29,12 @@ class MetricLearning(Method):
     """
 
     def __init__(
-        self, name: str, options: MetricOptions, setting: Setting, parts: Parts, decision: Decision
+        self, name: str, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision
     ) -> None:
-        super().__init__(setting, parts, decision)
+        super().__init__(options, setting, parts, decision)
         self.name = name
-        self.weight = options.weight
-        self.metric = _loss(name, options)
+        self.weight = options.metric.weight
+        self.metric = _loss(name, options.metric)
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """The two terms; pairs are those of the batch of all processes."""

@@ -14,7 +14,7 @@ from longtail.data.dataset import Batch, Tags
 from longtail.errors import InputError
 from longtail.losses.tste import tste
 from longtail.methods.base import Decision, EpochContext, Losses, Method, Setting, TrainingData
-from longtail.methods.options import MTCTOptions, Parts
+from longtail.methods.options import MethodOptions, Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.curriculum import Curriculum, switch_epoch
 from longtail.sampling.epochs import Sampler, ShuffledSampler
@@ -40,10 +40,9 @@ class MTCT(Method):
     """
 
     def __init__(
-        self, options: MTCTOptions, setting: Setting, parts: Parts, decision: Decision, source: nn.Module
+        self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision, source: nn.Module
     ) -> None:
-        super().__init__(setting, parts, decision)
-        self.options = options
+        super().__init__(options, setting, parts, decision)
         self.source = source.requires_grad_(False).eval() if len(setting.domains) > 1 else None
         self.switch: float = math.inf
         self.ranked = False
@@ -62,8 +61,8 @@ class MTCT(Method):
         if data.domains is None or self.source is None:
             self.notes.append("mtct: images come from one domain (no column domain), so only stage 1 runs")
             return every
-        clean = data.domains.codes[data.rows] == _clean_code(data.domains, self.options.clean_domain)
-        self.switch = switch_epoch(self.options.first_stage, data.epochs)
+        clean = data.domains.codes[data.rows] == _clean_code(data.domains, self.options.mtct.clean_domain)
+        self.switch = switch_epoch(self.options.mtct.first_stage, data.epochs)
         first = ShuffledSampler(data.rows[clean], batch_size, seed, processes)
         self.ranked = data.matches is not None and _matched(clean, data.matches[data.rows])
         if data.matches is None or not self.ranked:
@@ -78,6 +77,7 @@ class MTCT(Method):
 
     def start_epoch(self, context: EpochContext) -> None:
         """Go to the second stage when its time has come, with a copy of the network so far."""
+        super().start_epoch(context)
         self.stage = 1 if context.epoch < self.switch else 2
         if context.epoch == self.switch and context.step == 0 and self.source is not None:
             self.source.load_state_dict(context.model.backbone.state_dict())
@@ -86,7 +86,7 @@ class MTCT(Method):
         """l_ce, and the ranking in the second stage."""
         terms = {"ce": self.cross_entropy(output, batch)}
         if self.stage == 2 and self.ranked:
-            terms["ranking"] = self.options.weight * self._ranking(output, batch)
+            terms["ranking"] = self.options.mtct.weight * self._ranking(output, batch)
         return Losses(terms)
 
     def _ranking(self, output: ModelOutput, batch: Batch) -> Tensor:
@@ -97,7 +97,7 @@ class MTCT(Method):
         with torch.no_grad():
             found = self.source(torch.cat([positive, negative])).float()
         positive, negative = normalize(found, dim=1).chunk(2)
-        return tste(normalize(anchor, dim=1), positive, negative, self.options.alpha)
+        return tste(normalize(anchor, dim=1), positive, negative, self.options.mtct.alpha)
 
 
 def domain_names(data: TrainingData) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from longtail.errors import InputError
 
 SamplerName = Literal["shuffled", "over", "under"]
-WeightsName = Literal["none", "exp-share", "inverse-frequency"]
+WeightsName = Literal["none", "exp-share", "inverse-frequency", "effective-number"]
+LossName = Literal["softmax", "focal", "logit-adjusted", "vector-scaling", "ldam", "asymmetric"]
+MixingName = Literal["none", "mixup", "remix"]
 DecisionName = Literal["argmax", "prior", "knn", "clusters"]
 
 OWN = "own"
@@ -26,6 +28,9 @@ class Row:
         objective: which class of `longtail.methods` it is.
         sampler: how batches are drawn.
         class_weights: what each class weighs in cross entropy.
+        defer_weights: share of the epochs before the weights begin.
+        loss: the form of cross entropy.
+        mixing: whether images are mixed.
         decision: how it decides.
         backbone: its network, where the paper brings one.
     """
@@ -34,6 +39,9 @@ class Row:
     objective: str
     sampler: str = "shuffled"
     class_weights: WeightsName = "none"
+    defer_weights: float = 0.0
+    loss: LossName = "softmax"
+    mixing: MixingName = "none"
     decision: DecisionName = "argmax"
     backbone: str | None = None
 
@@ -80,6 +88,38 @@ METHODS: Mapping[str, Row] = {
         backbone="mtct",
     ),
     "crl": Row("cross entropy and the Class Rectification Loss", "crl"),
+    "focal": Row("focal loss", "cross-entropy", loss="focal"),
+    "class-balanced": Row(
+        "cross entropy that weighs classes by their effective number of images",
+        "cross-entropy",
+        class_weights="effective-number",
+    ),
+    "ldam-drw": Row(
+        "LDAM: larger margins for rare classes; class weights in the last fifth of the epochs",
+        "cross-entropy",
+        class_weights="effective-number",
+        defer_weights=0.8,
+        loss="ldam",
+    ),
+    "balanced-softmax": Row(
+        "cross entropy of logits shifted by the log of the class counts",
+        "cross-entropy",
+        loss="logit-adjusted",
+    ),
+    "logit-adjustment": Row(
+        "the same with a factor, --adjustment.tau", "cross-entropy", loss="logit-adjusted"
+    ),
+    "vs": Row(
+        "vector scaling: cross entropy of logits scaled and shifted by class",
+        "cross-entropy",
+        loss="vector-scaling",
+    ),
+    "asl": Row(
+        "asymmetric loss, for attributes of two classes (no, yes)", "cross-entropy", loss="asymmetric"
+    ),
+    "mixup": Row("cross entropy on pairs of images mixed together", "cross-entropy", mixing="mixup"),
+    "remix": Row("mixup whose labels lean to the rarer class", "cross-entropy", mixing="remix"),
+    "bcl": Row("balanced contrastive loss beside logit-adjusted cross entropy", "bcl", loss="logit-adjusted"),
 }
 """The rows of the comparison table by the name that `--method` takes."""
 
@@ -152,6 +192,113 @@ class MetricOptions:
             raise InputError(f"--metric.nodes: expected at least 2, got {self.nodes}")
         if self.weight != 1 and not self.beside:
             raise InputError("--metric.weight: is a weight beside cross entropy, add --metric.beside")
+
+
+@dataclass(frozen=True)
+class FocalOptions:
+    """Focal loss."""
+
+    gamma: float = 2.0
+    """Power of (1 - p); 2 as in the paper, 0 is cross entropy."""
+
+    def __post_init__(self) -> None:
+        _not_negative("--focal.gamma", self.gamma)
+
+
+@dataclass(frozen=True)
+class AdjustmentOptions:
+    """Logit adjustment and balanced softmax."""
+
+    tau: float = 1.0
+    """Factor of the log share; 1 as in both papers."""
+
+    def __post_init__(self) -> None:
+        _positive("--adjustment.tau", self.tau)
+
+
+@dataclass(frozen=True)
+class VSOptions:
+    """Vector-scaling loss."""
+
+    gamma: float = 0.3
+    """Power of the relative class count that scales the logits; as in the released code."""
+
+    tau: float = 1.0
+    """Factor of the log share that shifts them; as in the released code."""
+
+    def __post_init__(self) -> None:
+        _not_negative("--vs.gamma", self.gamma)
+        _not_negative("--vs.tau", self.tau)
+
+
+@dataclass(frozen=True)
+class LDAMOptions:
+    """LDAM loss."""
+
+    margin: float = 0.5
+    """Largest margin, of cosines; as in the released code."""
+
+    scale: float = 30.0
+    """Factor of the cosines; as in the released code."""
+
+    def __post_init__(self) -> None:
+        _positive("--ldam.margin", self.margin)
+        _positive("--ldam.scale", self.scale)
+
+
+@dataclass(frozen=True)
+class ASLOptions:
+    """Asymmetric loss; the defaults are those of the released training script."""
+
+    gamma_pos: float = 0.0
+    """Power of (1 - p) where the class is there."""
+
+    gamma_neg: float = 4.0
+    """Power of p where it is not."""
+
+    clip: float = 0.05
+    """What is taken off p where the class is not there."""
+
+    def __post_init__(self) -> None:
+        _not_negative("--asl.gamma-pos", self.gamma_pos)
+        _not_negative("--asl.gamma-neg", self.gamma_neg)
+        if not 0 <= self.clip < 1:
+            raise InputError(f"--asl.clip: expected a number from 0 up to but without 1, got {self.clip}")
+
+
+@dataclass(frozen=True)
+class BCLOptions:
+    """Balanced contrastive loss."""
+
+    weight: float = 1.0
+    """Weight of the loss beside cross entropy; a guess."""
+
+    temperature: float = 0.1
+    """Temperature of the similarities; as in the released code."""
+
+    def __post_init__(self) -> None:
+        _positive("--bcl.weight", self.weight)
+        _positive("--bcl.temperature", self.temperature)
+
+
+@dataclass(frozen=True)
+class MixOptions:
+    """Mixed images."""
+
+    alpha: float = 1.0
+    """Both parameters of the Beta distribution of the shares; 1 draws them evenly."""
+
+    kappa: float = 3.0
+    """Remix: how many times as many images a class has before the other takes the label."""
+
+    tau: float = 0.5
+    """Remix: the share below which the frequent class gives its label up."""
+
+    def __post_init__(self) -> None:
+        _positive("--mix.alpha", self.alpha)
+        if self.kappa < 1:
+            raise InputError(f"--mix.kappa: expected at least 1, got {self.kappa}")
+        _not_negative("--mix.tau", self.tau)
 
 
 @dataclass(frozen=True)
@@ -276,12 +423,38 @@ class MethodOptions:
     """Over-sampling makes an epoch as long as if every class had the size of the largest."""
 
     class_weights: WeightsName | None = None
-    """What classes weigh in cross entropy: nothing, exp(-share), or 1 / share."""
+    """What classes weigh in cross entropy: nothing, exp(-share), 1 / share, or 1 / effective number."""
+
+    effective_beta: float = 0.9999
+    """Overlap of images in the effective number of a class; the paper tries 0.9 to 0.9999."""
+
+    defer_weights: float | None = None
+    """Share of the epochs before class weights begin."""
+
+    loss: LossName | None = None
+    """Form of cross entropy: plain, focal, adjusted by the class shares, with margins, or asymmetric."""
+
+    mixing: MixingName | None = None
+    """Mix pairs of images and their labels."""
 
     decision: DecisionName | None = None
     """How to decide: by the largest score, divided by the shares in training, by neighbours, by clusters."""
 
     crl: CRLOptions = field(default_factory=CRLOptions)
+
+    focal: FocalOptions = field(default_factory=FocalOptions)
+
+    adjustment: AdjustmentOptions = field(default_factory=AdjustmentOptions)
+
+    vs: VSOptions = field(default_factory=VSOptions)
+
+    ldam: LDAMOptions = field(default_factory=LDAMOptions)
+
+    asl: ASLOptions = field(default_factory=ASLOptions)
+
+    bcl: BCLOptions = field(default_factory=BCLOptions)
+
+    mix: MixOptions = field(default_factory=MixOptions)
 
     metric: MetricOptions = field(default_factory=MetricOptions)
 
@@ -296,15 +469,35 @@ class MethodOptions:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MethodOptions:
         """The options of which `dataclasses.asdict` made a dict, perhaps by way of JSON."""
-        nested: dict[str, Any] = {
-            "crl": CRLOptions(**data["crl"]),
-            "metric": MetricOptions(**data["metric"]),
-            "knn": KNNOptions(**data["knn"]),
-            "deepid2": DeepID2Options(**data["deepid2"]),
-            "lmle": LMLEOptions(**data["lmle"]),
-            "mtct": MTCTOptions(**data["mtct"]),
-        }
+        nested = {name: kind(**data[name]) for name, kind in TABLES.items()}
         return cls(**{**data, **nested})
+
+
+TABLES: Mapping[str, type[Any]] = {
+    "crl": CRLOptions,
+    "focal": FocalOptions,
+    "adjustment": AdjustmentOptions,
+    "vs": VSOptions,
+    "ldam": LDAMOptions,
+    "asl": ASLOptions,
+    "bcl": BCLOptions,
+    "mix": MixOptions,
+    "metric": MetricOptions,
+    "knn": KNNOptions,
+    "deepid2": DeepID2Options,
+    "lmle": LMLEOptions,
+    "mtct": MTCTOptions,
+}
+"""The fields of `MethodOptions` that are options of one method or part."""
+
+LOSS_TABLES = {
+    "focal": "focal",
+    "logit-adjusted": "adjustment",
+    "vector-scaling": "vs",
+    "ldam": "ldam",
+    "asymmetric": "asl",
+}
+"""Which of them belongs to which form of cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -315,6 +508,9 @@ class Parts:
         sampler: how batches are drawn; "own" where the method alone knows.
         replicate: whether over-sampling lengthens the epoch.
         class_weights: of cross entropy.
+        defer_weights: share of the epochs before they begin.
+        loss: the form of cross entropy.
+        mixing: whether images are mixed.
         decision: how it decides.
         embedding: whether features are points to compare, not activations; the classifier on top of them
             then learns without changing them.
@@ -323,6 +519,9 @@ class Parts:
     sampler: str
     replicate: bool
     class_weights: WeightsName
+    defer_weights: float
+    loss: LossName
+    mixing: MixingName
     decision: DecisionName
     embedding: bool
 
@@ -336,16 +535,45 @@ def parts_of(method: str, options: MethodOptions) -> Parts:
     row = METHODS[method]
     embedding = row.objective == "lmle" or (row.objective in METRIC and not options.metric.beside)
     decision = options.decision or ("argmax" if row.objective in METRIC and not embedding else row.decision)
-    sampler, class_weights = options.sampler or row.sampler, options.class_weights or row.class_weights
-    parts = Parts(sampler, options.replicate, class_weights, decision, embedding)
+    parts = Parts(
+        sampler=options.sampler or row.sampler,
+        replicate=options.replicate,
+        class_weights=options.class_weights or row.class_weights,
+        defer_weights=row.defer_weights if options.defer_weights is None else options.defer_weights,
+        loss=options.loss or row.loss,
+        mixing=options.mixing or row.mixing,
+        decision=decision,
+        embedding=embedding,
+    )
+    _check_parts(method, parts, options)
+    return parts
+
+
+def _check_parts(method: str, parts: Parts, options: MethodOptions) -> None:
+    row = METHODS[method]
     if row.sampler == OWN and options.sampler is not None:
         raise InputError(
             f"--sampler {options.sampler}: {method} draws its own batches, which its loss needs; leave it out"
         )
-    if options.replicate and parts.sampler != "over":
+    if parts.replicate and parts.sampler != "over":
         raise InputError("--replicate: goes with over-sampling, add --sampler over")
+    if not 0 <= parts.defer_weights < 1:
+        raise InputError(f"--defer-weights: expected a share from 0 up to 1, got {parts.defer_weights}")
+    if options.defer_weights and parts.class_weights == "none":
+        raise InputError("--defer-weights: there are no weights to defer, add --class-weights")
+    if not 0 <= options.effective_beta < 1:
+        raise InputError(f"--effective-beta: expected a number from 0 up to 1, got {options.effective_beta}")
+    if parts.loss == "asymmetric" and parts.class_weights != "none":
+        raise InputError(
+            f"--class-weights {parts.class_weights}: the asymmetric loss has weights of its own; leave it out"
+        )
+    if parts.mixing != "none" and row.objective != "cross-entropy":
+        raise InputError(
+            f"--mixing {parts.mixing}: {method} compares images of one class, and a mixed image has two"
+        )
+    if parts.mixing == "remix" and parts.loss != "softmax":
+        raise InputError(f"--mixing remix: mixes labels of plain cross entropy, got --loss {parts.loss}")
     check_decision(method, parts.decision)
-    return parts
 
 
 def check_decision(method: str, decision: str) -> None:
@@ -363,21 +591,41 @@ def check_decision(method: str, decision: str) -> None:
 
 def tables_of(method: str, options: MethodOptions) -> tuple[str, ...]:
     """The fields of `MethodOptions` that hold options of this method or of its decision."""
-    objective = METHODS[method].objective
+    objective, parts = METHODS[method].objective, parts_of(method, options)
     own = "metric" if objective in METRIC else objective
-    deciding = ("knn",) if parts_of(method, options).decision == "knn" else ()
-    return (*((own,) if hasattr(options, own) else ()), *deciding)
+    found = (
+        own if own in TABLES else None,
+        LOSS_TABLES.get(parts.loss),
+        "mix" if parts.mixing != "none" else None,
+        "knn" if parts.decision == "knn" else None,
+    )
+    return tuple(name for name in found if name is not None)
 
 
 def own_options(method: str, options: MethodOptions) -> dict[str, Any]:
     """The parts and options that shape this method, for results."""
     parts = parts_of(method, options)
-    used: dict[str, Any] = {"sampler": parts.sampler, "class_weights": parts.class_weights}
+    used: dict[str, Any] = {
+        "sampler": parts.sampler,
+        "class_weights": parts.class_weights,
+        "loss": parts.loss,
+    }
     if options.replicate:
         used["replicate"] = True
+    if parts.defer_weights:
+        used["defer_weights"] = parts.defer_weights
+    if parts.class_weights == "effective-number":
+        used["effective_beta"] = options.effective_beta
+    if parts.mixing != "none":
+        used["mixing"] = parts.mixing
     for table in tables_of(method, options):
         used |= dataclasses.asdict(getattr(options, table))
     return used
+
+
+def _not_negative(flag: str, value: float) -> None:
+    if not value >= 0:
+        raise InputError(f"{flag}: expected 0 or more, got {value}")
 
 
 def _positive(flag: str, value: float) -> None:

@@ -63,6 +63,7 @@ def build_classifier(
     hidden: int = 0,
     embedding: bool = False,
     detached: bool = False,
+    cosine: bool = False,
 ) -> Classifier:
     """The classifier of a backbone's name.
 
@@ -75,7 +76,7 @@ def build_classifier(
         pretrained: load timm's weights; False where a checkpoint's weights follow.
         image_size: (height, width) of the images, for backbones whose layers depend on it; None
             is the size that they were made for.
-        hidden, embedding, detached: arguments of `AttributeHead`.
+        hidden, embedding, detached, cosine: arguments of `AttributeHead`.
 
     Raises:
         InputError: when the name is unknown, the images are too small for the backbone, timm is
@@ -83,7 +84,14 @@ def build_classifier(
     """
     trunk, size = _trunk(backbone, channels, pretrained, image_size)
     head = AttributeHead(
-        size, schema, features, shared_feature, hidden=hidden, embedding=embedding, detached=detached
+        size,
+        schema,
+        features,
+        shared_feature,
+        hidden=hidden,
+        embedding=embedding,
+        detached=detached,
+        cosine=cosine,
     )
     return Classifier(trunk, head)
 

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from longtail.models.output import ModelOutput
 from longtail.schema import LabelSchema
@@ -27,6 +28,7 @@ class AttributeHead(nn.Module):
             connected layers of MTCT.
         embedding: features of either sign, as metric learning wants them.
         detached: the logits read the features and teach them nothing (a linear probe).
+        cosine: logits are cosines between features and class vectors, without bias.
 
     Source: Dong, Gong and Zhu, WACV 2017 (branches of three layers).
     """
@@ -43,6 +45,7 @@ class AttributeHead(nn.Module):
         hidden: int = 0,
         embedding: bool = False,
         detached: bool = False,
+        cosine: bool = False,
     ) -> None:
         super().__init__()
         j, k = schema.num_attributes, schema.max_classes
@@ -50,6 +53,7 @@ class AttributeHead(nn.Module):
         self.vectors = 1 if shared else j
         self.embedding = embedding
         self.detached = detached
+        self.cosine = cosine
         self.hidden = nn.Linear(in_features, self.vectors * hidden) if hidden else None
         self.feature = (
             BranchLinear(self.vectors, hidden, features)
@@ -57,6 +61,7 @@ class AttributeHead(nn.Module):
             else nn.Linear(in_features, self.vectors * features)
         )
         self.weight, self.bias = _branch_parameters(j, features, k)
+        self.bias.requires_grad_(not cosine)
         present = torch.arange(k) < torch.tensor(schema.num_classes)[:, None]
         self.register_buffer("absent", ~present[None], persistent=False)
 
@@ -64,7 +69,10 @@ class AttributeHead(nn.Module):
         """(N, in_features) -> logits (N, J, K), features (N, J, D) or (N, 1, D), and x."""
         features = self._features(x)
         read = features.detach() if self.detached else features
-        logits = _each_branch(read.expand(-1, len(self.weight), -1), self.weight, self.bias)
+        weight = self.weight
+        if self.cosine:
+            read, weight = normalize(read, dim=2), normalize(weight, dim=1)
+        logits = _each_branch(read.expand(-1, len(weight), -1), weight, self.bias)
         return ModelOutput(logits.masked_fill(self.absent, -math.inf), features, x)
 
     def _features(self, x: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class ModelCard:
 
     def build(self, pretrained: bool = False) -> Learner:
         """A learner with fresh weights."""
-        embedding = parts_of(self.method, self.method_options).embedding
+        parts = parts_of(self.method, self.method_options)
         model = build_classifier(
             self.backbone,
             self.schema,
@@ -73,8 +73,9 @@ class ModelCard:
             pretrained=pretrained,
             image_size=self.image_size,
             hidden=self.hidden,
-            embedding=embedding,
-            detached=embedding,
+            embedding=parts.embedding,
+            detached=parts.embedding,
+            cosine=parts.loss == "ldam",
         )
         setting = self.setting(model)
         return Learner(model, build_method(self.method, self.method_options, setting, model.backbone))

@@ -26,7 +26,8 @@ class Learner(nn.Module):
         self, images: Tensor, labels: Tensor, index: Tensor, task: Tensor | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Named loss terms and mined statistics of a batch."""
-        losses = self.method.loss(self.model(images), Batch(images, labels, index, task))
+        batch = self.method.mix(Batch(images, labels, index, task))
+        losses = self.method.loss(self.model(batch.images), batch)
         return dict(losses.terms), dict(losses.mined)
 
     def scores(self, images: Tensor) -> Tensor:

@@ -1,0 +1,47 @@
+"""BCL: balanced contrastive learning beside logit-adjusted cross entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from longtail.data.dataset import Batch
+from longtail.losses.balanced_contrastive import balanced_contrastive
+from longtail.methods.base import Decision, Losses, Method, Setting
+from longtail.methods.options import MethodOptions, Parts
+from longtail.models.output import ModelOutput
+from longtail.rectification.ranks import gather_ranks
+
+
+class BalancedContrastive(Method):
+    """l = l_ce + w l_bcl, with a learned prototype for every class; batch-local, no memory.
+
+    Deviations: one view of an image, the paper has two more for the contrast; the prototypes are learned
+    freely in the space of the features, the paper makes them from the classifier.
+
+    Args:
+        options: as the user gave them.
+
+    Source: Zhu, Wang, Chen, Chen, Jiang, CVPR 2022.
+    """
+
+    present: Tensor
+
+    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+        super().__init__(options, setting, parts, decision)
+        schema = setting.schema
+        shape = schema.num_attributes, schema.max_classes, setting.features
+        self.prototypes = nn.Parameter(torch.randn(shape) / setting.features**0.5)
+        present = torch.arange(schema.max_classes) < torch.tensor(schema.num_classes)[:, None]
+        self.register_buffer("present", present, persistent=False)
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Losses:
+        """The two terms; the contrast sees the batch of all processes."""
+        contrast = balanced_contrastive(
+            gather_ranks(output.features),
+            gather_ranks(batch.labels),
+            self.prototypes,
+            self.present,
+            self.options.bcl.temperature,
+        )
+        return Losses({"ce": self.cross_entropy(output, batch), "bcl": self.options.bcl.weight * contrast})

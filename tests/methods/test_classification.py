@@ -1,0 +1,207 @@
+"""Forms of cross entropy, class weights that begin late, and mixed images."""
+
+import math
+
+import pytest
+import torch
+
+from longtail.data.dataset import Batch
+from longtail.errors import InputError
+from longtail.losses.adjusted import adjusted_cross_entropy, log_prior, vector_scaling
+from longtail.losses.balanced_contrastive import balanced_contrastive
+from longtail.losses.class_weights import effective_number_weights
+from longtail.losses.cross_entropy import cross_entropy
+from longtail.losses.focal import focal
+from longtail.losses.ldam import ldam, ldam_margins
+from longtail.losses.mixing import mixed_cross_entropy, remix_share
+from longtail.methods.base import EpochContext
+from longtail.methods.options import (
+    AdjustmentOptions,
+    CRLOptions,
+    FocalOptions,
+    LDAMOptions,
+    MethodOptions,
+    MixOptions,
+    VSOptions,
+    own_options,
+    parts_of,
+)
+from longtail.models.classifier import build_classifier
+
+from .conftest import COUNTS, SCHEMA, build
+
+
+def ce(name, output, batch, options=None):
+    return build(name, options or MethodOptions()).loss(output, batch).terms["ce"]
+
+
+def context(epoch, epochs):
+    return EpochContext(epoch, epochs, 0, build_classifier("convnet", SCHEMA), lambda _: torch.zeros(0))
+
+
+def test_focal_has_its_power(output, batch):
+    options = MethodOptions(focal=FocalOptions(gamma=1.5))
+    torch.testing.assert_close(ce("focal", output, batch, options), focal(output.logits, batch.labels, 1.5))
+    assert ce("focal", output, batch) < cross_entropy(output.logits, batch.labels)
+
+
+def test_balanced_softmax_is_logit_adjustment_with_a_factor_of_one(output, batch):
+    expected = adjusted_cross_entropy(output.logits, batch.labels, log_prior(COUNTS))
+    torch.testing.assert_close(ce("balanced-softmax", output, batch), expected)
+    torch.testing.assert_close(ce("logit-adjustment", output, batch), expected)
+    half = MethodOptions(adjustment=AdjustmentOptions(tau=0.5))
+    expected = adjusted_cross_entropy(output.logits, batch.labels, log_prior(COUNTS, 0.5))
+    torch.testing.assert_close(ce("logit-adjustment", output, batch, half), expected)
+
+
+def test_vector_scaling_scales_and_shifts(output, batch):
+    tables = vector_scaling(COUNTS, 0.2, 1.2)
+    expected = adjusted_cross_entropy(output.logits, batch.labels, tables.shift, tables.scale)
+    options = MethodOptions(vs=VSOptions(gamma=0.2, tau=1.2))
+    torch.testing.assert_close(ce("vs", output, batch, options), expected)
+
+
+def test_ldam_takes_margins_from_cosines_and_weighs_classes_late(output, batch):
+    options = MethodOptions(ldam=LDAMOptions(margin=0.4, scale=20))
+    method = build("ldam-drw", options)
+    margins, weights = ldam_margins(COUNTS, 0.4), effective_number_weights(COUNTS)
+    for epoch, expected in ((0, None), (7, None), (8, weights), (9, weights)):
+        method.start_epoch(context(epoch, 10))
+        torch.testing.assert_close(
+            method.loss(output, batch).terms["ce"],
+            ldam(output.logits, batch.labels, margins, 20, expected),
+        )
+    torch.testing.assert_close(method.scores(output), (20 * output.logits).softmax(2))
+
+
+def test_a_cosine_head_gives_cosines():
+    model = build_classifier("convnet", SCHEMA, features=5, cosine=True).eval()
+    output = model(torch.randn(4, 3, 8, 8))
+    own = torch.nn.functional.normalize(output.features[:, 1], dim=1)
+    weight = torch.nn.functional.normalize(model.head.weight[1], dim=0)
+    torch.testing.assert_close(output.logits[:, 1], own @ weight)
+    output.logits[:, 1].sum().backward()
+    assert model.head.bias.grad is None
+
+
+def test_the_effective_number_has_its_overlap(output, batch):
+    options = MethodOptions(effective_beta=0.9)
+    weights = effective_number_weights(COUNTS, 0.9)
+    torch.testing.assert_close(
+        ce("class-balanced", output, batch, options), cross_entropy(output.logits, batch.labels, weights)
+    )
+
+
+def test_what_a_loss_adjusts_is_not_left_to_the_prior(data, output):
+    method = build("balanced-softmax", MethodOptions(decision="prior"))
+    method.sampler(data, 12, 0, 1)
+    torch.testing.assert_close(method.shares, torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]]))
+    torch.testing.assert_close(method.scores(output), output.logits.softmax(2))
+
+
+def test_rectification_goes_with_any_form_of_cross_entropy(output, batch):
+    options = MethodOptions(loss="logit-adjusted", crl=CRLOptions(weight=2.0))
+    terms = build("crl", options).loss(output, batch).terms
+    torch.testing.assert_close(terms["ce"], ce("balanced-softmax", output, batch))
+    torch.testing.assert_close(terms["crl"], 2 * build("crl").loss(output, batch).terms["crl"])
+
+
+def test_bcl_stands_beside_logit_adjusted_cross_entropy(output, batch):
+    method = build("bcl")
+    terms = method.loss(output, batch).terms
+    present = torch.tensor([[True, True, False], [True, True, True]])
+    expected = balanced_contrastive(output.features, batch.labels, method.prototypes, present, 0.1)
+    torch.testing.assert_close(terms["bcl"], expected)
+    torch.testing.assert_close(terms["ce"], ce("balanced-softmax", output, batch))
+    terms["bcl"].backward()
+    assert method.prototypes.grad is not None
+
+
+def test_mixup_mixes_each_image_with_another_and_their_labels_alike(output, batch):
+    method = build("mixup", MethodOptions(mix=MixOptions(alpha=0.4)))
+    torch.manual_seed(3)
+    mixed = method.mix(batch)
+    torch.manual_seed(3)
+    again = method.mix(batch)
+    assert torch.equal(mixed.images, again.images)
+    share = mixed.share[0]
+    assert (mixed.share == share).all()
+    partners = (mixed.images - share * batch.images) / (1 - share)
+    order = torch.cdist(partners, batch.images).argmin(1)
+    assert sorted(order.tolist()) == list(range(12))
+    assert torch.equal(mixed.partner, batch.labels[order])
+    torch.testing.assert_close(
+        method.loss(output, mixed).terms["ce"],
+        mixed_cross_entropy(output.logits, batch.labels, mixed.partner, mixed.share),
+    )
+
+
+def test_other_losses_are_mixed_by_the_same_share(output, batch):
+    method = build("mixup", MethodOptions(loss="focal"))
+    mixed = method.mix(batch)
+    own, other = focal(output.logits, batch.labels), focal(output.logits, mixed.partner)
+    expected = mixed.share[0] * own + (1 - mixed.share[0]) * other
+    torch.testing.assert_close(method.loss(output, mixed).terms["ce"], expected)
+
+
+def test_remix_gives_the_label_to_the_rarer_class(output, batch):
+    method = build("remix", MethodOptions(mix=MixOptions(kappa=2.0, tau=0.7)))
+    mixup = build("mixup")
+    torch.manual_seed(1)
+    mixed = method.mix(batch)
+    torch.manual_seed(1)
+    plain = mixup.mix(batch)
+    table = torch.tensor([[84.0, 15, 0], [60, 30, 9]])
+    expected = remix_share(plain.share, batch.labels, mixed.partner, table, 2.0, 0.7)
+    torch.testing.assert_close(mixed.share, expected)
+    assert mixed.share.shape == (12, 2)
+    assert method.loss(output, mixed).terms["ce"].isfinite()
+
+
+def test_without_mixing_the_batch_is_untouched(batch):
+    assert build("ce").mix(batch) is batch
+    assert isinstance(build("crl").mix(batch), Batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("crl", MethodOptions(mixing="mixup"), "--mixing mixup: crl compares images of one class"),
+        ("bcl", MethodOptions(mixing="remix"), "--mixing remix: bcl compares"),
+        ("remix", MethodOptions(loss="focal"), "--mixing remix: mixes labels of plain cross entropy"),
+        ("asl", MethodOptions(class_weights="exp-share"), "--class-weights exp-share: the asymmetric loss"),
+        ("ce", MethodOptions(defer_weights=0.5), "--defer-weights: there are no weights to defer"),
+        ("cost-sensitive", MethodOptions(defer_weights=1.0), "--defer-weights: expected a share"),
+        ("ce", MethodOptions(effective_beta=1.0), "--effective-beta: expected a number from 0"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(name, options, message):
+    with pytest.raises(InputError, match=message):
+        parts_of(name, options)
+
+
+def test_the_asymmetric_loss_is_refused_for_more_than_two_classes():
+    with pytest.raises(InputError, match="--loss asymmetric: is for attributes of two classes, size has 3"):
+        build("asl")
+
+
+@pytest.mark.parametrize(
+    ("make", "flag"),
+    [
+        (lambda: FocalOptions(gamma=-1.0), "--focal.gamma"),
+        (lambda: AdjustmentOptions(tau=0.0), "--adjustment.tau"),
+        (lambda: VSOptions(tau=math.nan), "--vs.tau"),
+        (lambda: LDAMOptions(scale=0.0), "--ldam.scale"),
+        (lambda: MixOptions(kappa=0.5), "--mix.kappa"),
+    ],
+)
+def test_options_out_of_range_name_their_flag(make, flag):
+    with pytest.raises(InputError, match=f"^{flag}: "):
+        make()
+
+
+def test_the_options_shown_name_the_form(output):
+    shown = own_options("ldam-drw", MethodOptions())
+    assert (shown["loss"], shown["margin"], shown["defer_weights"]) == ("ldam", 0.5, 0.8)
+    assert own_options("mixup", MethodOptions())["alpha"] == 1.0
+    assert own_options("class-balanced", MethodOptions())["effective_beta"] == 0.9999
