@@ -12,7 +12,7 @@ from longtail.training.config import DataOptions, TrainConfig
 
 from .conftest import Run
 
-COMMANDS = ["train", "evaluate", "predict", "diagnose", "methods", "data"]
+COMMANDS = ["train", "compare", "evaluate", "predict", "diagnose", "methods", "data"]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_the_first_page_lists_every_command(run: Run):
 @pytest.mark.parametrize(
     ("cls", "prefix", "left"),
     [
-        (TrainConfig, "--", {"data", "data_options", "method_options"}),
+        (TrainConfig, "--", {"data", "start", "data_options", "method_options"}),
         (MethodOptions, "--", set(TABLES)),
         *((part, f"--{name}.", set[str]()) for name, part in TABLES.items()),
         (DataOptions, "--", set[str]()),

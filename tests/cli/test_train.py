@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,21 @@ def test_quiet_is_silent(run: Run, training: Job, tmp_path: Path):
     assert run("train", "photos").out.startswith("1 attribute\n")
     ended = run("train", "photos", "--quiet")
     assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+
+def test_a_training_from_a_run_takes_over_its_data_and_settings(run: Run, training: Job, tmp_path: Path):
+    config = TrainConfig(data="photos", method="lmle", epochs=7, image_size="32", output="runs/first")
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    assert run("train", "--from", str(tmp_path), "--method", "crt", "--epochs", "3").code == 0
+    expected = TrainConfig(data="photos", method="crt", epochs=3, image_size="32", start=str(tmp_path))
+    assert trained_with(training) == expected
+
+
+def test_a_training_from_no_run_is_refused(run: Run, training: Job, tmp_path: Path):
+    ended = run("train", "--from", str(tmp_path), "--method", "crt")
+    assert ended.code == 2
+    assert "expected the folder of a trained run" in ended.err
+    assert run("train", "photos", "--method", "lws").err == (
+        "longtail: error: --method lws: goes on from a trained run, name it with --from RUN\n"
+    )
+    assert not training.calls

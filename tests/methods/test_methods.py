@@ -252,7 +252,7 @@ def test_metric_options_out_of_range_name_their_flag(make):
 
 def test_an_unknown_method_is_refused_with_a_suggestion():
     with pytest.raises(InputError, match=r"--method: .*Did you mean 'crl'"):
-        build("clr")
+        build("crll")
 
 
 def test_the_options_shown_are_those_of_the_method():

@@ -207,7 +207,7 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-@_flags_of(TrainConfig, heading=TRAINING, leave_out=("data",))
+@_flags_of(TrainConfig, heading=TRAINING, leave_out=("data", "start"))
 class TrainFlags(Given):
     """Flags of a training."""
 
@@ -215,3 +215,10 @@ class TrainFlags(Given):
 @_flags_of(DataOptions, heading=DATA, only=SOURCE)
 class SourceFlags(Given):
     """Flags that say how to read data."""
+
+
+@_flags_of(
+    TrainConfig, heading=TRAINING, leave_out=("data", "start", "method", "seed", "output", "method_options")
+)
+class SharedFlags(Given):
+    """Flags of a training that all trainings of a comparison share."""

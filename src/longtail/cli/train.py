@@ -23,8 +23,8 @@ USAGE = "longtail train DATA [OPTIONS]"
 EXAMPLES = """
 longtail train photos/ --method crl --epochs 20
 longtail train labels.csv --attributes colour shape --output runs/first
-longtail train digits --tail-ratio 50 --backbone convnet --epochs 5
 longtail train --config experiment.toml --seed 1
+longtail train --from runs/first --method crt --epochs 5
 longtail train --resume runs/first
 """
 
@@ -45,6 +45,11 @@ def train(
     config: Annotated[
         Path | None, option("Settings in TOML, YAML or JSON; flags win over the file.", "FILE", hint=Path)
     ] = None,
+    from_run: Annotated[
+        Path | None,
+        Parameter(name="--from"),
+        option("Start from the trained network of a run, with its data and settings.", "RUN", hint=Path),
+    ] = None,
     resume: Annotated[
         Path | None, option("Go on with a run that was stopped, with its own settings.", "RUN", hint=Path)
     ] = None,
@@ -59,9 +64,14 @@ def train(
     """
     given: Settings = flags.given() | ({} if data is None else {"data": data})
     if resume is None:
-        settings = _configured(given, config)
+        settings = _configured(given, config, from_run)
     else:
-        others = {"--config": config is not None, "--overwrite": overwrite, "--dry-run": dry_run}
+        others = {
+            "--from": from_run is not None,
+            "--config": config is not None,
+            "--overwrite": overwrite,
+            "--dry-run": dry_run,
+        }
         settings = _resumed(resume, [*flag_names(given), *(name for name, used in others.items() if used)])
 
     with closing(display(sys.stdout, quiet=quiet, epochs=settings.epochs)) as watcher:
@@ -76,8 +86,10 @@ def train(
         _show(run)
 
 
-def _configured(given: Settings, path: Path | None) -> TrainConfig:
+def _configured(given: Settings, path: Path | None, start: Path | None) -> TrainConfig:
     file = {} if path is None else read_settings(path)
+    if start is not None:
+        file = {**_settings_of(start), **file}
     if "data" not in {**file, **given}:
         greedy = " (it stands before --attributes)" if "attributes" in given.get("data_options", {}) else ""
         raise InputError(
@@ -96,6 +108,15 @@ def _refuse_idle(given: Settings, settings: TrainConfig) -> None:
         if isinstance(values, dict) and table not in used:
             flag = flag_names({table: values})[0]
             raise InputError(f"{flag}: has no effect with --method {settings.method}; leave it out")
+
+
+def _settings_of(run: Path) -> Settings:
+    """What a training that starts from a run takes over: all but its method and its folder."""
+    if not (run / "config.json").exists():
+        raise InputError(f"--from {run}: expected the folder of a trained run, there is no config.json in it")
+    settings = read_settings(run / "config.json")
+    left = ("method", "method_options", "output", "start")
+    return {key: value for key, value in settings.items() if key not in left} | {"start": str(run)}
 
 
 def _resumed(run: Path, others: list[str]) -> TrainConfig:

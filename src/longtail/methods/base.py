@@ -232,6 +232,12 @@ class Method(nn.Module, ABC):
             shares = remix_share(shares, batch.labels, partner, self.counts, options.kappa, options.tau)
         return Batch(images, batch.labels, batch.index, batch.task, partner, shares)
 
+    def fit_to(self, model: Classifier) -> None:
+        """Change how a model trains, when both are built: what is fixed."""
+
+    def begin(self, model: Classifier) -> None:
+        """Change the weights that a training starts from, before its first step."""
+
     def start_epoch(self, context: EpochContext) -> None:
         """Prepare an epoch: curriculum, clustering, deferred weights."""
         self.classification.weighted = context.epoch >= round(self.parts.defer_weights * context.epochs)

@@ -18,6 +18,7 @@ from longtail.methods.lmle import LMLE, NearestClusters
 from longtail.methods.metric import MetricLearning
 from longtail.methods.mtct import MTCT
 from longtail.methods.options import METHODS, METRIC, MethodOptions, parts_of
+from longtail.methods.second_stage import ClassifierRetraining, LearnableWeightScaling
 
 
 def build_method(name: str, options: MethodOptions, setting: Setting, backbone: nn.Module) -> Method:
@@ -39,6 +40,10 @@ def build_method(name: str, options: MethodOptions, setting: Setting, backbone: 
     decision = build_decision(parts.decision, options, setting)
     if objective == "crl":
         return ClassRectification(options, setting, parts, decision)
+    if objective == "crt":
+        return ClassifierRetraining(options, setting, parts, decision)
+    if objective == "lws":
+        return LearnableWeightScaling(options, setting, parts, decision)
     if objective == "bcl":
         return BalancedContrastive(options, setting, parts, decision)
     if objective in METRIC:

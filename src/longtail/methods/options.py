@@ -13,7 +13,7 @@ SamplerName = Literal["shuffled", "over", "under"]
 WeightsName = Literal["none", "exp-share", "inverse-frequency", "effective-number"]
 LossName = Literal["softmax", "focal", "logit-adjusted", "vector-scaling", "ldam", "asymmetric"]
 MixingName = Literal["none", "mixup", "remix"]
-DecisionName = Literal["argmax", "prior", "knn", "clusters"]
+DecisionName = Literal["argmax", "prior", "knn", "clusters", "tau-norm"]
 
 OWN = "own"
 """Stands for a sampler that belongs to one method."""
@@ -33,6 +33,7 @@ class Row:
         mixing: whether images are mixed.
         decision: how it decides.
         backbone: its network, where the paper brings one.
+        second_stage: whether it goes on from a trained run.
     """
 
     summary: str
@@ -44,6 +45,7 @@ class Row:
     mixing: MixingName = "none"
     decision: DecisionName = "argmax"
     backbone: str | None = None
+    second_stage: bool = False
 
 
 METHODS: Mapping[str, Row] = {
@@ -119,6 +121,18 @@ METHODS: Mapping[str, Row] = {
     ),
     "mixup": Row("cross entropy on pairs of images mixed together", "cross-entropy", mixing="mixup"),
     "remix": Row("mixup whose labels lean to the rarer class", "cross-entropy", mixing="remix"),
+    "crt": Row(
+        "second stage (--from RUN): a new classifier on balanced batches, the features stay",
+        "crt",
+        sampler="over",
+        second_stage=True,
+    ),
+    "lws": Row(
+        "second stage (--from RUN): a learned factor for each class, the network stays",
+        "lws",
+        sampler="over",
+        second_stage=True,
+    ),
     "bcl": Row("balanced contrastive loss beside logit-adjusted cross entropy", "bcl", loss="logit-adjusted"),
 }
 """The rows of the comparison table by the name that `--method` takes."""
@@ -438,7 +452,7 @@ class MethodOptions:
     """Mix pairs of images and their labels."""
 
     decision: DecisionName | None = None
-    """How to decide: by the largest score, divided by the shares in training, by neighbours, by clusters."""
+    """How to decide: by the largest score, against the shares in training, by neighbours or clusters."""
 
     crl: CRLOptions = field(default_factory=CRLOptions)
 
@@ -566,6 +580,11 @@ def _check_parts(method: str, parts: Parts, options: MethodOptions) -> None:
     if parts.loss == "asymmetric" and parts.class_weights != "none":
         raise InputError(
             f"--class-weights {parts.class_weights}: the asymmetric loss has weights of its own; leave it out"
+        )
+    if parts.decision == "tau-norm":
+        raise InputError(
+            "--decision tau-norm: is chosen on validation images after training; train without it, then: "
+            "longtail evaluate RUN --decision tau-norm"
         )
     if parts.mixing != "none" and row.objective != "cross-entropy":
         raise InputError(

@@ -35,6 +35,22 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Fix all but the last layer, running means and variances included."""
+        self.frozen = True
+        self.requires_grad_(False)
+        self.head.weight.requires_grad_(True)
+        self.head.bias.requires_grad_(not self.head.cosine)
+        self.backbone.eval()
+
+    def train(self, mode: bool = True) -> Classifier:
+        """As of any module, except for a backbone that is fixed."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Normalised images (N, C, H, W) -> logits, features and the backbone's vector."""

@@ -65,6 +65,13 @@ class AttributeHead(nn.Module):
         present = torch.arange(k) < torch.tensor(schema.num_classes)[:, None]
         self.register_buffer("absent", ~present[None], persistent=False)
 
+    def reset_classifier(self) -> None:
+        """A new V_j and c_j, as at first."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound)
+            self.bias.zero_()
+
     def forward(self, x: Tensor) -> ModelOutput:
         """(N, in_features) -> logits (N, J, K), features (N, J, D) or (N, 1, D), and x."""
         features = self._features(x)

@@ -28,7 +28,7 @@ from longtail.runs.preparation import (
     rows_of,
 )
 from longtail.runs.watcher import Silent, Watcher
-from longtail.training.checkpoint import ModelCard, load_state, save_model, save_state
+from longtail.training.checkpoint import ModelCard, load_model, load_state, save_model, save_state
 from longtail.training.config import TrainConfig
 from longtail.training.fit import Feed, fit
 from longtail.training.inference import extract_features, predict_scores
@@ -65,6 +65,9 @@ def train(
     preset = augmentation_name(config, card.image_size)
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=state is None and not config.from_scratch)
+    if config.start is not None and state is None:
+        _start_from(Path(config.start), learner, card)
+    learner.method.begin(learner.model)
     watcher.say(_what_is_trained(config, card, learner))
     sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size)
     for note in learner.method.notes:
@@ -148,8 +151,9 @@ def output_of(config: TrainConfig) -> str:
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute paths, so that its run can be used from any folder."""
-    data, images = (_whole_path(path) for path in (config.data, config.data_options.images))
-    return replace(config, data=data or config.data, data_options=replace(config.data_options, images=images))
+    data, images, start = map(_whole_path, (config.data, config.data_options.images, config.start))
+    options = replace(config.data_options, images=images)
+    return replace(config, data=data or config.data, start=start, data_options=options)
 
 
 def _whole_path(path: str | None) -> str | None:
@@ -225,6 +229,20 @@ def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> dict[st
     scores = predict_scores(fabric, trained.learner, prepared.loader, rows, normaliser(trained.card))
     figures = figures_of(predictions_of(trained, prepared.dataset, rows, scores)).mean
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+def _start_from(run: Path, learner: Learner, card: ModelCard) -> None:
+    """Give a learner the network of a trained run.
+
+    Raises:
+        InputError: when the run has another network, or other attributes or classes.
+    """
+    trained, found = load_model(RunFolder(run).model)
+    for what in ("backbone", "features", "hidden", "shared_feature", "image_size", "schema"):
+        if getattr(found, what) != getattr(card, what):
+            said = "" if what == "schema" else f" {getattr(found, what)}, not {getattr(card, what)}"
+            raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
+    learner.model.load_state_dict(trained.model.state_dict())
 
 
 def _what_is_trained(config: TrainConfig, card: ModelCard, learner: Learner) -> str:

@@ -78,7 +78,9 @@ class ModelCard:
             cosine=parts.loss == "ldam",
         )
         setting = self.setting(model)
-        return Learner(model, build_method(self.method, self.method_options, setting, model.backbone))
+        method = build_method(self.method, self.method_options, setting, model.backbone)
+        method.fit_to(model)
+        return Learner(model, method)
 
     def setting(self, model: Classifier) -> Setting:
         """What a method of this model is built for."""

@@ -85,6 +85,9 @@ class TrainConfig:
     method: str = "crl"
     """Row of the comparison table to train; `longtail methods` lists them."""
 
+    start: str | None = None
+    """Run whose trained network this training starts from."""
+
     output: str | None = None
     """Folder of the run; by default runs/DATA-METHOD-seedSEED."""
 
@@ -159,6 +162,8 @@ class TrainConfig:
         if self.method not in METHODS:
             near = did_you_mean(self.method, METHODS)
             raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}.{near}")
+        if METHODS[self.method].second_stage and self.start is None:
+            raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
         for flag, value in (
             ("--epochs", self.epochs),
             ("--batch-size", self.batch_size),

@@ -1,0 +1,94 @@
+"""Second stages on a finished run."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from longtail.errors import InputError
+from longtail.methods.options import MethodOptions
+from longtail.runs.evaluate import evaluate
+from longtail.runs.train import train
+from longtail.training.checkpoint import load_model
+from longtail.training.config import DataOptions, TrainConfig
+
+
+@pytest.fixture
+def first(tmp_path):
+    config = TrainConfig(
+        data="digits",
+        method="ce",
+        backbone="convnet",
+        epochs=1,
+        batch_size=64,
+        features=8,
+        accelerator="cpu",
+        output=str(tmp_path / "first"),
+        data_options=DataOptions(tail_ratio=20),
+    )
+    return config, train(config)
+
+
+def network(run):
+    return load_model(run / "model.safetensors")[0].model.state_dict()
+
+
+@pytest.mark.parametrize("method", ["crt", "lws"])
+def test_only_the_last_layer_or_its_factors_change(first, tmp_path, method):
+    config, run = first
+    second = replace(config, method=method, start=str(run), output=str(tmp_path / method), epochs=2)
+    before, after = network(run), network(train(second))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == ({"head.weight", "head.bias"} if method == "crt" else set())
+    learner = load_model(tmp_path / method / "model.safetensors")[0]
+    if method == "lws":
+        assert not torch.equal(learner.method.scale.detach(), torch.ones(1, 10))
+
+
+def test_a_second_stage_needs_a_run(first):
+    config, _ = first
+    with pytest.raises(InputError, match="--method crt: goes on from a trained run, name it with --from RUN"):
+        replace(config, method="crt")
+
+
+def test_another_network_or_other_classes_are_refused(first, tmp_path):
+    config, run = first
+    start = replace(config, method="crt", start=str(run), output=str(tmp_path / "second"))
+    with pytest.raises(InputError, match=r"--from .*first: was trained with another features 8, not 16"):
+        train(replace(start, features=16))
+    with pytest.raises(InputError, match=r"--from .*first: was trained with another schema"):
+        train(replace(start, data="digits-attributes"))
+    assert not (tmp_path / "second").exists()
+
+
+def test_any_method_can_start_from_a_trained_network(first, tmp_path):
+    config, run = first
+    again = replace(
+        config, start=str(run), output=str(tmp_path / "again"), learning_rate=1e-9, weight_decay=0
+    )
+    before, after = network(run), network(train(again))
+    torch.testing.assert_close(before["head.weight"], after["head.weight"])
+
+
+def test_tau_norm_is_chosen_on_validation_images_of_any_trained_run(first):
+    _, run = first
+    results = evaluate(run, decision="tau-norm")
+    assert results["decision"] == "tau-norm"
+    assert (run / "results.tau-norm.json").exists()
+
+
+def test_tau_norm_is_no_decision_to_train_with(first):
+    config, _ = first
+    with pytest.raises(
+        InputError, match="--decision tau-norm: is chosen on validation images after training"
+    ):
+        replace(config, method_options=MethodOptions(decision="tau-norm"))
+
+
+def test_tau_norm_without_validation_images_is_refused(first, tmp_path):
+    config, _ = first
+    bare = replace(
+        config, output=str(tmp_path / "bare"), data_options=DataOptions(tail_ratio=20, val_share=0.0)
+    )
+    with pytest.raises(InputError, match=r"--decision tau-norm: .* the run has none"):
+        evaluate(train(bare), decision="tau-norm")
