@@ -51,6 +51,16 @@ ROWS = {
         for comparison in COMPARISONS
     },
     "crl instance on deepid2": "--method crl --crl.level instance --backbone deepid2 --image-size 55x47",
+    "crl instance on mtct": "--method crl --crl.level instance --backbone mtct",
+    "crl instance on resnet32": "--method crl --crl.level instance --backbone resnet32",
+    "focal": "--method focal",
+    "class-balanced": "--method class-balanced",
+    "ldam-drw": "--method ldam-drw",
+    "balanced-softmax": "--method balanced-softmax",
+    "vs": "--method vs",
+    "mixup": "--method mixup",
+    "remix": "--method remix",
+    "bcl": "--method bcl",
     "crl class over-sampled": "--method crl --sampler over",
     "crl class, inverse frequency": "--method crl --class-weights inverse-frequency",
 }
