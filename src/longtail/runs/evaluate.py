@@ -160,7 +160,6 @@ def publish(
         "Batch size": str(config.batch_size),
         "Learning rate": f"{config.peak_rate:g}",
         "Seed": str(config.seed),
-        "Decision": trained.decision,
         "Imbalance that training saw": _imbalance_seen(trained),
     }
     title = f"{results['data']['name']}: {results['method']['name']}"
