@@ -11,8 +11,8 @@ def names(cls: type) -> list[str]:
     return [field.name for field in fields(cls)]
 
 
-def test_every_setting_is_a_flag_and_only_the_data_are_not():
-    assert names(TrainFlags) == [name for name in names(TrainConfig) if name != "data"]
+def test_every_setting_is_a_flag_but_the_data_and_the_run_to_start_from():
+    assert names(TrainFlags) == [name for name in names(TrainConfig) if name not in ("data", "start")]
 
 
 def test_the_flags_of_nested_options_are_the_fields_of_their_class():

@@ -18,7 +18,7 @@ from cyclopts import (
 )
 
 from longtail import __version__
-from longtail.cli import data, diagnose, evaluate, methods, predict, train
+from longtail.cli import compare, data, diagnose, evaluate, methods, predict, train
 from longtail.cli.page import help_page
 from longtail.cli.stdio import fail
 from longtail.data.hints import did_you_mean
@@ -43,6 +43,7 @@ longtail predict runs/first new-photos/ --output predictions.csv
 
 COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
     (train.train, train.USAGE, train.EXAMPLES),
+    (compare.compare, compare.USAGE, compare.EXAMPLES),
     (evaluate.evaluate, evaluate.USAGE, evaluate.EXAMPLES),
     (predict.predict, predict.USAGE, predict.EXAMPLES),
     (diagnose.diagnose, diagnose.USAGE, diagnose.EXAMPLES),

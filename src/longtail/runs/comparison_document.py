@@ -1,0 +1,229 @@
+"""comparison.json from the runs of a comparison, and the page and tables made of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longtail import __version__
+from longtail.data.hints import count
+from longtail.errors import InputError
+from longtail.evaluation.comparison import ADJUSTED, SCHEMA_VERSION, write_comparison
+from longtail.evaluation.results import read_results
+from longtail.files import write_text
+from longtail.methods.options import check_decision
+from longtail.reporting.comparison_page import write_comparison_page
+from longtail.reporting.comparison_tables import to_csv, to_latex, to_markdown
+from longtail.runs.cells import shown_flags
+from longtail.runs.evaluate import evaluate
+from longtail.runs.feature_map import feature_map
+from longtail.runs.folder import RunFolder
+from longtail.runs.launcher import cores
+from longtail.runs.queue import peak_memory
+from longtail.runs.watcher import Watcher
+from longtail.training.config import TrainConfig
+
+Json = dict[str, Any]
+
+PICTURED = 4
+"""Methods at most, the baseline among them, whose features are shown."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell as it ended.
+
+    Attributes:
+        path: folder of the run.
+        config: of the run.
+        error: why it failed, None where it finished.
+    """
+
+    path: Path
+    config: TrainConfig
+    error: str | None = None
+
+    def results(self) -> Json:
+        """Its results.json."""
+        return read_results(RunFolder(self.path).results)
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A method of the comparison.
+
+    Attributes:
+        label: its name in tables.
+        runs: with distinct seeds, at least one.
+        tuned: what was tried before, as comparison.json holds it, or None.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    tuned: Json | None = None
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """The runs that did not fail."""
+        return tuple(run for run in self.runs if run.error is None)
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What comparison.json says beside the methods: command, machine, epochs and seconds of a run."""
+
+    command: str
+    machine: str
+    epochs: int | None
+    seconds: float | None
+
+
+def publish(
+    folder: Path, entrants: Sequence[Entrant], baseline: str, about: Circumstances, watcher: Watcher
+) -> Json:
+    """Write comparison.json, .html, .md, .csv and .tex, and return the document.
+
+    The runs are also evaluated against the prior, where their method allows that and they are not yet.
+
+    Raises:
+        InputError: when no run finished.
+    """
+    document = document_of(folder, entrants, baseline, about, watcher)
+    write_comparison(folder / "comparison.json", document)
+    write_comparison_page(folder / "comparison.html", document)
+    for ending, written in (("md", to_markdown), ("csv", to_csv), ("tex", to_latex)):
+        write_text(folder / f"comparison.{ending}", written(document))
+    return document
+
+
+def document_of(
+    folder: Path, entrants: Sequence[Entrant], baseline: str, about: Circumstances, watcher: Watcher
+) -> Json:
+    """The document that `comparison.schema.json` describes; its paths are relative to `folder`."""
+    order = sorted(entrants, key=lambda entrant: entrant.label != baseline)  # facts come from the baseline
+    first = next((entrant.finished[0].results() for entrant in order if entrant.finished), None)
+    if first is None:
+        run = entrants[0].runs[0]
+        name = f"{entrants[0].label}, seed {run.config.seed}"
+        raise InputError(f"every run failed, nothing to compare; {name}: {run.error}")
+    _adjust(entrants, watcher)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "longtail_version": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": about.command,
+        "machine": about.machine,
+        "data": first["data"],
+        "attributes": [_attribute(attribute) for attribute in first["attributes"]],
+        "budget": {"epochs": about.epochs, "seconds": about.seconds},
+        "baseline": baseline,
+        "methods": [_method(entrant, folder) for entrant in entrants],
+        "features": _features(order, watcher),
+    }
+
+
+def this_machine() -> str:
+    """Where the trainings ran, in words."""
+    gpus = [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())]
+    return ", ".join([platform.machine(), count(cores(), "core"), *sorted(set(gpus))])
+
+
+def _adjust(entrants: Sequence[Entrant], watcher: Watcher) -> None:
+    """Evaluate the finished runs against the prior, where that is allowed and was not done."""
+    waiting = [run for entrant in entrants for run in entrant.finished if _is_to_adjust(run)]
+    for done, run in enumerate(waiting, 1):
+        try:
+            evaluate(
+                run.path,
+                split=run.results()["split"],
+                decision=ADJUSTED,
+                accelerator=run.config.accelerator,
+                output=_adjusted(run),
+            )
+        except InputError as error:
+            watcher.say(f"not evaluated against the prior: {error}")
+        watcher.progress("adjusting", done, len(waiting))
+
+
+def _is_to_adjust(run: Run) -> bool:
+    try:
+        check_decision(run.config.method, ADJUSTED)
+    except InputError:
+        return False
+    return run.results()["decision"] != ADJUSTED and not _adjusted(run).exists()
+
+
+def _adjusted(run: Run) -> Path:
+    return RunFolder(run.path).results_by(ADJUSTED)
+
+
+def _attribute(attribute: Json) -> Json:
+    kept = ("name", "train_count", "test_count", "frequency_group")
+    classes = [{key: entry[key] for key in kept} for entry in attribute["classes"]]
+    return {**{key: attribute[key] for key in ("name", "imbalance_ratio")}, "classes": classes}
+
+
+def _method(entrant: Entrant, folder: Path) -> Json:
+    run = entrant.runs[0]
+    model = next((found.results()["model"] for found in entrant.finished), None)
+    return {
+        "name": entrant.label,
+        "flags": shown_flags(run.config),
+        "backbone": model["backbone"] if model else run.config.named_backbone or "not known",
+        "parameters": model["parameters"] if model else None,
+        "tuned": entrant.tuned,
+        "cells": [_cell(run, folder) for run in entrant.runs],
+    }
+
+
+def _cell(run: Run, folder: Path) -> Json:
+    place = Path(os.path.relpath(run.path, folder)).as_posix()
+    cell: Json = {"seed": run.config.seed, "run": place, "status": "failed", "error": run.error}
+    if run.error is not None:
+        return {**cell, "own_decision": None, "training": None, "decisions": {}}
+    results = run.results()
+    figures = {results["decision"]: _figures(results)}
+    if _adjusted(run).exists():
+        figures[ADJUSTED] = _figures(read_results(_adjusted(run)))
+    decided = {"own_decision": results["decision"], "training": _training(run, results)}
+    return {**cell, "status": "finished", **decided, "decisions": figures}
+
+
+def _training(run: Run, results: Json) -> Json | None:
+    training = results["training"]
+    if training is None:
+        return None
+    kept = {key: training[key] for key in ("epochs", "seconds", "images_per_second")}
+    return {**kept, "peak_memory_bytes": peak_memory(run.path)}
+
+
+def _figures(results: Json) -> Json:
+    attributes = [
+        {"metrics": _values(a["metrics"]), "recall": [entry["recall"] for entry in a["classes"]]}
+        for a in results["attributes"]
+    ]
+    return {"mean": _values(results["mean"]), "attributes": attributes}
+
+
+def _values(metrics: Json) -> dict[str, float | None]:
+    """The figures without their intervals over images: here intervals are over seeds."""
+    return {name: None if metric is None else metric["value"] for name, metric in metrics.items()}
+
+
+def _features(order: Sequence[Entrant], watcher: Watcher) -> Json | None:
+    """Features of the first methods, the baseline before the others, on the test images of one seed."""
+    finished = [entrant for entrant in order if entrant.finished]
+    seed = finished[0].finished[0].config.seed
+    shown = {e.label: r.path for e in finished for r in e.finished if r.config.seed == seed}
+    try:
+        return feature_map(dict(list(shown.items())[:PICTURED]), watcher)
+    except InputError as error:
+        watcher.say(f"no picture of the features: {error}")
+        return None

@@ -1,0 +1,178 @@
+"""Trainings as processes of this machine, a few at a time, each with its share of cores and GPUs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+import torch
+
+from longtail.errors import InputError
+from longtail.training.config import TrainConfig
+
+
+class Ended(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        code: its exit code; minus the number of the signal that ended it.
+        peak_memory_bytes: largest resident memory, None where that is not known.
+    """
+
+    code: int
+    peak_memory_bytes: int | None
+
+
+class Job(Protocol):
+    """A training that was started."""
+
+    def poll(self) -> Ended | None:
+        """How it ended, None while it goes on."""
+        ...
+
+    def stop(self, at_once: bool = False) -> None:
+        """Ask it to keep what it has and to end; or end it at once."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts trainings.
+
+    Attributes:
+        parallel: how many it takes at a time.
+    """
+
+    parallel: int
+
+    def start(self, command: Sequence[str], log: Path) -> Job:
+        """Start a command.
+
+        Args:
+            command: its words.
+            log: file for its output; what it writes to standard error goes to the same name with .err.
+        """
+        ...
+
+
+class LocalLauncher:
+    """Processes of this machine; each keeps to its share of the cores, and to its own GPUs.
+
+    Args:
+        parallel: trainings at a time; by default as many as the machine has GPUs, or else cores.
+        cells: how many there are all in all; more at a time are not prepared for.
+        config: what the trainings share.
+        keep: open files that the processes inherit, so that a lock outlives this process.
+    """
+
+    def __init__(
+        self, parallel: int | None, cells: int, config: TrainConfig, keep: Sequence[int] = ()
+    ) -> None:
+        self.gpus = visible_gpus() if config.accelerator in ("auto", "cuda") else []
+        self.devices = config.devices
+        usual = len(self.gpus) // config.devices if self.gpus else cores() // config.devices
+        self.parallel = max(1, min(usual if parallel is None else parallel, cells))
+        self._keep = tuple(keep)
+        self._running: dict[int, LocalJob] = {}
+
+    def start(self, command: Sequence[str], log: Path) -> LocalJob:
+        """See `Launcher`."""
+        slot = next(s for s in range(self.parallel) if s not in self._running or self._running[s].ended)
+        with log.open("a") as output, log.with_suffix(".err").open("w") as errors:
+            self._running[slot] = LocalJob(self._process(command, slot, output, errors))
+        return self._running[slot]
+
+    def _process(
+        self, command: Sequence[str], slot: int, output: IO[str], errors: IO[str]
+    ) -> subprocess.Popen[bytes]:
+        # in a session of its own a training hears of Ctrl-C from us alone, and once
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            env={**os.environ, **self.environment(slot)},
+            start_new_session=True,
+            pass_fds=self._keep,
+        )
+
+    def environment(self, slot: int) -> dict[str, str]:
+        """What the process in a slot may use."""
+        threads = max(1, cores() // self.parallel // self.devices)
+        shares = {"OMP_NUM_THREADS": str(threads)}
+        if self.gpus:
+            first = slot * self.devices
+            own = [self.gpus[(first + d) % len(self.gpus)] for d in range(self.devices)]
+            shares["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        return shares
+
+
+@dataclass(eq=False)
+class LocalJob:
+    """A process of this machine, the first of a session of its own."""
+
+    process: subprocess.Popen[bytes]
+    ended: Ended | None = field(default=None, init=False)
+
+    def poll(self) -> Ended | None:
+        """See `Job`."""
+        if self.ended is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                # Linux counts in KiB; the memory of this process at the start is a lower bound there
+                unit = 1 if sys.platform == "darwin" else 1024
+                self.ended = Ended(self.process.returncode, usage.ru_maxrss * unit)
+        return self.ended
+
+    def stop(self, at_once: bool = False) -> None:
+        """See `Job`."""
+        if self.ended is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
+
+
+@contextmanager
+def claimed(folder: Path) -> Generator[int]:
+    """A lock on the folder of a comparison, as an open file; who inherits that holds the lock too.
+
+    Raises:
+        InputError: when it holds other files, cannot be written, or somebody works there.
+    """
+    lock = folder / "comparison.lock"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {folder}: expected a folder to write to, got a file")
+    if folder.exists() and any(folder.iterdir()) and not lock.exists():
+        raise InputError(f"--output {folder}: the folder holds other files; choose another --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    except OSError as error:
+        raise InputError(f"--output {folder}: cannot be written ({error.strerror})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"--output {folder}: a comparison, or a training it left behind, still works there; wait for "
+                "it, or choose another --output"
+            ) from None
+        yield file.fileno()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    number, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:number] if named else [str(gpu) for gpu in range(number)]

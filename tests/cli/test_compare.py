@@ -1,0 +1,159 @@
+"""`longtail compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longtail.evaluation.comparison import write_comparison
+from longtail.methods.options import CRLOptions
+from longtail.runs.cells import Comparison
+from longtail.training.config import DataOptions, TrainConfig
+
+from ..comparison_documents import single_attribute
+from .conftest import Job, Run, _replace  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.fixture
+def comparing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
+    """In place of longtail.runs.compare and longtail.runs.joining; both leave a comparison."""
+    monkeypatch.chdir(tmp_path)
+    job = Job()
+
+    def leave(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_comparison(folder / "comparison.json", single_attribute())
+        return folder
+
+    def compare(comparison: Comparison, *, watcher: Any) -> Path:
+        job.called("compare", comparison=comparison, watcher=watcher)
+        return leave(comparison.folder)
+
+    def join(runs: list[Path], folder: Path, **arguments: Any) -> Path:
+        job.called("join", runs=runs, folder=folder, **arguments)
+        return leave(folder)
+
+    _replace(monkeypatch, "compare", compare=compare)
+    _replace(monkeypatch, "joining", join=join)
+    return job
+
+
+def compared(comparing: Job) -> Comparison:
+    (call,) = comparing.calls
+    assert call.name == "compare"
+    return call.comparison
+
+
+def run_folder(tmp_path: Path, name: str) -> str:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config.json").touch()
+    return str(tmp_path / name)
+
+
+def test_without_flags_the_usual_methods_are_compared(run: Run, comparing: Job):
+    ended = run("compare", "photos/pets.csv")
+    assert (ended.code, ended.err) == (0, "")
+    comparison = compared(comparing)
+    assert comparison.base == TrainConfig(data="photos/pets.csv")
+    assert comparison.labels == ("ce", "crl-c", "crl-i")
+    assert (comparison.seeds, comparison.folder) == (5, Path("runs/pets-comparison"))
+    assert (comparison.tune, comparison.budget, comparison.parallel, comparison.engine) == (
+        None,
+        None,
+        None,
+        "local",
+    )
+
+
+def test_every_flag_reaches_the_comparison(run: Run, comparing: Job, tmp_path: Path):
+    file = tmp_path / "a.toml"
+    file.write_text(
+        'method = "ce"\nseed = 7\noutput = "other"\nmomentum = 0.8\nepochs = 3\n[crl]\nkappa = 4\n'
+    )
+    words = (
+        "photos --methods ce,crl-i+over --seeds 2 --baseline crl-i+over --tune 3 --parallel 4 --epochs 6 "
+        f"--engine slurm --tail-ratio 50 --config {file} --output cmp --overwrite"
+    )
+    assert run("compare", *words.split()).code == 0
+    comparison = compared(comparing)
+    assert comparison.labels == ("ce", "crl-i+over")
+    assert (comparison.seeds, comparison.baseline, comparison.tune) == (2, "crl-i+over", 3)
+    assert (comparison.parallel, comparison.engine, comparison.overwrite) == (4, "slurm", True)
+    assert comparison.folder == Path("cmp")
+    base = comparison.base
+    assert (base.epochs, base.momentum, base.seed, base.output) == (6, 0.8, 0, None)
+    assert base.data_options == DataOptions(tail_ratio=50.0)
+    assert base.method_options.crl == CRLOptions(kappa=4)
+
+
+def test_the_budget_stands_in_place_of_epochs(run: Run, comparing: Job):
+    assert run("compare", "photos", "--budget", "60").code == 0
+    assert compared(comparing).budget == 60.0
+    message = run("compare", "photos", "--budget", "60", "--epochs", "5").mistake
+    assert message == "--budget: decides the epochs of each method; leave out --epochs"
+
+
+def test_at_the_end_stand_the_table_and_the_place_of_the_page(run: Run, comparing: Job):
+    ended = run("compare", "photos", "--output", "cmp")
+    assert "crl-instance" in ended.out
+    assert "out of memory" in ended.out
+    assert ended.out.endswith("page: cmp/comparison.html\n")
+    assert run("compare", "photos", "--quiet").out == ""
+
+
+def test_folders_of_runs_are_joined(run: Run, comparing: Job, tmp_path: Path):
+    paths = [run_folder(tmp_path, name) for name in ("a", "b")]
+    assert run("compare", *paths, "--baseline", "ce").code == 0
+    (call,) = comparing.calls
+    assert (call.name, call.runs) == ("join", [Path(path) for path in paths])
+    assert (call.folder, call.baseline) == (Path("runs/comparison"), "ce")
+    assert run("compare", paths[0], "--output", "x").code == 0
+    assert comparing.calls[-1].folder == Path("x")
+
+
+def test_runs_that_are_joined_are_not_trained_otherwise(run: Run, comparing: Job, tmp_path: Path):
+    paths = [run_folder(tmp_path, name) for name in ("a", "b")]
+    message = run(
+        "compare", *paths, "--seeds", "3", "--methods", "ce", "--epochs", "2", "--overwrite"
+    ).mistake
+    assert message == "--seeds, --methods, --overwrite, --epochs: the runs are trained already; leave it out"
+    assert comparing.calls == []
+
+
+def test_a_folder_that_is_no_run_among_several_is_named(run: Run, comparing: Job, tmp_path: Path):
+    message = run("compare", run_folder(tmp_path, "a"), "photos").mistake
+    assert message == "photos: expected one DATA, or folders of finished runs, got 2 arguments"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "DATA is missing: expected data as for `longtail train`, or folders of finished runs"),
+        ("photos --methods ce,tripet", "got 'tripet'. Did you mean 'triplet'?"),
+        ("photos --methods ce,crl+ovr", "got 'ovr'. Did you mean 'over'?"),
+        ("photos --methods lmle+over", "lmle draws its own batches, which its loss needs; leave it out"),
+        ("photos --methods ce,,ce", "--methods: expected each method once, got ce more than once"),
+        ("photos --methods ,", "--methods: expected names of methods with commas between them, got none"),
+        ("photos --tune 0", "--tune: expected 2 to 9 settings to try, got 0"),
+        ("photos --seeds 0", "--seeds: expected at least 1, got 0"),
+        ("photos --seeds two", "--seeds: expected a whole number, got 'two'"),
+        ("photos --parallel 0", "--parallel: expected at least 1, got 0"),
+        ("photos --budget -1", "--budget: expected seconds above 0, got -1.0"),
+        ("photos --baseline crl", "--baseline: expected one of ce, crl-c, crl-i, got 'crl'."),
+        ("photos --engine slrum", "got 'slrum'. Did you mean 'slurm'?"),
+        ("photos --epochs 0", "--epochs: expected at least 1, got 0"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_before_anything_runs(
+    run: Run, comparing: Job, words: str, message: str
+):
+    assert message in run("compare", *words.split()).mistake
+    assert comparing.calls == []
+
+
+def test_a_folder_of_other_files_is_refused(run: Run, tmp_path: Path):
+    (tmp_path / "thesis.tex").touch()
+    message = run("compare", "digits", "--seeds", "2", "--output", str(tmp_path), "--quiet").mistake
+    assert message == f"--output {tmp_path}: the folder holds other files; choose another --output"
