@@ -45,7 +45,7 @@ def manifest(tmp_path):
 
 @pytest.fixture
 def row(manifest, tmp_path):
-    """The configuration of a row: three epochs of a second."""
+    """The configuration of a row: two epochs of half a second."""
 
     def configuration(method, **changes):
         return TrainConfig(
@@ -53,7 +53,7 @@ def row(manifest, tmp_path):
                 "data": str(manifest),
                 "method": method,
                 "backbone": "convnet",
-                "epochs": 3,
+                "epochs": 2,
                 "batch_size": 20,
                 "features": 8,
                 "learning_rate": 0.02,
@@ -83,7 +83,7 @@ def state(run: Path):
 
 @pytest.mark.parametrize("method", [name for name, row in METHODS.items() if not row.second_stage])
 def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest, tmp_path, method):
-    config = row(method)
+    config = row(method, epochs=3 if method == "down-sampling" else 2)  # which has one step an epoch
     whole = train(replace(config, output=str(tmp_path / "whole")))
     with pytest.raises(Interrupted):
         train(config, watcher=Stopper())
@@ -170,7 +170,7 @@ def test_deepid2_verifies_pairs_with_a_margin_that_follows_the_network(row):
     train(row("deepid2"), watcher=listening)
     assert listening.records[0]["loss"].keys() == {"total", "ce", "identification", "verification"}
     assert all(record["mined"]["margin"] > 0 for record in listening.records)
-    assert len({record["mined"]["margin"] for record in listening.records}) == 3
+    assert len({record["mined"]["margin"] for record in listening.records}) == 2
 
 
 def test_mtct_learns_the_clean_domain_first_and_then_ranks_across(row):
