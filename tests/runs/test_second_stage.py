@@ -85,6 +85,16 @@ def test_tau_norm_is_no_decision_to_train_with(first):
         replace(config, method_options=MethodOptions(decision="tau-norm"))
 
 
+def test_tau_norm_is_refused_where_class_vectors_have_no_length_to_divide_by(first, tmp_path):
+    config, run = first
+    cosines = train(replace(config, method="ldam-drw", output=str(tmp_path / "ldam")))
+    with pytest.raises(InputError, match="the class vectors of ldam have no length"):
+        evaluate(cosines, decision="tau-norm")
+    scaled = train(replace(config, method="lws", start=str(run), output=str(tmp_path / "lws")))
+    with pytest.raises(InputError, match="lws has a learned factor for each class already"):
+        evaluate(scaled, decision="tau-norm")
+
+
 def test_tau_norm_without_validation_images_is_refused(first, tmp_path):
     config, _ = first
     bare = replace(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.tables import count_table, expect_table
-from longtail.losses.vectors import full_precision
+from longtail.rectification.loss import full_precision
 from longtail.schema import as_labels, as_logits
 
 

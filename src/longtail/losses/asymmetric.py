@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from longtail.losses.focal import modulated
-from longtail.losses.vectors import full_precision
 from longtail.rectification.comparison import masked_mean
+from longtail.rectification.loss import full_precision
 from longtail.schema import as_labels, as_logits
 
 

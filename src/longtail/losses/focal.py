@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from longtail.losses.tables import at_labels, expect_table
-from longtail.losses.vectors import full_precision
 from longtail.rectification.comparison import masked_mean
+from longtail.rectification.loss import full_precision
 from longtail.schema import UNLABELLED, as_labels, as_logits
 
 

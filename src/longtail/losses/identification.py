@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.losses.vectors import full_precision
 from longtail.rectification.comparison import masked_mean
+from longtail.rectification.loss import full_precision
 
 
 def identification(logits: Tensor, identities: Tensor) -> Tensor:

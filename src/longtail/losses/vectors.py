@@ -5,13 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longtail.rectification.loss import full_precision
+
 SHORTEST = 1e-12
 """Below this length a vector has no direction."""
-
-
-def full_precision(values: Tensor) -> Tensor:
-    """Half precision brought to float32; float32 and float64 as they are."""
-    return values.float() if values.element_size() < 4 else values
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:

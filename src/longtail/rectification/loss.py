@@ -164,18 +164,18 @@ class ClassRectificationLoss(nn.Module):
         by_attribute = labels.t()
         anchors = minority_anchors(by_attribute, profile, anchor_capacity(labels.shape[0], self.rho))
         if self.level == "class":
-            probabilities = _full_precision(logits).softmax(2)
+            probabilities = full_precision(logits).softmax(2)
             return mine_class_level(probabilities, by_attribute, profile, anchors, self.kappa)
         if features is None:
             raise ValueError("features: expected a tensor at instance level, got None")
-        features = _full_precision(as_features(features, labels))
+        features = full_precision(as_features(features, labels))
         if self.normalize:
             features = unit_length(features, dim=2)
         return mine_instance_level(features, by_attribute, anchors, self.kappa)
 
     def _margins(self, logits: Tensor) -> Tensor:
         """m_j, (J,)."""
-        dtype = _full_precision(logits.detach()[:0]).dtype
+        dtype = full_precision(logits.detach()[:0]).dtype
         if self.margin is None and self.level == "instance" and not self.normalize:
             num_classes = (logits.detach() > -math.inf).any(0).sum(1)  # |Z_j|
             return 2 * math.pi / num_classes.clamp(min=1).to(dtype)
@@ -257,7 +257,8 @@ def _imbalance(counts: Sequence[int]) -> float:
     return 100 * 0.5 * sum(abs(count / total - 1 / len(counts)) for count in counts)
 
 
-def _full_precision(values: Tensor) -> Tensor:
+def full_precision(values: Tensor) -> Tensor:
+    """Half precision brought to float32; float32 and float64 as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
