@@ -233,7 +233,7 @@ def test_parts_that_do_not_go_together_are_refused_with_the_reason(name, options
 @pytest.mark.parametrize("decision", ["argmax", "prior", "knn"])
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ("lmle", "asl")])
 def test_any_training_goes_with_any_decision_but_clusters(name, decision):
-    check_decision(name, decision)
+    check_decision(name, decision, MethodOptions())
     assert build(name, MethodOptions(decision=decision)).parts.decision == decision
 
 

@@ -8,7 +8,7 @@ from longtail.cli.app import build_app
 from longtail.cli.config_file import configure, read_settings
 from longtail.errors import InputError
 from longtail.methods.options import METHODS, CRLOptions, MethodOptions
-from longtail.runs.cells import Cell, Comparison, cell_of, configured, shown_flags
+from longtail.runs.cells import Cell, Comparison, cell_of, entry_of, shown_flags
 from longtail.training.config import DataOptions, TrainConfig
 
 BASE = TrainConfig(
@@ -19,7 +19,7 @@ LABELS = [
     "crl-c",
     "crl-i",
     "crl-i+over",
-    "ce+inverse-frequency+prior",
+    "ce+inverse-frequency",
     "triplet+argmax",
 ]
 
@@ -32,19 +32,44 @@ LABELS = [
         ("crl-c", "crl", {"crl": CRLOptions(level="class")}),
         ("crl-i", "crl", {"crl": CRLOptions(level="instance")}),
         ("crl-i+over", "crl", {"crl": CRLOptions(level="instance"), "sampler": "over"}),
-        ("ce+inverse-frequency+prior", "ce", {"class_weights": "inverse-frequency", "decision": "prior"}),
+        ("ce+inverse-frequency", "ce", {"class_weights": "inverse-frequency"}),
     ],
 )
 def test_a_label_is_a_method_with_parts(label, method, parts):
-    assert configured(label, BASE) == replace(BASE, method=method, method_options=MethodOptions(**parts))
+    assert entry_of(label, BASE).config == replace(BASE, method=method, method_options=MethodOptions(**parts))
+
+
+@pytest.mark.parametrize(
+    ("label", "method", "decision", "first"),
+    [
+        ("threshold-adjustment", "ce", "prior", None),
+        ("ce+prior", "ce", "prior", None),
+        ("crl-i+tau-norm", "crl", "tau-norm", None),
+        ("crt", "crt", None, "ce"),
+        ("crl-i+over+lws", "lws", None, "crl-i+over"),
+        ("ce+crt+lws", "lws", None, "ce+crt"),
+        ("ce+prior+crt+tau-norm", "crt", "tau-norm", "ce+prior"),
+    ],
+)
+def test_a_label_names_what_comes_before_and_after_a_training(label, method, decision, first):
+    entry = entry_of(label, BASE)
+    assert (entry.config.method, entry.decision, entry.first) == (method, decision, first)
+    assert entry.config.method_options.decision is None
+
+
+def test_a_second_stage_needs_the_first_among_the_methods(tmp_path):
+    with pytest.raises(
+        InputError, match=r"--methods crl-c.crt: goes on from the runs of crl-c, .* add crl-c"
+    ):
+        Comparison(BASE, ("ce", "crl-c+crt"), tmp_path).entries()
 
 
 def test_what_all_share_is_kept_and_what_the_method_does_not_read_makes_no_difference():
     options = MethodOptions(crl=CRLOptions(kappa=3))
     base = replace(BASE, method_options=options, seed=7, output="x", method="ce")
-    assert configured("crl-i", base).method_options.crl == CRLOptions(kappa=3, level="instance")
-    assert configured("ce", base) == configured("ce", BASE)
-    assert configured("ce", base).epochs == 3
+    assert entry_of("crl-i", base).config.method_options.crl == CRLOptions(kappa=3, level="instance")
+    assert entry_of("ce", base).config == entry_of("ce", BASE).config
+    assert entry_of("ce", base).config.epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -55,18 +80,20 @@ def test_what_all_share_is_kept_and_what_the_method_does_not_read_makes_no_diffe
         ("lmle+over", r"--methods lmle\+over: --sampler over: lmle draws its own batches"),
         ("ce+clusters", r"--methods ce\+clusters: --decision clusters: needs the clusters"),
         ("", "got ''"),
-        ("crt", "--methods crt: goes on from trained runs"),
+        ("lmle+prior", r"--methods lmle\+prior: --decision prior: lmle trains on every class alike"),
+        ("ldam-drw+tau-norm", r"--methods ldam-drw\+tau-norm: --decision tau-norm: the class vectors"),
+        ("lws+tau-norm", "--decision tau-norm: lws has a learned factor"),
     ],
 )
 def test_a_label_that_cannot_be_trained_is_refused_by_name(label, message):
     with pytest.raises(InputError, match=message) as error:
-        configured(label, BASE)
+        entry_of(label, BASE)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_the_shown_flags_train_the_same(label):
-    config = configured(label, BASE)
+    config = entry_of(label, BASE).config
     words = ["train", "digits", *shown_flags(config)]
     _, bound, _ = build_app().parse_args(words, exit_on_error=False, print_error=False)
     assert configure({}, {**bound.arguments["flags"].given(), "data": "digits"}, None) == config
@@ -74,7 +101,7 @@ def test_the_shown_flags_train_the_same(label):
 
 @pytest.mark.parametrize("label", LABELS)
 def test_the_settings_in_a_file_train_the_same(label, tmp_path):
-    config = replace(configured(label, BASE), seed=4, output=str(tmp_path / "run"))
+    config = replace(entry_of(label, BASE).config, seed=4, output=str(tmp_path / "run"))
     file = tmp_path / "settings.json"
     file.write_text(json.dumps(config.to_dict()))
     assert configure(read_settings(file), {}, file) == config
@@ -101,7 +128,7 @@ def test_a_comparison_that_cannot_be_made_is_refused_by_its_flag(wrong, message,
 
 @pytest.fixture
 def cell(tmp_path) -> Cell:
-    return cell_of("crl-i", configured("crl-i", BASE), tmp_path, 2)
+    return cell_of("crl-i", entry_of("crl-i", BASE).config, tmp_path, 2)
 
 
 def written(cell: Cell, config: TrainConfig, *files: str):

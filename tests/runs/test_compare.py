@@ -35,7 +35,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def unadjusted(monkeypatch):
     """Where the decision by the prior is not looked at, it is not waited for."""
-    monkeypatch.setattr(comparison_document, "_adjust", lambda entrants, watcher: None)
+    monkeypatch.setattr(comparison_document, "_decided", lambda entrants, watcher: entrants)
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +219,68 @@ def test_every_method_is_tuned_on_validation_images_and_its_best_trial_is_its_fi
     assert again(comparison)[0] == []
 
 
+def test_a_decision_after_training_shares_the_runs_and_a_second_stage_goes_on_from_them(tmp_path):
+    labels = ("crt", "threshold-adjustment", "ce+tau-norm", "ce")
+    comparison = Comparison(BASE, labels, tmp_path / "a", seeds=2)
+    commands, document = again(comparison)
+    assert len(commands) == 4  # ce, then crt, for two seeds
+    crt, threshold, tau, ce = document["methods"]
+    assert [m["name"] for m in document["methods"]] == list(labels)
+    assert names({"methods": [threshold]}) == names({"methods": [tau]}) == ["runs/ce-seed0", "runs/ce-seed1"]
+    assert names({"methods": [crt]}) == ["runs/crt-seed0", "runs/crt-seed1"]
+    for seed in (0, 1):
+        config = json.loads((tmp_path / "a" / "runs" / f"crt-seed{seed}" / "config.json").read_text())
+        assert config["start"] == str(tmp_path / "a" / "runs" / f"ce-seed{seed}")
+        own, prior, norm = (method["cells"][seed] for method in (ce, threshold, tau))
+        assert own["decisions"].keys() == {"argmax", "prior"}
+        assert own["decisions"]["prior"] == prior["decisions"]["prior"]
+        assert prior["own_decision"] == "prior"
+        assert norm["decisions"].keys() == {"tau-norm"}
+    assert threshold["flags"][-2:] == ["--decision", "prior"]
+    assert again(comparison)[0] == []
+    moved = tmp_path / "b"
+    shutil.move(tmp_path / "a", moved)
+    assert again(replace(comparison, folder=moved))[0] == []
+
+
+def test_trials_are_chosen_by_the_decision_that_is_compared(tmp_path, monkeypatch, unadjusted):
+    asked = []
+
+    def evaluated(run, *, split, decision, output):
+        asked.append((run.name, split, decision, output.name))
+        return {"mean": {"class_balanced_accuracy": {"value": float(run.name[3])}}}
+
+    monkeypatch.setattr("longtail.runs.tuning.evaluate", evaluated)
+    monkeypatch.setattr("longtail.runs.tuning.last_validation", lambda run: 0.5)
+    comparison = Comparison(BASE, ("ce", "ce+prior", "crt"), tmp_path / "a", seeds=1, tune=2)
+    shown = []
+    monkeypatch.setattr(
+        "longtail.runs.compare.publish", lambda folder, entrants, *rest: shown.extend(entrants)
+    )
+    launcher = ScriptedLauncher(train_here)
+    compare(comparison, launcher=launcher, watcher=Listening())
+    assert len(launcher.commands) == 4  # two trials of ce, which ce+prior shares, and two of crt
+    assert asked == [(f"ce-{i}-seed0", "val", "prior", "results.val.prior.json") for i in (0, 1)]
+    assert [e.runs[0].path.name for e in shown] == ["ce-0-seed0", "ce-1-seed0", "crt-0-seed0"]
+    assert [trial["validation"] for trial in shown[1].tuned["trials"]] == [0.0, 1.0]
+    config = json.loads((tmp_path / "a" / "tune" / "crt-0-seed0" / "config.json").read_text())
+    assert config["start"] == str(tmp_path / "a" / "tune" / "ce-0-seed0")
+
+
+def test_a_decision_that_cannot_be_made_fails_its_own_row_alone(tmp_path):
+    base = replace(BASE, data_options=DataOptions(val_share=0.0, tail_ratio=20))
+    _, document = again(Comparison(base, ("ce", "ce+tau-norm"), tmp_path / "a", seeds=1))
+    ce, tau = (method["cells"][0] for method in document["methods"])
+    assert (ce["status"], tau["status"]) == ("finished", "failed")
+    assert "is chosen on validation images, and the run has none" in tau["error"]
+
+
+def test_data_that_are_not_there_are_said_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="nothing-here"):
+        again(Comparison(replace(BASE, data="nothing-here"), ("ce",), tmp_path / "a"))
+    assert not (tmp_path / "a").exists()
+
+
 def test_without_validation_images_nothing_is_tuned(tmp_path):
     base = replace(BASE, data_options=DataOptions(val_share=0.0))
     with pytest.raises(
@@ -230,10 +292,10 @@ def test_without_validation_images_nothing_is_tuned(tmp_path):
 def test_real_processes_are_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(queue, "PAUSE", 0.1)
     folder = tmp_path / "a"
-    compare(Comparison(BASE, ("threshold-adjustment",), folder, seeds=1, parallel=2))
+    compare(Comparison(BASE, ("ce",), folder, seeds=1, parallel=2))
     (cell,) = read_comparison(folder / "comparison.json")["methods"][0]["cells"]
     assert cell["training"]["peak_memory_bytes"] > 2**26
-    assert cell["decisions"].keys() == {"prior"}
+    assert cell["decisions"].keys() == {"argmax", "prior"}
     logs = {path.name for path in (folder / "trainings").iterdir()}
-    assert logs == {f"runs-threshold-adjustment-seed0.{ending}" for ending in ("json", "log", "err")}
-    assert "epoch 1/1" in (folder / "trainings" / "runs-threshold-adjustment-seed0.log").read_text()
+    assert logs == {f"runs-ce-seed0.{ending}" for ending in ("json", "log", "err")}
+    assert "epoch 1/1" in (folder / "trainings" / "runs-ce-seed0.log").read_text()

@@ -7,7 +7,7 @@ import pytest
 from longtail.errors import InputError
 from longtail.evaluation.comparison import read_comparison
 from longtail.runs import comparison_document
-from longtail.runs.cells import configured
+from longtail.runs.cells import entry_of
 from longtail.runs.comparison_document import Run
 from longtail.runs.joining import grouped, join
 from longtail.runs.train import train
@@ -33,7 +33,9 @@ def quick(monkeypatch):
 def trained(tmp_path_factory):
     """Runs of ce and crl-i with seed 0."""
     place = tmp_path_factory.mktemp("runs")
-    return [train(replace(configured(label, BASE), output=str(place / label))) for label in ("ce", "crl-i")]
+    return [
+        train(replace(entry_of(label, BASE).config, output=str(place / label))) for label in ("ce", "crl-i")
+    ]
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def labels(tmp_path, *configs):
 
 
 def test_labels_say_what_runs_differ_in(tmp_path):
-    ce, crl = configured("ce", BASE), configured("crl-i+over", BASE)
+    ce, crl = entry_of("ce", BASE).config, entry_of("crl-i+over", BASE).config
     longer = replace(ce, epochs=9)
     assert labels(tmp_path, ce, crl) == ["ce", "crl-i+over"]
     assert labels(tmp_path, ce, longer) == ["ce --epochs 1", "ce --epochs 9"]
@@ -123,11 +125,11 @@ def test_labels_say_what_runs_differ_in(tmp_path):
 
 
 def test_runs_that_differ_in_seed_folder_and_place_of_the_data_are_one_method(tmp_path):
-    ce = configured("ce", BASE)
+    ce = entry_of("ce", BASE).config
     moved = replace(ce, seed=1, output="x", data="elsewhere/digits")
     assert labels(tmp_path, ce, moved) == ["ce"]
 
 
 def test_second_stages_that_go_on_from_runs_of_several_seeds_are_one_method(tmp_path):
-    stages = [replace(configured("ce", BASE), method="crt", start=f"ce-seed{s}", seed=s) for s in (0, 1)]
+    stages = [replace(entry_of("ce", BASE).config, method="crt", start=f"ce-seed{s}", seed=s) for s in (0, 1)]
     assert labels(tmp_path, *stages) == ["crt"]

@@ -6,7 +6,7 @@ import pytest
 
 from longtail.errors import InputError, Interrupted
 from longtail.runs import queue as queue_module
-from longtail.runs.cells import cell_of, configured
+from longtail.runs.cells import cell_of, entry_of
 from longtail.runs.queue import Queue, keep_cost, last_validation, last_words, peak_memory
 from longtail.training.config import TrainConfig
 
@@ -22,7 +22,7 @@ def no_pause(monkeypatch):
 
 
 def cells(tmp_path, number):
-    config = configured("ce", BASE)
+    config = entry_of("ce", BASE).config
     return [cell_of("ce", config, tmp_path / "runs", seed) for seed in range(number)]
 
 

@@ -79,7 +79,9 @@ def test_missing_empty_and_truncated_files_are_one_line(tmp_path, load):
 
 def card_file(path, **changes):
     metadata = {"format": "longtail-model", "format_version": "1", "card": json.dumps(CARD.to_dict())}
-    save_file(CARD.build().state_dict(), path, {**metadata, **changes})
+    save_file(
+        {k: v.contiguous() for k, v in CARD.build().state_dict().items()}, path, {**metadata, **changes}
+    )
     return path
 
 

@@ -43,7 +43,8 @@ def compare(
         str | None,
         option(
             "Methods with commas between them, as `longtail methods` lists them; crl-c and crl-i are crl at "
-            "class and instance level; +PART adds a value of --sampler, --class-weights or --decision.",
+            "class and instance level; +PART adds a value of --sampler, --class-weights or --decision; +crt "
+            "and +lws add a second stage, alone they go on from ce.",
             "NAMES",
             heading=COMPARISON,
             default=USUAL,
@@ -129,7 +130,7 @@ def compare(
 def _comparison(base: TrainConfig, methods: str, folder: Path, own: Settings) -> Comparison:
     labels = tuple(filter(None, map(str.strip, methods.split(","))))
     comparison = Comparison(base, labels, folder, **own)
-    comparison.configs()  # what does not go together is said before torch is loaded
+    comparison.entries()  # what does not go together is said before torch is loaded
     return comparison
 
 

@@ -592,10 +592,10 @@ def _check_parts(method: str, parts: Parts, options: MethodOptions) -> None:
         )
     if parts.mixing == "remix" and parts.loss != "softmax":
         raise InputError(f"--mixing remix: mixes labels of plain cross entropy, got --loss {parts.loss}")
-    check_decision(method, parts.decision)
+    check_decision(method, parts.decision, options)
 
 
-def check_decision(method: str, decision: str) -> None:
+def check_decision(method: str, decision: str, options: MethodOptions) -> None:
     """Refuse a decision rule that a trained method has no use for.
 
     Raises:
@@ -606,6 +606,12 @@ def check_decision(method: str, decision: str) -> None:
         raise InputError(f"--decision clusters: needs the clusters that lmle learns, {method} has none")
     if decision == "prior" and is_lmle:
         raise InputError("--decision prior: lmle trains on every class alike, there is no prior to divide by")
+    if decision == "tau-norm" and method == "lws":
+        raise InputError("--decision tau-norm: lws has a learned factor for each class already")
+    if decision == "tau-norm" and (options.loss or METHODS[method].loss) == "ldam":
+        raise InputError(
+            "--decision tau-norm: the class vectors of ldam have no length, its logits are cosines"
+        )
 
 
 def tables_of(method: str, options: MethodOptions) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from longtail.errors import InputError
@@ -33,7 +34,8 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: AttributeHead) -> None:
         super().__init__()
-        self.backbone = backbone
+        # Convolutions and above all poolings over pixels that hold their channels side by side are faster.
+        self.backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.head = head
         self.frozen = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, relu
 
 
 class ConvNet(nn.Module):
@@ -26,10 +27,11 @@ class ConvNet(nn.Module):
         for stage in self.stages:
             images = stage(images)
             if min(images.shape[2:]) >= 2:
-                images = nn.functional.max_pool2d(images, 2)
+                images = max_pool2d(images, 2)
+            images = relu(images)  # after the pooling: the same numbers from a quarter of the work
         return images.mean((2, 3))
 
 
 def _stage(in_channels: int, out_channels: int) -> nn.Sequential:
     convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))

@@ -1,21 +1,27 @@
-"""What a comparison trains: labels of methods, and a cell for every method and seed. No torch here."""
+"""What a comparison trains: methods by their labels, and a cell for every method and seed. No torch here."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
-from longtail.methods.options import METHODS, MethodOptions, tables_of
+from longtail.methods.options import METHODS, MethodOptions, check_decision, tables_of
 from longtail.runs.folder import RunFolder, read_json
 from longtail.training.config import TrainConfig
 
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
 """Labels of the Class Rectification Loss by the level it mines at."""
+
+AFTERWARDS = ("prior", "tau-norm")
+"""Decisions that are made by a network as any other decision trained it."""
+
+SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
+"""Methods that go on from the runs of another."""
 
 MOST_TRIALS = 9
 """Settings there are to try for a method, see `longtail.runs.tuning`."""
@@ -30,7 +36,7 @@ class Comparison:
 
     Attributes:
         base: what all trainings share; its method, seed and output are not used.
-        labels: of the methods, see `configured`; distinct.
+        labels: of the methods, see `entry_of`; distinct.
         folder: of the comparison.
         seeds: cells of a method; their seeds are 0 … seeds - 1.
         baseline: label that the others are compared with; None for ce where it is compared, else the first.
@@ -68,13 +74,35 @@ class Comparison:
             raise InputError(f"--budget: expected seconds above 0, got {self.budget}")
         expect_labels(self.labels, self.baseline)
 
-    def configs(self) -> dict[str, TrainConfig]:
-        """The configuration of every label, with seed 0 and no output.
+    def entries(self) -> dict[str, Entry]:
+        """What every label stands for.
 
         Raises:
-            InputError: see `configured`.
+            InputError: see `entry_of`; or when a method goes on from one that is not compared.
         """
-        return {label: configured(label, self.base) for label in self.labels}
+        entries = {label: entry_of(label, self.base) for label in self.labels}
+        for label, entry in entries.items():
+            if entry.first is not None and entry.first not in entries:
+                raise InputError(
+                    f"--methods {label}: goes on from the runs of {entry.first}, which is not among the "
+                    f"methods; add {entry.first}"
+                )
+        return entries
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a label of a comparison stands for.
+
+    Attributes:
+        config: of its trainings, with seed 0, without output, and with a label in place of start.
+        decision: that the trained runs are judged by, None for their own.
+        first: label of the method whose runs it goes on from, or None.
+    """
+
+    config: TrainConfig
+    decision: str | None = None
+    first: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +174,12 @@ class Cell:
             found = TrainConfig.from_dict(read_json(folder.config))
         except InputError:
             return False
-        return replace(found, output=None) == replace(self.config, output=None)  # a folder may be moved
+        return _unplaced(found) == _unplaced(self.config)
+
+
+def _unplaced(config: TrainConfig) -> TrainConfig:
+    """The configuration without the folders of its comparison, which may be moved."""
+    return replace(config, output=None, start=config.start and Path(config.start).name)
 
 
 def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str = "") -> Cell:
@@ -154,41 +187,54 @@ def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str 
     return Cell(label, replace(config, seed=seed, output=str(folder / f"{label}-{mark}seed{seed}")))
 
 
-def configured(label: str, base: TrainConfig) -> TrainConfig:
-    """The configuration that a label stands for: a method, then its parts.
+def shared(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, those that train the same replaced by the first of them."""
+    firsts: dict[str, Cell] = {}
+    return [firsts.setdefault(repr(replace(cell.config, output=None)), cell) for cell in cells]
+
+
+def entry_of(label: str, base: TrainConfig) -> Entry:
+    """What a label stands for: a method, then its parts.
 
     A label is a name of `METHODS`, crl-c or crl-i, each perhaps followed by +PART, where PART is a
-    value of --sampler, --class-weights, --decision, or of another such flag.
+    value of --sampler, --class-weights, --decision, or of another such flag. The name of a second
+    stage may follow the method that it goes on from; alone it goes on from ce.
 
     Args:
-        label: for instance crl-i+over.
+        label: for instance crl-i+over, or crl-i+crt.
         base: what all methods share; options that the method has no use for are left out.
 
     Raises:
         InputError: when the label is not known, or its parts do not go together.
 
     Example:
-        >>> config = configured("crl-i+over", TrainConfig(data="digits"))
+        >>> config = entry_of("crl-i+over", TrainConfig(data="digits")).config
         >>> config.method, config.method_options.crl.level, config.method_options.sampler
         ('crl', 'instance', 'over')
+        >>> entry_of("crt", TrainConfig(data="digits")).first
+        'ce'
     """
-    name, *values = label.split("+")
+    words = label.split("+")
+    stage = max((i for i, word in enumerate(words) if word in SECOND_STAGES), default=0)
+    name, *values = words[stage:]
+    first = ("+".join(words[:stage]) or "ce") if name in SECOND_STAGES else None
     method = "crl" if name in LEVELS else name
     if method not in METHODS:
         raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
-    if METHODS[method].second_stage:
-        raise InputError(
-            f"--methods {label}: goes on from trained runs; train it with `longtail train --from`, then give "
-            "the folders of all runs to `longtail compare`"
-        )
     try:
         options = replace(base.method_options, **{_part(value): value for value in values})
         if name in LEVELS:
             options = replace(options, crl=replace(options.crl, level=LEVELS[name]))
+        decision = options.decision or METHODS[method].decision
+        if decision in AFTERWARDS:
+            check_decision(method, decision, options)
+            method = "ce" if method == "threshold-adjustment" else method
+            options = replace(options, decision=None)
         options = _used(method, options)
-        return replace(base, method=method, method_options=options, seed=0, output=None)
+        config = replace(base, method=method, method_options=options, seed=0, output=None, start=first)
     except InputError as error:
         raise InputError(f"--methods {label}: {error}") from None
+    return Entry(config, decision if decision in AFTERWARDS else None, first)
 
 
 def default_baseline(labels: Sequence[str]) -> str:
@@ -215,7 +261,7 @@ def shown_flags(config: TrainConfig) -> list[str]:
     """The flags of `longtail train` that differ from its defaults, without seed and output.
 
     Example:
-        >>> shown_flags(configured("crl-i", TrainConfig(data="digits", epochs=5)))
+        >>> shown_flags(entry_of("crl-i", TrainConfig(data="digits", epochs=5)).config)
         ['--method', 'crl', '--epochs', '5', '--crl.level', 'instance']
     """
     usual = TrainConfig(data=config.data)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,16 @@ class Run:
         path: folder of the run.
         config: of the run.
         error: why it failed, None where it finished.
+        decision: that it is judged by, None for its own.
     """
 
     path: Path
     config: TrainConfig
     error: str | None = None
+    decision: str | None = None
 
     def results(self) -> Json:
-        """Its results.json."""
+        """Its results.json, by its own decision."""
         return read_results(RunFolder(self.path).results)
 
 
@@ -113,7 +116,7 @@ def document_of(
         run = entrants[0].runs[0]
         name = f"{entrants[0].label}, seed {run.config.seed}"
         raise InputError(f"every run failed, nothing to compare; {name}: {run.error}")
-    _adjust(entrants, watcher)
+    entrants = _decided(entrants, watcher)
     return {
         "schema_version": SCHEMA_VERSION,
         "longtail_version": __version__,
@@ -135,33 +138,41 @@ def this_machine() -> str:
     return ", ".join([platform.machine(), count(cores(), "core"), *sorted(set(gpus))])
 
 
-def _adjust(entrants: Sequence[Entrant], watcher: Watcher) -> None:
-    """Evaluate the finished runs against the prior, where that is allowed and was not done."""
-    waiting = [run for entrant in entrants for run in entrant.finished if _is_to_adjust(run)]
-    for done, run in enumerate(waiting, 1):
+def _decided(entrants: Sequence[Entrant], watcher: Watcher) -> list[Entrant]:
+    """The entrants with their finished runs evaluated by all decisions that they are shown with.
+
+    A run that cannot be evaluated by the decision it is judged by has failed.
+    """
+    runs = [run for entrant in entrants for run in entrant.finished]
+    waiting = {path: (run, d) for run in runs for d in _shown(run) if not (path := _by(run, d)).exists()}
+    faults: dict[Path, str] = {}
+    for done, (path, (run, decision)) in enumerate(waiting.items(), 1):
         try:
-            evaluate(
-                run.path,
-                split=run.results()["split"],
-                decision=ADJUSTED,
-                accelerator=run.config.accelerator,
-                output=_adjusted(run),
-            )
+            accelerator, split = run.config.accelerator, run.results()["split"]
+            evaluate(run.path, split=split, decision=decision, accelerator=accelerator, output=path)
         except InputError as error:
-            watcher.say(f"not evaluated against the prior: {error}")
-        watcher.progress("adjusting", done, len(waiting))
+            watcher.say(f"{run.path.name}: not evaluated by {decision}: {error}")
+            faults[path] = str(error)
+        watcher.progress("evaluating by other decisions", done, len(waiting))
+
+    def judged(run: Run) -> Run:
+        return run if run.error else replace(run, error=faults.get(_by(run, run.decision)))
+
+    return [replace(entrant, runs=tuple(map(judged, entrant.runs))) for entrant in entrants]
 
 
-def _is_to_adjust(run: Run) -> bool:
-    try:
-        check_decision(run.config.method, ADJUSTED)
-    except InputError:
-        return False
-    return run.results()["decision"] != ADJUSTED and not _adjusted(run).exists()
+def _shown(run: Run) -> list[str]:
+    """The decisions that a run is shown with, beside its own."""
+    shown = [] if run.decision is None else [run.decision]
+    if run.decision is None and run.results()["decision"] != ADJUSTED:
+        with suppress(InputError):
+            check_decision(run.config.method, ADJUSTED, run.config.method_options)
+            shown.append(ADJUSTED)
+    return shown
 
 
-def _adjusted(run: Run) -> Path:
-    return RunFolder(run.path).results_by(ADJUSTED)
+def _by(run: Run, decision: str | None) -> Path:
+    return RunFolder(run.path).results_by(decision)
 
 
 def _attribute(attribute: Json) -> Json:
@@ -175,7 +186,7 @@ def _method(entrant: Entrant, folder: Path) -> Json:
     model = next((found.results()["model"] for found in entrant.finished), None)
     return {
         "name": entrant.label,
-        "flags": shown_flags(run.config),
+        "flags": shown_flags(run.config) + (["--decision", run.decision] if run.decision else []),
         "backbone": model["backbone"] if model else run.config.named_backbone or "not known",
         "parameters": model["parameters"] if model else None,
         "tuned": entrant.tuned,
@@ -188,10 +199,10 @@ def _cell(run: Run, folder: Path) -> Json:
     cell: Json = {"seed": run.config.seed, "run": place, "status": "failed", "error": run.error}
     if run.error is not None:
         return {**cell, "own_decision": None, "training": None, "decisions": {}}
-    results = run.results()
-    figures = {results["decision"]: _figures(results)}
-    if _adjusted(run).exists():
-        figures[ADJUSTED] = _figures(read_results(_adjusted(run)))
+    results = read_results(_by(run, run.decision))
+    others = [_by(run, decision) for decision in _shown(run)]
+    found = [results, *(read_results(path) for path in others if path.exists())]
+    figures = {result["decision"]: _figures(result) for result in found}
     decided = {"own_decision": results["decision"], "training": _training(run, results)}
     return {**cell, "status": "finished", **decided, "decisions": figures}
 

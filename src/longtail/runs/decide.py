@@ -32,7 +32,7 @@ def decide_by(
     Raises:
         InputError: when the method has no use for the rule, or the training images are not there.
     """
-    check_decision(config.method, decision)
+    check_decision(config.method, decision, config.method_options)
     if decision == "clusters":
         own = parts_of(config.method, config.method_options).decision
         raise InputError(
@@ -40,7 +40,6 @@ def decide_by(
             "without that flag"
         )
     if decision == "tau-norm":
-        _expect_plain_classifier(config)
         learner.method.decision = _tau_norm(fabric, learner, card, config, folder)
         return
     rule = build_decision(decision, config.method_options, card.setting(learner.model))
@@ -51,16 +50,6 @@ def decide_by(
     features = partial(extract_features, fabric, learner, loader, normaliser(card))
     rule.prepare(TrainingData(dataset.schema, dataset.labels, splits.train), config.seed)
     rule.end_epoch(EpochContext(config.epochs, config.epochs, 0, learner.model, features))
-
-
-def _expect_plain_classifier(config: TrainConfig) -> None:
-    """Refuse logits that are no products of features and class vectors."""
-    if config.method == "lws":
-        raise InputError("--decision tau-norm: lws has a learned factor for each class already")
-    if parts_of(config.method, config.method_options).loss == "ldam":
-        raise InputError(
-            "--decision tau-norm: the class vectors of ldam have no length, its logits are cosines"
-        )
 
 
 def _tau_norm(

@@ -71,7 +71,7 @@ def evaluate(
     learner, card = load_model(folder.model)
     config = TrainConfig.from_dict(read_json(folder.config))
     own = parts_of(config.method, config.method_options).decision
-    check_decision(config.method, decision or own)
+    check_decision(config.method, decision or own, config.method_options)
     trained = Trained(learner, card, config, read_lines(folder.metrics), decision or own)
 
     if data is None:

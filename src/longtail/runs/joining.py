@@ -56,7 +56,7 @@ def join(
 def grouped(runs: Sequence[Run]) -> list[Entrant]:
     """Runs whose configurations differ in the seed alone, together; in the order they come.
 
-    A label is that of `configured` where that says enough, else with the flags that differ.
+    A label is that of `entry_of` where that says enough, else with the flags that differ.
 
     Raises:
         InputError: when two runs differ in nothing.

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import InputError
+from longtail.evaluation.results import read_results
 from longtail.methods.options import tables_of
-from longtail.runs.cells import Cell, cell_of, shown_flags
-from longtail.runs.folder import read_lines
+from longtail.runs.cells import Cell, cell_of, shared, shown_flags
+from longtail.runs.evaluate import evaluate
+from longtail.runs.folder import RunFolder, read_lines
 from longtail.runs.queue import Queue, last_validation
 from longtail.training.config import TrainConfig
 
@@ -74,22 +76,31 @@ def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
     yield from (_at_rate(own[v], RATES[r]) for r, v in order)
 
 
-def tune(queue: Queue, configs: Mapping[str, TrainConfig], number: int) -> dict[str, Tuned]:
+def tune(
+    queue: Queue, configs: Mapping[str, TrainConfig], decisions: Mapping[str, str | None], number: int
+) -> dict[str, Tuned]:
     """Try `number` settings of every method; the trials that ran before are not run again.
+
+    Args:
+        queue: trains them.
+        configs: of the methods, by label.
+        decisions: that each method is judged by, None for its own.
+        number: of settings.
 
     Raises:
         InputError: when trials finished and none of them has validation images.
     """
     place = queue.folder / "tune"
-    trials = {
-        label: tuple(
-            cell_of(label, setting, place, 0, mark=f"{i}-")
-            for i, setting in enumerate(islice(settings_of(config), number))
-        )
+    trials = shared(
+        cell_of(label, setting, place, 0, mark=f"{i}-")
         for label, config in configs.items()
+        for i, setting in enumerate(islice(settings_of(config), number))
+    )
+    failed = queue.run(list(dict.fromkeys(trials)), "trials")
+    return {
+        label: _tuned(trials[i * number : (i + 1) * number], failed, decisions[label])
+        for i, label in enumerate(configs)
     }
-    failed = queue.run([cell for cells in trials.values() for cell in cells], "trials")
-    return {label: _tuned(cells, failed) for label, cells in trials.items()}
 
 
 def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float) -> dict[str, TrainConfig]:
@@ -115,17 +126,22 @@ def _epochs_within(seconds: float, probe: Path) -> int:
     return max(1, int(seconds / measured[0])) if measured else 1
 
 
-def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str]) -> Tuned:
-    values = [None if cell in failed else _validated(cell.path) for cell in cells]
+def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str], decision: str | None) -> Tuned:
+    values = [None if cell in failed else _validated(cell.path, decision) for cell in cells]
     best = max(range(len(cells)), key=lambda i: -1.0 if values[i] is None else values[i] or 0.0)
     return Tuned(tuple(cells), tuple(values), best)
 
 
-def _validated(run: Path) -> float:
+def _validated(run: Path, decision: str | None) -> float:
     found = last_validation(run)
     if found is None:
         raise InputError("--tune: there are no validation images to choose by; set --val-share above 0")
-    return found
+    if decision is None:
+        return found
+    path = RunFolder(run).results_by(f"val.{decision}")
+    results = read_results(path) if path.exists() else None
+    results = results or evaluate(run, split="val", decision=decision, output=path)
+    return float(results["mean"]["class_balanced_accuracy"]["value"])
 
 
 def _at_rate(config: TrainConfig, factor: float) -> TrainConfig:
