@@ -38,7 +38,7 @@ def triplet(features: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
     pairs = _all_pairs(squared, labels)
     hinges, _ = hinge_sums(pairs, squared.new_full(labels.shape[1:], margin))
     triplets = (pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)).sum(1)  # |T_j|
-    return (hinges.sum((1, 2)) / triplets.clamp(min=1)).sum()
+    return (hinges.sum(1) / triplets.clamp(min=1)).sum()
 
 
 def _all_pairs(distances: Tensor, labels: Tensor) -> HardPairs:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from longtail.rectification.mining import HardPairs
 
@@ -20,8 +19,8 @@ class Compared(NamedTuple):
 
     Attributes:
         loss: scalar.
-        triplets: |T|, scalar int64.
-        active: triplets with a positive hinge, scalar int64.
+        triplets: of every anchor, (J, A) int64; |T| is their sum.
+        active: those with a positive hinge, (J, A) int64.
     """
 
     loss: Tensor
@@ -44,31 +43,34 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
     Source: ICCV 2017, eq. 9.
     """
     hinges, active = hinge_sums(pairs, margin)
-    triplets = (pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)).sum()
-    return Compared(hinges.sum() / triplets.clamp(min=1), triplets, active.sum())
+    triplets = pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)
+    return Compared(hinges.sum() / triplets.sum().clamp(min=1), triplets, active)
 
 
 def hinge_sums(pairs: HardPairs, margin: Tensor) -> tuple[Tensor, Tensor]:
-    """Of every positive pair, the sum of its hinges over the anchor's negatives; no κ × κ table.
+    """Of every anchor the sum of its hinges over all its triplets; no κ × κ table.
 
-        Σ_- max(0, m_j + d₊ - d₋) = r·(m_j + d₊) - Σ_{i ≤ r} d₋ᵢ,     r = #{d₋ < m_j + d₊}
+        Σ_+ Σ_- max(0, m_j + d₊ - d₋) = Σ_+ r₊ (m_j + d₊) - Σ_- c₋ d₋
 
-    The negatives lie in ascending order, so that r is a search and the sum over them a prefix sum.
+    r₊ = #{d₋ < m_j + d₊} and c₋ = #{m_j + d₊ > d₋} count the hinges that are positive. The negatives
+    lie in ascending order, so that r is a search and c a running sum.
 
     Args:
-        pairs: A anchors with P positives each.
+        pairs: A anchors with P positives and Q negatives each.
         margin: m_j, shape (J,).
 
     Returns:
-        The sums, (J, A, P) float, and r, how many hinges are positive, (J, A, P) int64; 0 where
-        there is no positive pair.
+        The sums, (J, A) float, and how many hinges are positive, (J, A) int64.
     """
     reach = margin[:, None, None] + pairs.positive  # (J, A, P)
-    ascending = pairs.negative.detach().masked_fill(~pairs.negative_mask, float("inf")).contiguous()
-    beaten = torch.searchsorted(ascending, reach.detach().contiguous())  # r, (J, A, P)
-    prefix = pad((pairs.negative * pairs.negative_mask).cumsum(2), (1, 0))
-    hinges = beaten * reach - prefix.gather(2, beaten)
-    return hinges * pairs.positive_mask, beaten * pairs.positive_mask
+    with torch.no_grad():
+        ascending = torch.where(pairs.negative_mask, pairs.negative, float("inf"))
+        beaten = torch.searchsorted(ascending, reach.contiguous()) * pairs.positive_mask  # r
+        at = torch.zeros_like(ascending, dtype=torch.int64)
+        at.scatter_add_(2, (beaten - 1).clamp(min=0), (beaten > 0).to(torch.int64))
+        counts = at.flip(2).cumsum(2).flip(2)  # c: a reach with r counts for the first r negatives
+    sums = (beaten * reach).sum(2) - (counts * pairs.negative).sum(2)
+    return sums, beaten.sum(2)
 
 
 def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:

@@ -147,11 +147,11 @@ class ClassRectificationLoss(nn.Module):
             loss=loss,
             classes_kept=profile.kept,
             classes_skipped=profile.skipped,
-            anchors=(pairs.positive_mask.any(2) & pairs.negative_mask.any(2)).sum(1),
+            anchors=(triplet.triplets > 0).sum(1),
             positive_pairs=pairs.positive_mask.sum(),
             negative_pairs=pairs.negative_mask.sum(),
-            triplets=triplet.triplets,
-            active_share=triplet.active / triplet.triplets.clamp(min=1),
+            triplets=triplet.triplets.sum(),
+            active_share=triplet.active.sum() / triplet.triplets.sum().clamp(min=1),
         )
 
     def extra_repr(self) -> str:
@@ -171,13 +171,13 @@ class ClassRectificationLoss(nn.Module):
         features = full_precision(as_features(features, labels))
         if self.normalize:
             features = unit_length(features, dim=2)
-        return mine_instance_level(features, by_attribute, anchors, self.kappa)
+        return mine_instance_level(features, by_attribute, profile, anchors, self.kappa)
 
     def _margins(self, logits: Tensor) -> Tensor:
         """m_j, (J,)."""
         dtype = full_precision(logits.detach()[:0]).dtype
         if self.margin is None and self.level == "instance" and not self.normalize:
-            num_classes = (logits.detach() > -math.inf).any(0).sum(1)  # |Z_j|
+            num_classes = (logits.detach()[:1] > -math.inf).any(0).sum(1)  # |Z_j|, in every row the same
             return 2 * math.pi / num_classes.clamp(min=1).to(dtype)
         margin = DEFAULT_MARGIN if self.margin is None else self.margin
         return torch.full((logits.shape[1],), margin, dtype=dtype, device=logits.device)

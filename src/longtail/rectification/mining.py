@@ -15,20 +15,29 @@ import torch
 from torch import Tensor
 
 from longtail.rectification.profiling import MinorityProfile
+from longtail.rectification.selection import hardest
 
 
 class Anchors(NamedTuple):
     """The images of kept minority classes, in a table of static size.
 
     Attributes:
-        row: (J, A) int64, row of the batch.
+        order: (J, N) int64, rows of the batch, those of anchors first.
+        row: (J, A) int64, the first A of them.
         label: (J, A) int64, its class.
         mask: (J, A) bool, False in the rows that hold no anchor.
     """
 
+    order: Tensor
     row: Tensor
     label: Tensor
     mask: Tensor
+
+    def sides(self, profile: MinorityProfile) -> tuple[Tensor, Tensor]:
+        """Images of an anchor's class, itself included, and of others; (J, A) int64, 0 for no anchor."""
+        of_class = profile.counts.gather(1, self.label.clamp(min=0))
+        labelled = profile.counts.sum(1, keepdim=True)
+        return of_class * self.mask, (labelled - of_class) * self.mask
 
 
 class HardPairs(NamedTuple):
@@ -56,8 +65,9 @@ def minority_anchors(labels: Tensor, profile: MinorityProfile, capacity: int) ->
         capacity: A, see `anchor_capacity`.
     """
     is_anchor = profile.kept.gather(1, labels.clamp(min=0)) & (labels >= 0)
-    index = is_anchor.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :capacity]
-    return Anchors(index, labels.gather(1, index), is_anchor.gather(1, index))
+    order = is_anchor.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    row = order[:, :capacity]
+    return Anchors(order, row, labels.gather(1, row), is_anchor.gather(1, row))
 
 
 def mine_class_level(
@@ -81,9 +91,9 @@ def mine_class_level(
         anchors: of the batch.
         kappa: κ; with fewer candidates, all are used.
     """
-    slots = max(1, min(profile.kept.shape[1], anchors.row.shape[1] // 2))  # a kept class has ≥ 2 anchors
+    # a kept class has at least two anchors, and the largest class is never a minority
+    slots = max(1, min(profile.kept.shape[1] - 1, anchors.row.shape[1] // 2))
     slot_class = profile.kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :slots]
-    slot_of_class = (profile.kept.cumsum(1) - 1).clamp(min=0)
 
     p = probabilities.permute(1, 2, 0)  # (J, K, N)
     p = p.gather(1, slot_class[:, :, None].expand(-1, -1, p.shape[2]))  # (J, M, N): p(c) of kept classes only
@@ -91,30 +101,29 @@ def mine_class_level(
     other = ~same & (labels >= 0)[:, None, :]
 
     k = min(kappa, p.shape[2])
-    infinity = float("inf")
-    hardest_positive = p.detach().masked_fill(~same, infinity).topk(k, largest=False).indices  # (J, M, κ)
-    hardest_negative = p.detach().masked_fill(~other, -infinity).topk(k).indices
+    hardest_positive = hardest(p, same, k, largest=False)  # (J, M, κ)
+    hardest_negative = hardest(p, other, k, largest=True)
 
-    slot = slot_of_class.gather(1, anchors.label.clamp(min=0))[:, :, None]  # (J, A, 1)
-    rows = slot.expand(-1, -1, k)
+    slot = (profile.kept.cumsum(1) - 1).clamp(min=0).gather(1, anchors.label.clamp(min=0))  # (J, A)
+    whole_rows = (slot + torch.arange(len(slot), device=slot.device)[:, None] * slots).flatten()
 
     def for_anchors(table: Tensor) -> Tensor:
-        return table.gather(1, rows)
+        return table.flatten(0, 1)[whole_rows].unflatten(0, slot.shape)
 
-    positive_index = for_anchors(hardest_positive)
-    positive_exists = for_anchors(same.gather(2, hardest_positive))
-    negative_exists = for_anchors(other.gather(2, hardest_negative))
-    anchor_p = p.flatten(1).gather(1, slot[:, :, 0] * p.shape[2] + anchors.row)[:, :, None]
-    is_anchor = anchors.mask[:, :, None]
+    anchor_p = p.flatten(1).gather(1, slot * p.shape[2] + anchors.row)[:, :, None]
+    of_class, others = anchors.sides(profile)
+    itself = for_anchors(hardest_positive) == anchors.row[:, :, None]
     return HardPairs(
         positive=(anchor_p - for_anchors(p.gather(2, hardest_positive))).abs(),
         negative=anchor_p - for_anchors(p.gather(2, hardest_negative)),
-        positive_mask=positive_exists & (positive_index != anchors.row[:, :, None]) & is_anchor,
-        negative_mask=negative_exists & is_anchor,
+        positive_mask=_first(of_class, k) & ~itself,
+        negative_mask=_first(others, k),
     )
 
 
-def mine_instance_level(features: Tensor, labels: Tensor, anchors: Anchors, kappa: int) -> HardPairs:
+def mine_instance_level(
+    features: Tensor, labels: Tensor, profile: MinorityProfile, anchors: Anchors, kappa: int
+) -> HardPairs:
     """Mine for each anchor, on Euclidean distances in the feature space of its attribute.
 
     Positives are the κ images of its class farthest from it, negatives the κ images of other
@@ -123,42 +132,56 @@ def mine_instance_level(features: Tensor, labels: Tensor, anchors: Anchors, kapp
     Args:
         features: (N, J, D) or (N, 1, D) float; one shared vector serves all attributes.
         labels: (J, N) int64, -1 = unlabelled.
+        profile: minority classes of the batch.
         anchors: of the batch.
         kappa: κ; with fewer candidates, all are used.
     """
-    squared = _squared_distances(features.transpose(0, 1), anchors.row)  # (J, A, N)
-    same = labels[:, None, :] == anchors.label[:, :, None]
-    same_but_itself = same.scatter(2, anchors.row[:, :, None], False)
+    capacity = anchors.row.shape[1]
+    # With the anchors in front, they are views: of the images, of their classes and of the positives.
+    points = _in_order(features.transpose(0, 1), anchors.order)  # (J, N, D)
+    labels = labels.gather(1, anchors.order)
+    squared = _squared_distances(points, capacity)  # (J, A, N)
+    same = labels[:, :capacity, None] == labels[:, None, :]
     other = ~same & (labels >= 0)[:, None, :]
+    itself = torch.eye(capacity, dtype=torch.bool, device=labels.device)
+    same_but_itself = same[:, :, :capacity] & ~itself
 
-    k = min(kappa, labels.shape[1])
-    infinity = float("inf")
-    hardest_positive = squared.detach().masked_fill(~same_but_itself, -infinity).topk(k).indices
-    hardest_negative = squared.detach().masked_fill(~other, infinity).topk(k, largest=False).indices
-    is_anchor = anchors.mask[:, :, None]
+    farthest = hardest(squared[:, :, :capacity], same_but_itself, min(kappa, capacity), largest=True)
+    nearest = hardest(squared, other, min(kappa, labels.shape[1]), largest=False)
+    # one gather for both: its gradient fills a table as large as all distances
+    distances = _root(squared.gather(2, torch.cat([farthest, nearest], 2)))
+    positive, negative = distances.split([farthest.shape[2], nearest.shape[2]], 2)
+    of_class, others = anchors.sides(profile)
     return HardPairs(
-        positive=_safe_sqrt(squared.gather(2, hardest_positive)),
-        negative=_safe_sqrt(squared.gather(2, hardest_negative)),
-        positive_mask=same_but_itself.gather(2, hardest_positive) & is_anchor,
-        negative_mask=other.gather(2, hardest_negative) & is_anchor,
+        positive=positive,
+        negative=negative,
+        positive_mask=_first(of_class - 1, farthest.shape[2]),
+        negative_mask=_first(others, nearest.shape[2]),
     )
 
 
-def _squared_distances(features: Tensor, anchor_index: Tensor) -> Tensor:
-    """‖f_a - f_i‖² of every anchor to the whole batch: (1 or J, N, D), (J, A) -> (J, A, N)."""
-    # Distances do not change when all features move together; moving them to the origin keeps
-    # the differences below from cancelling.
-    features = features - features.detach().mean(dim=1, keepdim=True)
-    if features.shape[0] == 1 and anchor_index.shape[0] > 1:
-        rows = features[0][anchor_index]
-    else:
-        rows = features.gather(1, anchor_index[:, :, None].expand(-1, -1, features.shape[2]))
-    squared_norm = features.square().sum(2)  # (1 or J, N)
-    row_norm = rows.square().sum(2)  # (J, A)
-    return row_norm[:, :, None] + squared_norm[:, None, :] - 2 * rows @ features.transpose(1, 2)
+def _first(number: Tensor, of: int) -> Tensor:
+    """The first few columns of each row: (J, A) int64 -> (J, A, of) bool."""
+    return torch.arange(of, device=number.device) < number[:, :, None]
 
 
-def _safe_sqrt(squared: Tensor) -> Tensor:
+def _in_order(points: Tensor, order: Tensor) -> Tensor:
+    """Points (1 or J, N, D) of every attribute in its own order (J, N)."""
+    if points.shape[0] == 1:
+        return points[0][order]
+    return points.gather(1, order[:, :, None].expand(-1, -1, points.shape[2]))
+
+
+def _squared_distances(points: Tensor, anchors: int) -> Tensor:
+    """‖f_a - f_i‖² of the first `anchors` points to all of them: (J, N, D) -> (J, A, N)."""
+    # Distances do not change when all points move together; moving them to the origin keeps the
+    # differences below from cancelling.
+    points = points - points.detach().mean(dim=1, keepdim=True)
+    norms = points.square().sum(2)  # (J, N)
+    sums = norms[:, :anchors, None] + norms[:, None, :]
+    return sums.baddbmm(-2 * points[:, :anchors], points.transpose(1, 2))
+
+
+def _root(squared: Tensor) -> Tensor:
     """√x with value and gradient 0 where rounding left nothing to take a root of."""
-    positive = squared > 1e-12
-    return torch.where(positive, squared, 1.0).sqrt() * positive
+    return torch.where(squared > 1e-12, squared, 1.0).sqrt() * (squared > 1e-12)

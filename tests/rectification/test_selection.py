@@ -1,0 +1,69 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longtail.rectification import selection
+from longtail.rectification.selection import hardest
+
+
+def by_sorting(row, candidates, k, largest):
+    """The values of the k most extreme candidates, by Python's sort."""
+    kept = [value for value, candidate in zip(row, candidates, strict=True) if candidate]
+    return sorted(kept, reverse=largest)[:k]
+
+
+VALUES = st.one_of(st.sampled_from([0.0, 1.0, 1e-45, 1e-38, 3.4e38]), st.floats(0, 4, width=32), st.just(0.5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(data=st.data())
+def test_the_most_extreme_candidates_are_found_in_order(dtype, data):
+    rows, n = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 40))
+    k, largest = data.draw(st.integers(1, n)), data.draw(st.booleans())
+    table = data.draw(st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=rows, max_size=rows))
+    mask = data.draw(st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=rows, max_size=rows))
+    found = hardest(torch.tensor(table, dtype=dtype), torch.tensor(mask), k, largest=largest)
+    assert found.shape == (rows, k)
+    for row, candidates, columns in zip(table, mask, found.tolist(), strict=True):
+        assert len(set(columns)) == k
+        expected = by_sorting(torch.tensor(row, dtype=dtype).tolist(), candidates, k, largest)
+        chosen = [(torch.tensor(row[c], dtype=dtype).item(), candidates[c]) for c in columns]
+        assert chosen[: len(expected)] == [(value, True) for value in expected]
+        assert not any(candidate for _, candidate in chosen[len(expected) :])
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_blocks_of_rows_make_no_difference(largest, monkeypatch):
+    values, candidates = torch.rand(7, 11, 30), torch.rand(7, 11, 30) < 0.8
+    whole = hardest(values, candidates, 9, largest=largest)
+    monkeypatch.setattr(selection, "_BLOCK", 64)
+    assert torch.equal(hardest(values, candidates, 9, largest=largest), whole)
+    assert torch.equal(hardest(values.double(), candidates, 9, largest=largest), whole)
+
+
+def test_a_view_is_read_as_it_is():
+    values, candidates = torch.rand(4, 6, 20), torch.ones(4, 6, 20, dtype=torch.bool)
+    part = hardest(values[:, :, :7], candidates[:, :, :7], 3, largest=True)
+    assert torch.equal(part, values[:, :, :7].topk(3).indices)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+def test_nothing_is_found_where_there_is_nothing(shape):
+    k = min(2, shape[1])
+    assert hardest(torch.rand(shape), torch.ones(shape, dtype=torch.bool), k, largest=True).shape == (
+        shape[0],
+        k,
+    )
+
+
+def test_what_is_not_a_number_points_nowhere_else():
+    values = torch.full((3, 8), float("nan"))
+    values[1] = -1e-7  # rounding below zero
+    found = hardest(values, torch.ones(3, 8, dtype=torch.bool), 8, largest=False)
+    assert found.sort(1).values.tolist() == [list(range(8))] * 3
+
+
+def test_the_step_is_one_that_a_compiler_can_take_whole():
+    values, candidates = torch.rand(3, 8), torch.rand(3, 8) < 0.7
+    torch.library.opcheck(selection._hardest_on_cpu, (values, candidates, 2, True))
