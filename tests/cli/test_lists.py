@@ -8,7 +8,7 @@ import pytest
 
 from longtail.data.builtin import BUILTIN
 from longtail.data.official import OFFICIAL
-from longtail.methods.options import METHODS
+from longtail.methods.rows import METHODS
 from longtail.models.backbones import BACKBONES
 
 from .conftest import Run

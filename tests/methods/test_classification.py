@@ -23,9 +23,8 @@ from longtail.methods.options import (
     MethodOptions,
     MixOptions,
     VSOptions,
-    own_options,
-    parts_of,
 )
+from longtail.methods.parts import own_options, parts_of
 from longtail.models.classifier import build_classifier
 
 from .conftest import COUNTS, SCHEMA, build

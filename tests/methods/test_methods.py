@@ -12,15 +12,9 @@ from longtail.losses.contrastive import contrastive
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.histogram import histogram
 from longtail.losses.triplet import triplet
-from longtail.methods.options import (
-    METHODS,
-    CRLOptions,
-    MethodOptions,
-    MetricOptions,
-    check_decision,
-    own_options,
-    parts_of,
-)
+from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
+from longtail.methods.parts import check_decision, own_options, parts_of
+from longtail.methods.rows import METHODS
 from longtail.models.output import ModelOutput
 from longtail.schema import LabelSchema
 

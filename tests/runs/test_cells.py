@@ -7,7 +7,8 @@ import pytest
 from longtail.cli.app import build_app
 from longtail.cli.config_file import configure, read_settings
 from longtail.errors import InputError
-from longtail.methods.options import METHODS, CRLOptions, MethodOptions
+from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.methods.rows import METHODS
 from longtail.runs.cells import Cell, Comparison, cell_of, entry_of, shown_flags
 from longtail.training.config import DataOptions, TrainConfig
 

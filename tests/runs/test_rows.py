@@ -13,7 +13,8 @@ from PIL import Image
 
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
-from longtail.methods.options import METHODS, KNNOptions, LMLEOptions, MethodOptions, MetricOptions
+from longtail.methods.options import KNNOptions, LMLEOptions, MethodOptions, MetricOptions
+from longtail.methods.rows import METHODS
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
 from longtail.runs.train import plan, train

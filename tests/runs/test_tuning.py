@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.methods.options import METHODS
+from longtail.methods.rows import METHODS
 from longtail.runs import tuning
 from longtail.runs.cells import MOST_TRIALS, cell_of, entry_of, shown_flags
 from longtail.runs.tuning import MAIN, RATES, Tuned, settings_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from longtail.methods.options import METHODS
+from longtail.methods.rows import METHODS
 from longtail.models.backbones import BACKBONES
 
 USAGE = "longtail methods"

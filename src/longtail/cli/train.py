@@ -15,7 +15,7 @@ from longtail.cli.flags import TrainFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
-from longtail.methods.options import tables_of
+from longtail.methods.parts import tables_of
 from longtail.training.config import TrainConfig
 
 USAGE = "longtail train DATA [OPTIONS]"

@@ -15,7 +15,8 @@ from longtail.data.dataset import Batch, Tags
 from longtail.losses.mixing import remix_share
 from longtail.losses.tables import count_table
 from longtail.methods.classification import Classification
-from longtail.methods.options import MethodOptions, Parts
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import Parts
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.balance import class_shares, imbalance_ratio

@@ -17,7 +17,9 @@ from longtail.methods.deepid2 import DeepID2
 from longtail.methods.lmle import LMLE, NearestClusters
 from longtail.methods.metric import MetricLearning
 from longtail.methods.mtct import MTCT
-from longtail.methods.options import METHODS, METRIC, MethodOptions, parts_of
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import parts_of
+from longtail.methods.rows import METHODS, METRIC
 from longtail.methods.second_stage import ClassifierRetraining, LearnableWeightScaling
 
 

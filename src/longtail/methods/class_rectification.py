@@ -11,7 +11,8 @@ from torch import Tensor
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import CRLOptions, MethodOptions, Parts
+from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
 from longtail.rectification.ranks import gather_ranks

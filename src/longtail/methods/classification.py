@@ -18,7 +18,8 @@ from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.focal import focal
 from longtail.losses.ldam import ldam, ldam_margins
 from longtail.losses.mixing import mixed_cross_entropy
-from longtail.methods.options import MethodOptions, Parts
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import Parts
 from longtail.schema import LabelSchema
 
 

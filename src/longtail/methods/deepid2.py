@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.losses.identification import best_margin, identification, verification
 from longtail.methods.base import Decision, Losses, Method, Setting, TrainingData
-from longtail.methods.options import MethodOptions, Parts
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.pairs import IdentityPairSampler

@@ -15,7 +15,8 @@ from longtail.decisions.clusters import cluster_scores
 from longtail.decisions.neighbours import choose_references
 from longtail.losses.quintuplet import quintuplet
 from longtail.methods.base import Decision, EpochContext, Losses, Method, Rows, Setting, TrainingData
-from longtail.methods.options import LMLEOptions, MethodOptions, Parts
+from longtail.methods.options import LMLEOptions, MethodOptions
+from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_classes, cluster_counts
 from longtail.sampling.curriculum import Curriculum, switch_epoch

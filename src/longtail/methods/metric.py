@@ -12,7 +12,8 @@ from longtail.losses.contrastive import contrastive
 from longtail.losses.histogram import histogram
 from longtail.losses.triplet import triplet
 from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import MethodOptions, MetricOptions, Parts
+from longtail.methods.options import MethodOptions, MetricOptions
+from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
 from longtail.rectification.ranks import gather_ranks
 

@@ -14,7 +14,8 @@ from longtail.data.dataset import Batch, Tags
 from longtail.errors import InputError
 from longtail.losses.tste import tste
 from longtail.methods.base import Decision, EpochContext, Losses, Method, Setting, TrainingData
-from longtail.methods.options import MethodOptions, Parts
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
 from longtail.sampling.curriculum import Curriculum, switch_epoch
 from longtail.sampling.epochs import Sampler, ShuffledSampler

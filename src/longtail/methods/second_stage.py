@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import MethodOptions, Parts
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import Parts
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 

@@ -10,7 +10,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
-from longtail.methods.options import METHODS, MethodOptions, check_decision, tables_of
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import check_decision, tables_of
+from longtail.methods.rows import METHODS
 from longtail.runs.folder import RunFolder, read_json
 from longtail.training.config import TrainConfig
 

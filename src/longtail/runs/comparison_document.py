@@ -19,7 +19,7 @@ from longtail.errors import InputError
 from longtail.evaluation.comparison import ADJUSTED, SCHEMA_VERSION, write_comparison
 from longtail.evaluation.results import read_results
 from longtail.files import write_text
-from longtail.methods.options import check_decision
+from longtail.methods.parts import check_decision
 from longtail.reporting.comparison_page import write_comparison_page
 from longtail.reporting.comparison_tables import to_csv, to_latex, to_markdown
 from longtail.runs.cells import shown_flags

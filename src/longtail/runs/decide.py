@@ -15,7 +15,7 @@ from longtail.errors import InputError
 from longtail.methods.base import EpochContext, TrainingData
 from longtail.methods.build import build_decision
 from longtail.methods.decision import TauNorm
-from longtail.methods.options import check_decision, parts_of
+from longtail.methods.parts import check_decision, parts_of
 from longtail.runs.folder import RunFolder, read_json
 from longtail.runs.preparation import normaliser, read_dataset
 from longtail.training.checkpoint import ModelCard

@@ -17,7 +17,7 @@ from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import RunInfo, TrainingInfo, build_results, write_results
-from longtail.methods.options import check_decision, parts_of
+from longtail.methods.parts import check_decision, parts_of
 from longtail.reporting.html import write_report
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch

@@ -16,7 +16,7 @@ from longtail.data.loading import ImageLoader
 from longtail.data.names import Names
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
-from longtail.methods.options import parts_of
+from longtail.methods.parts import parts_of
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder, read_json

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import evaluate as figures_of
-from longtail.methods.options import parts_of
+from longtail.methods.parts import parts_of
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
 from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_lines

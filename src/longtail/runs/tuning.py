@@ -14,7 +14,7 @@ from typing import Any
 
 from longtail.errors import InputError
 from longtail.evaluation.results import read_results
-from longtail.methods.options import tables_of
+from longtail.methods.parts import tables_of
 from longtail.runs.cells import Cell, cell_of, shared, shown_flags
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder, read_lines

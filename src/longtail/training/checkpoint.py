@@ -20,7 +20,8 @@ from longtail.errors import InputError
 from longtail.files import written_aside
 from longtail.methods.base import Setting
 from longtail.methods.build import build_method
-from longtail.methods.options import MethodOptions, parts_of
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import parts_of
 from longtail.models.classifier import Classifier, build_classifier
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
