@@ -15,6 +15,7 @@ from longtail.data.augmentation import (
     JITTER,
     adjust_colour,
     augment,
+    augment_and_normalise,
     crop,
     flip,
     measure_normalisation,
@@ -318,3 +319,18 @@ def test_a_constant_channel_is_divided_by_one_grey_level_not_by_zero():
 def test_there_must_be_a_pixel_to_measure():
     with pytest.raises(ValueError, match="at least one image"):
         measure_normalisation([])
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("images", [1, 16, 37])
+def test_a_few_images_at_a_time_make_the_same_batch(name, images):
+    batch, mean, std = pictures(images, 3, 12, 10), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+    whole = normalise(augment(batch, name, seeded()), mean, std)
+    got = augment_and_normalise(batch, name, seeded(), mean, std)
+    assert got.dtype == torch.float32
+    assert torch.allclose(got, whole, atol=1e-5)
+
+
+def test_no_image_is_an_empty_batch():
+    got = augment_and_normalise(pictures(0), "photo", seeded(), (0.5,) * 3, (0.2,) * 3)
+    assert got.shape == (0, 3, 16, 12)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,25 @@ from torch import Generator, Tensor
 
 from longtail.errors import InputError
 
-Step = Callable[[Tensor, Generator], Tensor]
-"""(N, C, H, W) in 0..255 and a generator -> (N, C, H, W) in 0..255."""
+
+class Step(NamedTuple):
+    """A random change.
+
+    Attributes:
+        draw: images (N, C, H, W) and a generator -> numbers (N,), whose count hangs on N alone.
+        change: images in 0..255 and their numbers -> images in 0..255, each changed by its own.
+    """
+
+    draw: Callable[[Tensor, Generator], tuple[Tensor, ...]]
+    change: Callable[..., Tensor]
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """(N, C, H, W) in 0..255 and a generator -> (N, C, H, W) in 0..255."""
+        return self.change(images, *self.draw(images, generator))
+
+
+PIECE = 16
+"""Images that are changed at a time on a CPU."""
 
 CROP_AREA = (0.35, 1.0)
 """Share of the image that a random crop keeps."""
@@ -48,53 +66,67 @@ def augment(images: Tensor, name: str, generator: Generator) -> Tensor:
         >>> augment(images, "small", torch.Generator().manual_seed(0)).shape
         torch.Size([2, 3, 8, 8])
     """
-    if name not in AUGMENTATIONS:
-        raise InputError(f"augmentation {name!r} is unknown; expected one of {', '.join(AUGMENTATIONS)}")
-    for step in AUGMENTATIONS[name]:
+    for step in _steps(name):
         images = step(images, generator)
     return images
 
 
-def random_flip(images: Tensor, generator: Generator) -> Tensor:
-    """Mirrors every image left to right with probability 1/2."""
-    return flip(images, _uniform(images, 0, 1, generator) < 0.5)
+def augment_and_normalise(
+    images: Tensor, name: str, generator: Generator, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """`augment`, then `normalise`: the same numbers, on a CPU a few images at a time.
 
+    The pixels of a whole batch do not fit into a core's cache, and memory for them is asked for anew in
+    every step, which takes longer than the arithmetic.
 
-def random_shift(images: Tensor, generator: Generator) -> Tensor:
-    """Moves every image by up to an eighth of its height and width, uniformly (pad by reflection, crop)."""
-    down, right = (_integers(images, length // 8, generator) for length in images.shape[-2:])
-    return shift(images, down, right)
+    Args:
+        images, name, generator: see `augment`.
+        mean, std: see `normalise`.
 
+    Returns:
+        (N, C, H, W) float32.
 
-def random_crop(images: Tensor, generator: Generator) -> Tensor:
-    """Enlarges a random part of every image to the image's size.
-
-    Its area is uniform in `CROP_AREA`, the logarithm of its aspect relative to the image's uniform in
-    `CROP_RATIO`; a side longer than the image's is cut to it. Its place is uniform.
+    Raises:
+        InputError: as `augment`.
     """
+    steps = _steps(name)
+    drawn = [step.draw(images, generator) for step in steps]
+    size = PIECE if images.device.type == "cpu" else max(1, len(images))
+    result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        piece = images[part]
+        for step, numbers in zip(steps, drawn, strict=True):
+            piece = step.change(piece, *(number[part] for number in numbers))
+        result[part] = normalise(piece, mean, std)
+    return result
+
+
+def _steps(name: str) -> tuple[Step, ...]:
+    if name not in AUGMENTATIONS:
+        raise InputError(f"augmentation {name!r} is unknown; expected one of {', '.join(AUGMENTATIONS)}")
+    return AUGMENTATIONS[name]
+
+
+def _draw_flip(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    return (_uniform(images, 0, 1, generator) < 0.5,)
+
+
+def _draw_shift(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    return tuple(_integers(images, length // 8, generator) for length in images.shape[-2:])
+
+
+def _draw_crop(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
     area = _uniform(images, *CROP_AREA, generator)
     ratio = _uniform(images, math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1]), generator).exp()
     height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
     top = _uniform(images, 0, 1, generator) * (1 - height)
     left = _uniform(images, 0, 1, generator) * (1 - width)
-    return crop(images, top, left, height, width)
+    return top, left, height, width
 
 
-def random_colour(images: Tensor, generator: Generator) -> Tensor:
-    """Changes brightness, saturation and contrast of every image, each by up to `JITTER`."""
-    brightness, saturation, contrast = (_uniform(images, 1 - JITTER, 1 + JITTER, generator) for _ in range(3))
-    return adjust_colour(images, brightness, saturation, contrast)
-
-
-AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
-    "none": (),
-    "small": (random_shift, random_flip),
-    "small-noflip": (random_shift,),
-    "photo": (random_flip, random_crop, random_colour),
-    "photo-noflip": (random_crop, random_colour),
-}
-"""Steps by name. small: up to about 64 pixels a side; photo: above. noflip: where left and right differ,
-for instance digits and letters."""
+def _draw_colour(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    return tuple(_uniform(images, 1 - JITTER, 1 + JITTER, generator) for _ in range(3))
 
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
@@ -155,7 +187,8 @@ def adjust_colour(images: Tensor, brightness: Tensor, saturation: Tensor, contra
     """Images whose brightness, then saturation, then contrast is multiplied by a factor.
 
     x ← b x;  x ← g + s (x - g), g the grey value of the pixel;  x ← m + c (x - m), m the mean grey value
-    of the image; clamped to 0..255 at the end. An image of one channel has no saturation to change.
+    of the image; clamped to 0..255 at the end. An image of one channel has no saturation to change. All
+    of it is one matrix for the channels of an image's pixels, and one number to add.
 
     Args:
         images: (N, C, H, W) in 0..255, C = 3 or 1.
@@ -164,21 +197,43 @@ def adjust_colour(images: Tensor, brightness: Tensor, saturation: Tensor, contra
     Returns:
         (N, C, H, W) float32 in 0..255.
     """
-    brightness, saturation, contrast = (
-        factor[:, None, None, None] for factor in (brightness, saturation, contrast)
+    channels = images.shape[1]
+    pixels = images.flatten(2).float()  # (N, C, HW)
+    luma = torch.tensor(LUMA if channels == 3 else [1.0], device=images.device)
+    mean = brightness * (pixels.mean(2) @ luma)  # unchanged by the saturation
+    colour = torch.lerp(
+        luma.expand(channels, channels), torch.eye(channels, device=images.device), saturation[:, None, None]
     )
-    images = images * brightness
-    grey = _grey(images)
-    mean = grey.mean((-2, -1), keepdim=True)  # unchanged by the saturation
-    images = torch.lerp(grey, images, saturation)
-    return torch.lerp(mean, images, contrast).clamp_(0, 255)
+    matrix = (contrast * brightness)[:, None, None] * colour
+    changed = torch.baddbmm(((1 - contrast) * mean)[:, None, None], matrix, pixels)
+    return changed.clamp_(0, 255).view_as(images)
 
 
-def _grey(images: Tensor) -> Tensor:
-    if images.shape[1] == 1:
-        return images
-    weights = torch.tensor(LUMA, device=images.device)[:, None, None]
-    return (images * weights).sum(1, keepdim=True)
+random_flip = Step(_draw_flip, flip)
+"""Mirrors every image left to right with probability 1/2."""
+
+random_shift = Step(_draw_shift, shift)
+"""Moves every image by up to an eighth of its height and width, uniformly (pad by reflection, crop)."""
+
+random_crop = Step(_draw_crop, crop)
+"""Enlarges a random part of every image to the image's size.
+
+Its area is uniform in `CROP_AREA`, the logarithm of its aspect relative to the image's uniform in
+`CROP_RATIO`; a side longer than the image's is cut to it. Its place is uniform.
+"""
+
+random_colour = Step(_draw_colour, adjust_colour)
+"""Changes brightness, saturation and contrast of every image, each by up to `JITTER`."""
+
+AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
+    "none": (),
+    "small": (random_shift, random_flip),
+    "small-noflip": (random_shift,),
+    "photo": (random_flip, random_crop, random_colour),
+    "photo-noflip": (random_crop, random_colour),
+}
+"""Steps by name. small: up to about 64 pixels a side; photo: above. noflip: where left and right differ,
+for instance digits and letters."""
 
 
 def _uniform(images: Tensor, low: float, high: float, generator: Generator) -> Tensor:

@@ -70,8 +70,7 @@ class Listing:
         """One file, opened for reading; of an archive, its content."""
         if self.members is None:
             return (self.root / name).open("rb")
-        with ZipFile(self.root) as archive:
-            return BytesIO(archive.read(self.members[name]))
+        return BytesIO(ZipStore(self.root, [self.members[name]]).read(0))
 
     def below(self, top: str) -> Listing:
         """The part below a folder that everything lies in."""

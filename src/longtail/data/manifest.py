@@ -71,6 +71,8 @@ def _find_images(table: Table, name: str, found: Listing, resolver: Resolver) ->
     column = table.columns[name]
     places = np.fromiter(map(resolver.find, column.values), np.int64, len(column.values))
     for code, text in enumerate(column.values):
+        if places[code] >= 0 and not found.leaving and "/" not in text and "\\" not in text:
+            continue  # a mere name leads nowhere else
         if not text:
             raise InputError(
                 f"{_where(table, column, code)}, column {name}: is empty; expected an image's name"

@@ -35,6 +35,8 @@ class Resolver:
 
     def find(self, text: str) -> int:
         """Position in `found.images`, or ABSENT, or AMBIGUOUS."""
+        if text in self._first and text not in self._more and "/" not in text and not is_image(text):
+            return self._first[text]  # an id that names one image: most of a large manifest
         fits = self.candidates(text)
         if len(fits) < 2:
             return fits[0] if fits else ABSENT

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.augmentation import AUGMENTATIONS, augment, normalise
+from longtail.data.augmentation import AUGMENTATIONS, augment_and_normalise, normalise
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.decoding import suggest_size
@@ -187,6 +187,6 @@ def augmenter(card: ModelCard, preset: str, seed: int) -> Callable[[Tensor, tupl
     def apply(images: Tensor, place: tuple[int, int, int]) -> Tensor:
         number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
         generator = torch.Generator().manual_seed(int(number))
-        return normalise(augment(images, preset, generator), card.mean, card.std)
+        return augment_and_normalise(images, preset, generator, card.mean, card.std)
 
     return apply
