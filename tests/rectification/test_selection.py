@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -40,6 +42,21 @@ def test_blocks_of_rows_make_no_difference(largest, monkeypatch):
     monkeypatch.setattr(selection, "_BLOCK", 64)
     assert torch.equal(hardest(values, candidates, 9, largest=largest), whole)
     assert torch.equal(hardest(values.double(), candidates, 9, largest=largest), whole)
+
+
+@pytest.mark.parametrize(
+    ("n", "k"), [(256, 25), (257, 128), (1023, 25), (1024, 128), (1300, 60)]
+)
+@pytest.mark.parametrize("largest", [False, True])
+def test_of_long_rows_the_same_are_found(n, k, largest):
+    values, candidates = torch.rand(5, n), torch.rand(5, n) < 0.7
+    values[0] = values[0].round(decimals=1)  # many alike
+    values[1], candidates[2] = values[1].sort().values, False
+    found = hardest(values, candidates, k, largest=largest)
+    end = -math.inf if largest else math.inf
+    expected = values.masked_fill(~candidates, end).topk(k, largest=largest).values
+    assert torch.equal(values.masked_fill(~candidates, end).gather(1, found), expected)
+    assert all(len(set(row)) == k for row in found.tolist())
 
 
 def test_a_view_is_read_as_it_is():

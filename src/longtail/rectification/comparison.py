@@ -19,11 +19,14 @@ class Compared(NamedTuple):
 
     Attributes:
         loss: scalar.
-        triplets: of every anchor, (J, A) int64; |T| is their sum.
-        active: those with a positive hinge, (J, A) int64.
+        positives, negatives: pairs of every anchor, (J, A) int64.
+        triplets: their products, (J, A) int64; |T| is the sum.
+        active: triplets with a positive hinge, (J, A) int64.
     """
 
     loss: Tensor
+    positives: Tensor
+    negatives: Tensor
     triplets: Tensor
     active: Tensor
 
@@ -43,8 +46,10 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
     Source: ICCV 2017, eq. 9.
     """
     hinges, active = hinge_sums(pairs, margin)
-    triplets = pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)
-    return Compared(hinges.sum() / triplets.sum().clamp(min=1), triplets, active)
+    positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
+    triplets = positives * negatives
+    loss = hinges.sum() / triplets.sum().clamp(min=1)
+    return Compared(loss, positives, negatives, triplets, active)
 
 
 def hinge_sums(pairs: HardPairs, margin: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +58,7 @@ def hinge_sums(pairs: HardPairs, margin: Tensor) -> tuple[Tensor, Tensor]:
         Σ_+ Σ_- max(0, m_j + d₊ - d₋) = Σ_+ r₊ (m_j + d₊) - Σ_- c₋ d₋
 
     r₊ = #{d₋ < m_j + d₊} and c₋ = #{m_j + d₊ > d₋} count the hinges that are positive. The negatives
-    lie in ascending order, so that r is a search and c a running sum.
+    lie in ascending order, so that r is a search, and c follows from how often each r occurs.
 
     Args:
         pairs: A anchors with P positives and Q negatives each.
@@ -66,11 +71,12 @@ def hinge_sums(pairs: HardPairs, margin: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         ascending = torch.where(pairs.negative_mask, pairs.negative, float("inf"))
         beaten = torch.searchsorted(ascending, reach.contiguous()) * pairs.positive_mask  # r
-        at = torch.zeros_like(ascending, dtype=torch.int64)
-        at.scatter_add_(2, (beaten - 1).clamp(min=0), (beaten > 0).to(torch.int64))
-        counts = at.flip(2).cumsum(2).flip(2)  # c: a reach with r counts for the first r negatives
-    sums = (beaten * reach).sum(2) - (counts * pairs.negative).sum(2)
-    return sums, beaten.sum(2)
+        r = beaten.to(reach.dtype)
+        at = reach.new_zeros(*ascending.shape[:2], ascending.shape[2] + 1)
+        at.scatter_add_(2, beaten, torch.ones_like(r))
+        c = r.shape[2] - at.cumsum(2)[:, :, :-1]  # the reaches that beat more than q negatives
+    sums = (r * reach).sum(2) - (c * pairs.negative).sum(2)
+    return sums, r.sum(2).to(torch.int64)
 
 
 def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:

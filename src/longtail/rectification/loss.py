@@ -148,8 +148,8 @@ class ClassRectificationLoss(nn.Module):
             classes_kept=profile.kept,
             classes_skipped=profile.skipped,
             anchors=(triplet.triplets > 0).sum(1),
-            positive_pairs=pairs.positive_mask.sum(),
-            negative_pairs=pairs.negative_mask.sum(),
+            positive_pairs=triplet.positives.sum(),
+            negative_pairs=triplet.negatives.sum(),
             triplets=triplet.triplets.sum(),
             active_share=triplet.active.sum() / triplet.triplets.sum().clamp(min=1),
         )

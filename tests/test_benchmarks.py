@@ -1,0 +1,70 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+DOCUMENTS = [path for path in sorted((BENCHMARKS / "results").glob("*.json")) if "cases" in path.read_text()]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """The benchmarks can be imported, as when one of them runs."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield
+    for name in ("bench", "measuring"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_results_have_their_form_and_are_written_whole(tmp_path):
+    import measuring
+
+    times = {"ours": [1.0, 2.0, 3.0], "theirs": [2.0, 8.0, 9.0]}
+    document = measuring.results("loss", "python x", [measuring.case("a", times, bytes={"ours": 7})], 3)
+    measuring.write(tmp_path / "new" / "x.json", document)
+    assert json.loads((tmp_path / "new" / "x.json").read_text()) == document
+    (case,) = document["cases"]
+    assert case["ratios"] == {"theirs": 3.0}  # the median of the turns' own ratios: 2, 4, 3
+    assert case["seconds"]["ours"] == {"lower": 1.5, "median": 2.0, "upper": 2.5}
+    with pytest.raises(Exception, match="'machine' is a required property"):
+        measuring.write(tmp_path / "x.json", {k: v for k, v in document.items() if k != "machine"})
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.usefixtures("benchmarks")
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_committed_results_have_the_form(path):
+    import measuring
+
+    measuring.Draft202012Validator(measuring.SCHEMA).validate(json.loads(path.read_text()))
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_peak_memory_is_what_tensors_hold_at_a_time():
+    import measuring
+    import torch
+
+    def run():
+        first = torch.ones(1000, 1000)
+        del first
+        return torch.ones(500, 1000) * 2
+
+    assert 4_000_000 <= measuring.peak_bytes(run) < 4_100_000
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_the_verdict_names_what_changed():
+    import bench
+
+    def document(**ratios):
+        return {"cases": [{"name": "a", "ratios": ratios}]}
+
+    before = document(loops=100.0, floor=0.5, pml=10.0, gone=1.0)
+    lines = bench.verdict(before, document(loops=60.0, floor=0.52, pml=20.0, new=3.0))
+    assert lines == [
+        "slower: a: loops takes 60 x ours, was 100 x",
+        "faster: a: pml takes 20 x ours, was 10 x",
+        "1 of 3 ratios within 0.75 to 1.33",
+    ]
