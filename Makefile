@@ -16,8 +16,8 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: $(READY)  ## what rectification costs in a training step
-	$(BIN)/python benchmarks/step_share.py --output benchmarks/results/step_share.json
+bench: $(READY)  ## what things cost beside what one would use instead, and a verdict against the committed results
+	$(BIN)/python benchmarks/bench.py
 
 docs: $(READY)  ## the text of every command's help, as docs/commands.md
 	$(BIN)/python docs/make_commands.py > docs/commands.md

@@ -1,5 +1,6 @@
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ def benchmarks(monkeypatch):
     """The benchmarks can be imported, as when one of them runs."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("bench", "measuring"):
+    for name in ("bench", "loss", "measuring"):
         sys.modules.pop(name, None)
 
 
@@ -52,6 +53,28 @@ def test_peak_memory_is_what_tensors_hold_at_a_time():
         return torch.ones(500, 1000) * 2
 
     assert 4_000_000 <= measuring.peak_bytes(run) < 4_100_000
+
+
+@pytest.mark.usefixtures("benchmarks")
+@pytest.mark.parametrize("name", ["celeba-128", "celeba-256", "x-domain", "cifar-100-lt-1024", "memory"])
+def test_the_loss_needs_no_more_memory_than_it_states(name):
+    import loss as benchmark
+
+    from longtail import ClassRectificationLoss
+
+    def step(crl, batch):
+        crl(batch.logits, batch.labels, batch.features).backward()
+
+    batch = benchmark.Batch(benchmark.SHAPES[name], "cpu")
+    (n, j, k), d, a = batch.logits.shape, batch.features.shape[2], batch.anchors.row.shape[1]
+    stated = {
+        "instance": 12 * a * n * j + 20 * n * j * d,
+        "class": 48 * a * j * benchmark.KAPPA + 16 * n * j * k,
+    }
+    for level, most in stated.items():
+        crl = ClassRectificationLoss(level=level, kappa=benchmark.KAPPA)
+        held = benchmark.bytes_beyond(batch, partial(step, crl, batch))
+        assert 0.3 * most < held <= most
 
 
 @pytest.mark.usefixtures("benchmarks")

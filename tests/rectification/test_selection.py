@@ -44,9 +44,7 @@ def test_blocks_of_rows_make_no_difference(largest, monkeypatch):
     assert torch.equal(hardest(values.double(), candidates, 9, largest=largest), whole)
 
 
-@pytest.mark.parametrize(
-    ("n", "k"), [(256, 25), (257, 128), (1023, 25), (1024, 128), (1300, 60)]
-)
+@pytest.mark.parametrize(("n", "k"), [(256, 25), (257, 128), (1023, 25), (1024, 128), (1300, 60)])
 @pytest.mark.parametrize("largest", [False, True])
 def test_of_long_rows_the_same_are_found(n, k, largest):
     values, candidates = torch.rand(5, n), torch.rand(5, n) < 0.7

@@ -70,7 +70,8 @@ class ClassRectificationLoss(nn.Module):
     Raises:
         ValueError: when an argument is out of its range.
 
-    Memory: about 4·A·N·J bytes a table at instance level, A = ⌊ρN⌋ anchors an attribute.
+    Memory beyond the inputs, forward and backward in float32, with A = ⌊ρN⌋ anchors an attribute:
+    at most 12·A·N·J + 20·N·J·D bytes at instance level, 48·A·J·κ + 16·N·J·K at class level.
 
     Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning",
     ICCV 2017; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019.
