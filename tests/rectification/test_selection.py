@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.rectification import selection
-from longtail.rectification.selection import hardest
+from longtail.rectification.selection import hardest as hardest_of_rows
+
+
+def hardest(values, candidates, k, largest):
+    """In all rows."""
+    rows = torch.ones(values.shape[:-1], dtype=torch.bool)
+    return hardest_of_rows(values, candidates, rows, k, largest=largest)
 
 
 def by_sorting(row, candidates, k, largest):
@@ -81,4 +87,16 @@ def test_what_is_not_a_number_points_nowhere_else():
 
 def test_the_step_is_one_that_a_compiler_can_take_whole():
     values, candidates = torch.rand(3, 8), torch.rand(3, 8) < 0.7
-    torch.library.opcheck(selection._hardest_on_cpu, (values, candidates, 2, True))
+    rows = torch.tensor([True, False, True])
+    torch.library.opcheck(selection._hardest_on_cpu, (values, candidates, rows, 2, True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_that_are_not_asked_for_change_nothing_and_point_somewhere(dtype):
+    values, candidates = torch.rand(4, 5, 30, dtype=dtype), torch.rand(4, 5, 30) < 0.8
+    rows = torch.rand(4, 5) < 0.5
+    found = hardest_of_rows(values, candidates, rows, 6, largest=True)
+    assert torch.equal(found[rows], hardest(values, candidates, 6, largest=True)[rows])
+    assert ((found >= 0) & (found < 30)).all()
+    none = hardest_of_rows(values, candidates, torch.zeros(4, 5, dtype=torch.bool), 6, largest=True)
+    assert none.shape == (4, 5, 6)

@@ -101,8 +101,9 @@ def mine_class_level(
     other = ~same & (labels >= 0)[:, None, :]
 
     k = min(kappa, p.shape[2])
-    hardest_positive = hardest(p, same, k, largest=False)  # (J, M, κ)
-    hardest_negative = hardest(p, other, k, largest=True)
+    used = torch.arange(slots, device=p.device) < profile.kept.sum(1, keepdim=True)
+    hardest_positive = hardest(p, same, used, k, largest=False)  # (J, M, κ)
+    hardest_negative = hardest(p, other, used, k, largest=True)
 
     slot = (profile.kept.cumsum(1) - 1).clamp(min=0).gather(1, anchors.label.clamp(min=0))  # (J, A)
     whole_rows = (slot + torch.arange(len(slot), device=slot.device)[:, None] * slots).flatten()
@@ -146,8 +147,9 @@ def mine_instance_level(
     itself = torch.eye(capacity, dtype=torch.bool, device=labels.device)
     same_but_itself = same[:, :, :capacity] & ~itself
 
-    farthest = hardest(squared[:, :, :capacity], same_but_itself, min(kappa, capacity), largest=True)
-    nearest = hardest(squared, other, min(kappa, labels.shape[1]), largest=False)
+    mates = squared[:, :, :capacity]
+    farthest = hardest(mates, same_but_itself, anchors.mask, min(kappa, capacity), largest=True)
+    nearest = hardest(squared, other, anchors.mask, min(kappa, labels.shape[1]), largest=False)
     # one gather for both: its gradient fills a table as large as all distances
     distances = _root(squared.gather(2, torch.cat([farthest, nearest], 2)))
     positive, negative = distances.split([farthest.shape[2], nearest.shape[2]], 2)

@@ -34,6 +34,9 @@ from longtail.training.fit import Feed, fit
 from longtail.training.inference import extract_features, predict_scores
 from longtail.training.learner import Learner
 
+MOST_WAIT = 0.02
+"""Share of an epoch that a model may wait for images before the user hears of it."""
+
 
 def train(
     config: TrainConfig, *, overwrite: bool = False, resume: bool = False, watcher: Watcher | None = None
@@ -190,12 +193,19 @@ class _Journal:
         self.records = read_lines(folder.metrics)
         self.step = watcher.step
         self._watcher = watcher
+        self._told = False
 
     def epoch(self, record: dict[str, Any]) -> None:
         self.records.append(record)
         if self.first:
             write_lines(self.folder.metrics, self.records)  # a line half written would block --resume
         self._watcher.epoch(record)
+        if record["input_wait_share"] > MOST_WAIT and not self._told:
+            self._told = True
+            share = 100 * record["input_wait_share"]
+            self._watcher.say(
+                f"{share:.0f}% of the epoch was spent waiting for images; more --workers may help"
+            )
 
     def save(self, state: dict[str, Any]) -> None:
         if self.first:

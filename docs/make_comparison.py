@@ -1,0 +1,72 @@
+"""Put the tables of benchmarks/results/comparison-*.json into docs/comparison.md, between its marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from longtail.evaluation.comparison import Figure, Row, read_comparison, summarise
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "benchmarks" / "results"
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "mean_average_precision": "mean AP",
+    "few_recall": "few",
+}
+
+
+def main() -> None:
+    """Rewrite the page."""
+    page = HERE / "comparison.md"
+    text = page.read_text(encoding="utf-8")
+    for path in sorted(RESULTS.glob("comparison-*.json")):
+        name = path.stem.removeprefix("comparison-")
+        made = table(read_comparison(path))
+        text, found = re.subn(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>\n{made}\n\g<2>", text, flags=re.DOTALL
+        )
+        if not found:
+            raise SystemExit(f"docs/comparison.md: expected the marks <!-- {name} --> and <!-- end -->")
+    page.write_text(text, encoding="utf-8")
+
+
+def table(document: dict[str, Any]) -> str:
+    """The methods, best class-balanced accuracy first; differences with their 95 % intervals."""
+    baseline = next(row for row in summarise(document) if row.method == document["baseline"])
+    heads = ["method", "class-balanced", f"against {baseline.method}", "adjusted", "against it adjusted"]
+    lines = [[*heads, *METRICS.values(), "time"], ["---", *["---:"] * (len(heads) + len(METRICS))]]
+    rows = sorted(summarise(document), key=lambda row: -_mean(row.own["class_balanced_accuracy"]))
+    lines += [_cells(row, baseline.seconds or 1.0) for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _cells(row: Row, usual: float) -> list[str]:
+    cells = [f"`{row.method}`" + (f" ({row.failed} failed)" if row.failed else "")]
+    for figures in (row.own, row.adjusted):
+        figure = figures["class_balanced_accuracy"]
+        spread = "" if figure is None or figure.sd is None else f" ± {100 * figure.sd:.1f}"
+        cells += [_percent(figure) + spread, _difference(figure)]
+    cells += [_percent(row.own.get(metric)) for metric in METRICS]
+    return [*cells, "–" if row.seconds is None else f"{row.seconds / usual:.2f}"]
+
+
+def _percent(figure: Figure | None) -> str:
+    return "–" if figure is None else f"{100 * figure.mean:.1f}"
+
+
+def _difference(figure: Figure | None) -> str:
+    found = None if figure is None else figure.difference
+    if found is None:
+        return "–"
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def _mean(figure: Figure | None) -> float:
+    return -1.0 if figure is None else figure.mean
+
+
+if __name__ == "__main__":
+    main()
