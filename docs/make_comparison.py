@@ -37,20 +37,19 @@ def table(document: dict[str, Any]) -> str:
     """The methods, best class-balanced accuracy first; differences with their 95 % intervals."""
     baseline = next(row for row in summarise(document) if row.method == document["baseline"])
     heads = ["method", "class-balanced", f"against {baseline.method}", "adjusted", "against it adjusted"]
-    lines = [[*heads, *METRICS.values(), "time"], ["---", *["---:"] * (len(heads) + len(METRICS))]]
+    lines = [[*heads, *METRICS.values()], ["---", *["---:"] * (len(heads) + len(METRICS) - 1)]]
     rows = sorted(summarise(document), key=lambda row: -_mean(row.own["class_balanced_accuracy"]))
-    lines += [_cells(row, baseline.seconds or 1.0) for row in rows]
+    lines += [_cells(row) for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _cells(row: Row, usual: float) -> list[str]:
+def _cells(row: Row) -> list[str]:
     cells = [f"`{row.method}`" + (f" ({row.failed} failed)" if row.failed else "")]
     for figures in (row.own, row.adjusted):
         figure = figures["class_balanced_accuracy"]
         spread = "" if figure is None or figure.sd is None else f" ± {100 * figure.sd:.1f}"
         cells += [_percent(figure) + spread, _difference(figure)]
-    cells += [_percent(row.own.get(metric)) for metric in METRICS]
-    return [*cells, "–" if row.seconds is None else f"{row.seconds / usual:.2f}"]
+    return [*cells, *(_percent(row.own[metric]) for metric in METRICS)]
 
 
 def _percent(figure: Figure | None) -> str:

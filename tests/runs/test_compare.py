@@ -7,7 +7,7 @@ import pytest
 from longtail.errors import InputError
 from longtail.evaluation.comparison import read_comparison, summarise
 from longtail.runs import comparison_document, evaluate, queue
-from longtail.runs.cells import Comparison
+from longtail.runs.cells import Comparison, entry_of
 from longtail.runs.compare import compare
 from longtail.runs.tuning import RATES
 from longtail.training.config import DataOptions, TrainConfig
@@ -299,3 +299,17 @@ def test_real_processes_are_trained(tmp_path, monkeypatch):
     logs = {path.name for path in (folder / "trainings").iterdir()}
     assert logs == {f"runs-ce-seed0.{ending}" for ending in ("json", "log", "err")}
     assert "epoch 1/1" in (folder / "trainings" / "runs-ce-seed0.log").read_text()
+
+
+def test_the_picture_shows_the_baseline_then_what_rectifies(monkeypatch, tmp_path):
+    shown = {}
+    monkeypatch.setattr(comparison_document, "feature_map", lambda runs, watcher: shown.update(runs))
+    labels = ("ce", "over-sampling", "focal", "crl-c", "vs", "crl-i+over")
+    entrants = [
+        comparison_document.Entrant(
+            label, (comparison_document.Run(tmp_path / label, entry_of(label, BASE).config),)
+        )
+        for label in labels
+    ]
+    comparison_document._features(entrants, Listening())
+    assert list(shown) == ["ce", "crl-c", "crl-i+over", "over-sampling"]

@@ -34,7 +34,7 @@ from longtail.training.config import TrainConfig
 Json = dict[str, Any]
 
 PICTURED = 4
-"""Methods at most, the baseline among them, whose features are shown."""
+"""Methods at most whose features are shown: the baseline, then those that rectify, then the others."""
 
 
 @dataclass(frozen=True)
@@ -229,10 +229,11 @@ def _values(metrics: Json) -> dict[str, float | None]:
 
 
 def _features(order: Sequence[Entrant], watcher: Watcher) -> Json | None:
-    """Features of the first methods, the baseline before the others, on the test images of one seed."""
-    finished = [entrant for entrant in order if entrant.finished]
-    seed = finished[0].finished[0].config.seed
-    shown = {e.label: r.path for e in finished for r in e.finished if r.config.seed == seed}
+    """Features of a few methods on the test images of one seed; `order` begins with the baseline."""
+    baseline, *others = [entrant for entrant in order if entrant.finished]
+    others.sort(key=lambda entrant: entrant.runs[0].config.method != "crl")
+    seed = baseline.finished[0].config.seed
+    shown = {e.label: r.path for e in (baseline, *others) for r in e.finished if r.config.seed == seed}
     try:
         return feature_map(dict(list(shown.items())[:PICTURED]), watcher)
     except InputError as error:
