@@ -306,7 +306,7 @@ def _part(value: str) -> str:
     """The field of `MethodOptions` that the part is a value of."""
     found = _parts()
     if value not in found:
-        raise InputError(_unexpected(value, list(found)))
+        raise InputError(_unexpected(value, [*found, *SECOND_STAGES]))
     return found[value]
 
 
