@@ -1,4 +1,4 @@
-"""Cross entropy beside the Class Rectification Loss, on handwritten digits with a long tail.
+"""Cross entropy beside the recommended recipe of this library, on handwritten digits with a long tail.
 
     python examples/demo.py [--epochs 30]
 
@@ -17,7 +17,6 @@ from rich.console import Console
 
 from longtail.cli.progress import display
 from longtail.evaluation.results import read_results
-from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.reporting.terminal import comparison_table
 from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
@@ -31,21 +30,17 @@ def main() -> None:
     parser.add_argument("--output", default="runs/demo")
     options = parser.parse_args()
 
-    runs = [
-        train_with("ce", CRLOptions(), options.epochs, f"{options.output}-ce"),
-        train_with("crl", CRLOptions(level="instance"), options.epochs, f"{options.output}-crl"),
-    ]
+    runs = [train_with(method, options.epochs, f"{options.output}-{method}") for method in ("ce", "crl")]
     Console().print(comparison_table([read_results(run / "results.json") for run in runs]))
     for run in runs:
         print(f"report: {run / 'report.html'}")
 
 
-def train_with(method: str, crl: CRLOptions, epochs: int, output: str) -> Path:
+def train_with(method: str, epochs: int, output: str) -> Path:
     """Train with one method and return the folder of the run."""
     config = TrainConfig(
         data="digits",
         method=method,
-        method_options=MethodOptions(crl=crl),
         backbone="convnet",
         epochs=epochs,
         batch_size=64,

@@ -30,7 +30,7 @@ def test_there_is_one_for_each_experiment():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_each_is_a_configuration_that_says_what_is_reported_and_what_is_assumed(path):
     config = configure(read_settings(path), {"data": "x"}, path)
-    assert config.method == "crl"
+    assert config.method == "crl-iccv"
     text = path.read_text()
     assert "Assumed" in text
     assert "eproduced here" in text or "report no figure" in text

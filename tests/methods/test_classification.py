@@ -98,11 +98,27 @@ def test_what_a_loss_adjusts_is_not_left_to_the_prior(data, output):
     torch.testing.assert_close(method.scores(output), output.logits.softmax(2))
 
 
+@pytest.mark.parametrize("sampler", ["over", "root"])
+def test_logit_adjustment_shifts_by_what_is_drawn(sampler, data, output, batch):
+    method = build("balanced-softmax", MethodOptions(sampler=sampler))
+    rates = method.sampler(data, 12, 0, 1).rates()
+    labels = data.labels[data.rows]
+    drawn = [[rates[labels[:, j] == c].sum() for c in range(k)] for j, k in enumerate((2, 3))]
+    shift = torch.zeros(2, 3)
+    for j, row in enumerate(drawn):
+        for c, number in enumerate(row):
+            shift[j, c] = math.log(number / sum(row))
+    expected = cross_entropy(output.logits + shift, batch.labels)
+    torch.testing.assert_close(method.loss(output, batch).terms["ce"], expected)
+    uniform = torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]])
+    torch.testing.assert_close(method.shares, uniform)
+
+
 def test_rectification_goes_with_any_form_of_cross_entropy(output, batch):
     options = MethodOptions(loss="logit-adjusted", crl=CRLOptions(weight=2.0))
-    terms = build("crl", options).loss(output, batch).terms
+    terms = build("crl-iccv", options).loss(output, batch).terms
     torch.testing.assert_close(terms["ce"], ce("balanced-softmax", output, batch))
-    torch.testing.assert_close(terms["crl"], 2 * build("crl").loss(output, batch).terms["crl"])
+    torch.testing.assert_close(terms["crl"], 2 * build("crl-iccv").loss(output, batch).terms["crl"])
 
 
 def test_bcl_stands_beside_logit_adjusted_cross_entropy(output, batch):

@@ -111,7 +111,7 @@ def test_class_weights_count_in_the_shares(data):
 
 
 def test_the_sum_is_the_posters(output, batch):
-    terms = build("crl", MethodOptions(crl=CRLOptions(weight=3.0))).loss(output, batch).terms
+    terms = build("crl-iccv", MethodOptions(crl=CRLOptions(weight=3.0))).loss(output, batch).terms
     expected = ClassRectificationLoss()(output.logits, batch.labels)
     torch.testing.assert_close(terms["crl"], 3 * expected)
     torch.testing.assert_close(terms["ce"], cross_entropy(output.logits, batch.labels))
@@ -119,16 +119,27 @@ def test_the_sum_is_the_posters(output, batch):
 
 def test_rectification_goes_with_weights_and_samplers(output, batch):
     options = MethodOptions(sampler="over", class_weights="inverse-frequency")
-    terms = build("crl", options).loss(output, batch).terms
+    terms = build("crl-iccv", options).loss(output, batch).terms
     weighted = build("ce", options).loss(output, batch).terms
     torch.testing.assert_close(terms["ce"], weighted["ce"])
-    torch.testing.assert_close(terms["crl"], build("crl").loss(output, batch).terms["crl"])
-    assert parts_of("crl", options).sampler == "over"
+    torch.testing.assert_close(terms["crl"], build("crl-iccv").loss(output, batch).terms["crl"])
+    assert parts_of("crl-iccv", options).sampler == "over"
+
+
+def test_the_recommended_sum_counts_the_attributes(output, batch):
+    form = CRLOptions(level="instance", margin=0.5)
+    mined = build("crl-iccv", MethodOptions(crl=form)).loss(output, batch).terms["crl"]
+    terms = build("crl").loss(output, batch).terms
+    torch.testing.assert_close(terms["crl"], 0.15 * 2 * mined)
+    double = build("crl", MethodOptions(crl=CRLOptions(weight=0.3))).loss(output, batch).terms
+    torch.testing.assert_close(double["crl"], 2 * terms["crl"])
+    plain = build("crl", MethodOptions(crl=CRLOptions(balance="sum", weight=1.0))).loss(output, batch).terms
+    torch.testing.assert_close(plain["crl"], mined)
 
 
 def test_the_mix_is_tpamis(output, batch):
     crl = CRLOptions(level="instance", balance="tpami", eta=0.01, raw_features=True)
-    terms = build("crl", MethodOptions(crl=crl)).loss(output, batch).terms
+    terms = build("crl-iccv", MethodOptions(crl=crl)).loss(output, batch).terms
     omegas = [
         100 * 0.5 * (84 / 99 - 15 / 99),
         100 / 3 * ((60 / 99 - 1 / 3) + abs(30 / 99 - 1 / 3) + (1 / 3 - 9 / 99)),
@@ -145,7 +156,7 @@ def test_the_mix_is_tpamis(output, batch):
 
 def test_a_batch_that_mines_nothing_has_no_active_share_and_counts_as_empty(output):
     labels = torch.zeros(12, 2, dtype=torch.int64)
-    mined = build("crl").loss(output, Batch(torch.zeros(12, 3, 8, 8), labels, torch.arange(12))).mined
+    mined = build("crl-iccv").loss(output, Batch(torch.zeros(12, 3, 8, 8), labels, torch.arange(12))).mined
     assert mined["empty_share"] == 1
     assert mined["active_share"].isnan()
 
@@ -162,9 +173,9 @@ def test_a_metric_loss_stands_beside_cross_entropy(name, loss, output, batch):
 
 @pytest.mark.parametrize("name", ["triplet", "contrastive", "histogram", "lmle"])
 def test_a_metric_loss_alone_learns_points_and_a_probe(name):
-    assert parts_of(name, MethodOptions()).embedding
+    assert parts_of(name, MethodOptions()).feature_layer == "linear"
     beside = parts_of(name, MethodOptions(metric=MetricOptions(beside=True)))
-    assert beside.embedding == (name == "lmle")
+    assert beside.detached == (name == "lmle")
 
 
 def test_beside_cross_entropy_the_largest_probability_decides_alone_the_neighbours():
@@ -199,13 +210,13 @@ def test_margin_and_nodes_reach_the_metric_losses(output, batch):
 )
 def test_options_that_do_not_fit_name_their_flag(options, message):
     with pytest.raises(InputError, match=message):
-        build("crl", MethodOptions(crl=options))
+        build("crl-iccv", MethodOptions(crl=options))
 
 
 def test_balanced_data_leave_the_mix_without_a_weight():
     options = MethodOptions(crl=CRLOptions(balance="tpami"))
     with pytest.raises(InputError, match=r"--crl.alpha: the training data are balanced"):
-        build("crl", options, class_counts=[[5, 5], [3, 3, 3]])
+        build("crl-iccv", options, class_counts=[[5, 5], [3, 3, 3]])
 
 
 @pytest.mark.parametrize(

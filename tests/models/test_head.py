@@ -29,10 +29,16 @@ def twin(head, x, num_classes, features, hidden):
             else:
                 rows = slice(v * features, (v + 1) * features)
                 linear = head.feature.weight[rows] @ x[i] + head.feature.bias[rows]
-            f[i, v] = linear if head.embedding else linear.clamp(min=0)
+            f[i, v] = linear.clamp(min=0) if head.layer == "rectified" else linear
+    g = f
+    if head.layer == "neck" and n > 1:
+        g = (f - f.mean(0)) / (f.var(0, correction=0) + 1e-5).sqrt()
+    elif head.layer == "neck":  # as the running mean 0 and variance 1 have it
+        g = f / (1 + 1e-5) ** 0.5
+    for i in range(n):
         for j, classes in enumerate(num_classes):
             for k in range(classes):
-                own = f[i, j if vectors > 1 else 0]
+                own = g[i, j if vectors > 1 else 0]
                 logits[i, j, k] = own @ head.weight[j, :, k] + head.bias[j, 0, k]
     return logits, f
 
@@ -51,12 +57,12 @@ def randomise(head):
     st.integers(0, 4),
     st.integers(0, 3),
     st.booleans(),
-    st.booleans(),
+    st.sampled_from(["rectified", "linear", "neck"]),
 )
-def test_the_head_equals_its_twin(seed, num_classes, n, hidden, shared, embedding):
+def test_the_head_equals_its_twin(seed, num_classes, n, hidden, shared, layer):
     torch.manual_seed(seed)
     head = AttributeHead(
-        5, schema_of(num_classes), features=3, shared=shared, hidden=hidden, embedding=embedding
+        5, schema_of(num_classes), features=3, shared=shared, hidden=hidden, layer=layer
     ).double()
     randomise(head)
     x = torch.randn(n, 5, dtype=torch.float64)
@@ -68,11 +74,11 @@ def test_the_head_equals_its_twin(seed, num_classes, n, hidden, shared, embeddin
 
 
 @pytest.mark.parametrize("hidden", [0, 3])
-@pytest.mark.parametrize("embedding", [False, True])
-def test_gradients_are_exact(hidden, embedding):
+@pytest.mark.parametrize("layer", ["rectified", "linear", "neck"])
+def test_gradients_are_exact(hidden, layer):
     torch.manual_seed(0)
-    head = AttributeHead(4, SCHEMA, features=3, hidden=hidden, embedding=embedding).double()
-    x = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
+    head = AttributeHead(4, SCHEMA, features=3, hidden=hidden, layer=layer).double()
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
 
     def finite(x):
         logits, features, _ = head(x)
@@ -81,11 +87,11 @@ def test_gradients_are_exact(hidden, embedding):
     assert torch.autograd.gradcheck(finite, x)
 
 
-def test_features_are_never_negative_unless_they_are_an_embedding():
+def test_features_are_never_negative_unless_they_are_linear():
     torch.manual_seed(0)
     x = torch.randn(50, 8)
     assert AttributeHead(8, SCHEMA)(x).features.min() == 0
-    assert AttributeHead(8, SCHEMA, embedding=True)(x).features.min() < 0
+    assert AttributeHead(8, SCHEMA, layer="linear")(x).features.min() < 0
 
 
 def test_a_detached_head_learns_its_classifier_and_teaches_the_rest_nothing():
@@ -113,7 +119,7 @@ def test_detaching_changes_no_value():
 def test_weights_of_plain_heads_keep_their_names():
     names = ["weight", "bias", "feature.weight", "feature.bias"]
     assert [*AttributeHead(8, SCHEMA).state_dict()] == names
-    assert [*AttributeHead(8, SCHEMA, embedding=True, detached=True).state_dict()] == names
+    assert [*AttributeHead(8, SCHEMA, layer="linear", detached=True).state_dict()] == names
 
 
 def test_a_branch_of_three_layers_has_their_parameters():
@@ -135,3 +141,24 @@ def test_the_head_works_under_automatic_mixed_precision():
         output = head(torch.randn(5, 8))
     assert output.features.dtype == torch.bfloat16
     assert output.logits[:, 0].isfinite().all()
+
+
+def test_the_neck_decides_by_running_figures_after_training():
+    torch.manual_seed(0)
+    head = AttributeHead(8, SCHEMA, layer="neck")
+    x = 3 * torch.randn(400, 8) + 2
+    for _ in range(200):
+        trained = head(x).logits
+    head.eval()
+    torch.testing.assert_close(head(x).logits, trained, atol=0.02, rtol=0)
+    torch.testing.assert_close(head(x[:1]).logits, head(x).logits[:1])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_neck_works_under_automatic_mixed_precision(dtype):
+    head = AttributeHead(8, SCHEMA, layer="neck")
+    with torch.autocast("cpu", dtype=dtype):
+        output = head(torch.randn(5, 8))
+    assert output.features.dtype == dtype
+    assert output.logits[:, 0].isfinite().all()
+    assert head.neck.running_mean.dtype == torch.float32

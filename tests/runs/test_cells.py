@@ -30,9 +30,9 @@ LABELS = [
     [
         ("ce", "ce", {}),
         ("crl", "crl", {}),
-        ("crl-c", "crl", {"crl": CRLOptions(level="class")}),
-        ("crl-i", "crl", {"crl": CRLOptions(level="instance")}),
-        ("crl-i+over", "crl", {"crl": CRLOptions(level="instance"), "sampler": "over"}),
+        ("crl-c", "crl-iccv", {"crl": CRLOptions(level="class")}),
+        ("crl-i", "crl-iccv", {"crl": CRLOptions(level="instance")}),
+        ("crl-i+over", "crl-iccv", {"crl": CRLOptions(level="instance"), "sampler": "over"}),
         ("ce+inverse-frequency", "ce", {"class_weights": "inverse-frequency"}),
     ],
 )
@@ -45,7 +45,7 @@ def test_a_label_is_a_method_with_parts(label, method, parts):
     [
         ("threshold-adjustment", "ce", "prior", None),
         ("ce+prior", "ce", "prior", None),
-        ("crl-i+tau-norm", "crl", "tau-norm", None),
+        ("crl-i+tau-norm", "crl-iccv", "tau-norm", None),
         ("crt", "crt", None, "ce"),
         ("crl-i+over+lws", "lws", None, "crl-i+over"),
         ("ce+crt+lws", "lws", None, "ce+crt"),

@@ -13,11 +13,11 @@ from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 
 
-@pytest.fixture
-def first(tmp_path):
+@pytest.fixture(params=["ce"])
+def first(tmp_path, request):
     config = TrainConfig(
         data="digits",
-        method="ce",
+        method=request.param,
         backbone="convnet",
         epochs=1,
         batch_size=64,
@@ -33,6 +33,7 @@ def network(run):
     return load_model(run / "model.safetensors")[0].model.state_dict()
 
 
+@pytest.mark.parametrize("first", ["ce", "crl"], indirect=True)
 @pytest.mark.parametrize("method", ["crt", "lws"])
 def test_only_the_last_layer_or_its_factors_change(first, tmp_path, method):
     config, run = first
@@ -59,6 +60,14 @@ def test_another_network_or_other_classes_are_refused(first, tmp_path):
     with pytest.raises(InputError, match=r"--from .*first: was trained with another schema"):
         train(replace(start, data="digits-attributes"))
     assert not (tmp_path / "second").exists()
+
+
+def test_another_feature_layer_than_the_first_stage_had_is_refused(first, tmp_path):
+    config, run = first
+    options = MethodOptions(feature_layer="neck")
+    second = replace(config, method="crt", start=str(run), method_options=options, output=str(tmp_path / "x"))
+    with pytest.raises(InputError, match="was trained with another feature layer rectified, not neck"):
+        train(second)
 
 
 def test_any_method_can_start_from_a_trained_network(first, tmp_path):

@@ -34,7 +34,7 @@ def test_rates_and_weights_are_changed_one_at_a_time_before_both():
     changes = [(rate != settings[0][0]) + (weight != settings[0][1]) for rate, weight in settings]
     assert changes == [0, 1, 1, 1, 1, 2, 2, 2, 2]
     assert {rate for rate, _ in settings} == {0.1, 0.03, 0.3}
-    assert {weight for _, weight in settings} == {1.0, 0.3, 3.0}
+    assert {weight for _, weight in settings} == {None, 0.05, 0.5}
 
 
 def test_fewer_trials_are_the_first_of_more():

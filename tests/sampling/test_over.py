@@ -110,3 +110,13 @@ def test_labels_of_other_rows_are_refused():
 def test_no_row_is_refused(replicate):
     with pytest.raises(ValueError, match="at least 1 row"):
         OverSampler(np.arange(0), np.zeros((0, 2), int), [2, 2], 2, seed=0, replicate=replicate)
+
+
+@CASES
+@given(LABELS, st.integers(0, 9))
+def test_half_the_power_draws_a_class_by_the_root_of_its_size(classes, epoch):
+    labels, rows = np.array(classes)[:, None], np.arange(len(classes))
+    sampler = OverSampler(rows, labels, [4], 7, seed=3, power=0.5)
+    roots = np.sqrt(np.bincount(classes, minlength=4))
+    totals = np.bincount(labels[drawn(sampler, epoch), 0], minlength=4)
+    np.testing.assert_array_less(np.abs(totals - len(rows) * roots / roots.sum()), 1 + 1e-9)

@@ -78,7 +78,7 @@ def test_missing_empty_and_truncated_files_are_one_line(tmp_path, load):
 
 
 def card_file(path, **changes):
-    metadata = {"format": "longtail-model", "format_version": "1", "card": json.dumps(CARD.to_dict())}
+    metadata = {"format": "longtail-model", "format_version": "2", "card": json.dumps(CARD.to_dict())}
     save_file(
         {k: v.contiguous() for k, v in CARD.build().state_dict().items()}, path, {**metadata, **changes}
     )
@@ -89,7 +89,7 @@ def card_file(path, **changes):
     ("changes", "message"),
     [
         ({"format": "other"}, "expected a model that longtail wrote"),
-        ({"format_version": "2"}, "expected model format 1, got 2"),
+        ({"format_version": "1"}, "expected model format 2, got 1"),
         ({"card": "{"}, "fit their model card"),
         ({"card": "{}"}, "fit their model card"),
         ({"card": json.dumps({**CARD.to_dict(), "features": 9})}, "fit their model card"),

@@ -67,14 +67,14 @@ def adjusted_cross_entropy(
     return cross_entropy(logits, labels, class_weights)
 
 
-def log_prior(counts: Sequence[Sequence[int]], tau: float = 1.0) -> Tensor:
+def log_prior(counts: Sequence[Sequence[float]], tau: float = 1.0) -> Tensor:
     """The shift of logit adjustment.
 
         ι_c = τ log(n_c / n)
 
     Args:
-        counts: for each of J attributes the training images n_c of each of its classes; n is their
-            sum; a class without images counts as one.
+        counts: for each of J attributes the training images n_c of each of its classes, or how many are
+            drawn in an epoch; n is their sum; a class without images counts as one.
         tau: τ; 1, the paper's default, is also the balanced softmax.
 
     Returns:

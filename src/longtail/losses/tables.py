@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def count_table(counts: Sequence[Sequence[int]], least: int = 0) -> Tensor:
+def count_table(counts: Sequence[Sequence[float]], least: int = 0) -> Tensor:
     """Ragged class counts as one table.
 
     Args:

@@ -184,16 +184,18 @@ class Method(nn.Module, ABC):
         """
         sampler = self.draw(data, batch_size, seed, processes)
         shares = class_shares(data.labels[sampler.rows], sampler.rates(), data.schema.num_classes)
-        if self.parts.sampler in ("over", "under"):
+        if self.parts.sampler in ("over", "root", "under"):
             self.notes += _residual_imbalance(data, shares)
-        self.shares.copy_(self.classification.seen(torch.from_numpy(shares).to(self.shares)))
+        drawn = torch.from_numpy(shares).to(self.shares)
+        self.classification.adjust_to(drawn)
+        self.shares.copy_(self.classification.seen(drawn))
         self.decision.prepare(data, seed)
         return sampler
 
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
         """The sampler that `parts` names."""
         labels = data.labels[data.rows]
-        if self.parts.sampler == "over":
+        if self.parts.sampler in ("over", "root"):
             return OverSampler(
                 data.rows,
                 labels,
@@ -202,6 +204,7 @@ class Method(nn.Module, ABC):
                 seed,
                 processes,
                 replicate=self.parts.replicate,
+                power=0.5 if self.parts.sampler == "root" else 1.0,
             )
         if self.parts.sampler == "under":
             return UnderSampler(data.rows, labels, data.schema.num_classes, batch_size, seed, processes)

@@ -18,7 +18,7 @@ from longtail.methods.lmle import LMLE, NearestClusters
 from longtail.methods.metric import MetricLearning
 from longtail.methods.mtct import MTCT
 from longtail.methods.options import MethodOptions
-from longtail.methods.parts import parts_of
+from longtail.methods.parts import crl_form, parts_of
 from longtail.methods.rows import METHODS, METRIC
 from longtail.methods.second_stage import ClassifierRetraining, LearnableWeightScaling
 
@@ -41,7 +41,7 @@ def build_method(name: str, options: MethodOptions, setting: Setting, backbone: 
     parts, objective = parts_of(name, options), METHODS[name].objective
     decision = build_decision(parts.decision, options, setting)
     if objective == "crl":
-        return ClassRectification(options, setting, parts, decision)
+        return ClassRectification(crl_form(name, options), options, setting, parts, decision)
     if objective == "crt":
         return ClassifierRetraining(options, setting, parts, decision)
     if objective == "lws":

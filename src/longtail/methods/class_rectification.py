@@ -11,7 +11,7 @@ from torch import Tensor
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.methods.options import CRLForm, CRLOptions, MethodOptions
 from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
@@ -22,8 +22,11 @@ class ClassRectification(Method):
     """Batches as sampled, l_bln = w_crl l_crl + w_ce l_ce.
 
     "sum": w_crl = weight, w_ce = 1 (ICCV 2017). "tpami": w_crl = α, w_ce = 1 - α (TPAMI 2019, eq. 8).
+    "attributes": w_crl = weight · J, w_ce = 1, since l_ce is a sum over J attributes and l_crl one mean
+    over the triplets of all of them: one weight then suits any number of attributes.
 
     Args:
+        form: level, balance and weight.
         options: as the user gave them.
         setting: its class counts give the weights of "tpami".
 
@@ -31,12 +34,14 @@ class ClassRectification(Method):
         InputError: when an option is out of its range, or the balance needs an explicit alpha.
     """
 
-    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+    def __init__(
+        self, form: CRLForm, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision
+    ) -> None:
         super().__init__(options, setting, parts, decision)
         crl = options.crl
         try:
             self.crl = ClassRectificationLoss(
-                level=crl.level,
+                level=form.level,
                 comparison=crl.comparison,
                 kappa=crl.kappa,
                 rho=crl.rho,
@@ -45,7 +50,7 @@ class ClassRectification(Method):
                 normalize=not crl.raw_features,
                 nodes=crl.nodes,
             )
-            self.crl_weight, self.ce_weight = _weights(crl, setting.class_counts)
+            self.crl_weight, self.ce_weight = _weights(form, crl, setting.class_counts)
         except ValueError as error:
             raise InputError(f"--crl.{error}") from None
 
@@ -61,15 +66,17 @@ class ClassRectification(Method):
         return Losses(terms, _statistics(mined))
 
 
-def _weights(options: CRLOptions, class_counts: Sequence[Sequence[int]]) -> tuple[float, float]:
-    if options.balance == "sum":
+def _weights(
+    form: CRLForm, options: CRLOptions, class_counts: Sequence[Sequence[int]]
+) -> tuple[float, float]:
+    if form.balance != "tpami":
         if options.alpha is not None:
-            raise ValueError("alpha: goes with --crl.balance tpami; the sum takes --crl.weight")
-        if not options.weight > 0:
-            raise ValueError(f"weight: expected a positive number, got {options.weight}")
-        return options.weight, 1.0
-    if options.weight != 1:
-        raise ValueError("weight: goes with --crl.balance sum; the tpami mix takes --crl.alpha")
+            raise ValueError("alpha: goes with --crl.balance tpami; a sum takes --crl.weight")
+        if not form.weight > 0:
+            raise ValueError(f"weight: expected a positive number, got {form.weight}")
+        return form.weight * (len(class_counts) if form.balance == "attributes" else 1), 1.0
+    if options.weight is not None:
+        raise ValueError("weight: goes with --crl.balance sum or attributes; the tpami mix takes --crl.alpha")
     alpha = tpami_alpha(class_counts, options.eta) if options.alpha is None else options.alpha
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha: expected a share above 0 and up to 1, got {alpha}")

@@ -49,6 +49,7 @@ class Classification(nn.Module):
     ) -> None:
         super().__init__()
         self.loss = parts.loss
+        self.class_counts = class_counts
         self.options = options
         self.weighted = True
         self._keep("class_weights", _weights(parts, options, class_counts))
@@ -90,6 +91,22 @@ class Classification(nn.Module):
         if self.shift is not None:
             return adjusted_cross_entropy(logits, labels, self.shift, self.scale, weights)
         return cross_entropy(logits, labels, weights)
+
+    def adjust_to(self, shares: Tensor) -> None:
+        """Let logit adjustment shift by what is drawn, not by what the data hold.
+
+        ι_c = τ log(share_c), with a class that is never drawn counted as one image.
+
+        Args:
+            shares: (J, K) share of each class among the draws.
+        """
+        if self.loss != "logit-adjusted" or self.shift is None:
+            return
+        drawn = [
+            [share * sum(counts) for share in own[: len(counts)]]
+            for own, counts in zip(shares.tolist(), self.class_counts, strict=True)
+        ]
+        self.shift.copy_(log_prior(drawn, self.options.adjustment.tau))
 
     def decided(self, logits: Tensor) -> Tensor:
         """The logits that a decision reads: cosines are brought to the scale they were trained at."""

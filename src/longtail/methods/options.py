@@ -8,14 +8,36 @@ from typing import Any, Literal
 
 from longtail.errors import InputError
 from longtail.methods.rows import DecisionName, LossName, MixingName, SamplerName, WeightsName
+from longtail.models.backbones import FeatureLayer
+
+LevelName = Literal["class", "instance"]
+BalanceName = Literal["sum", "attributes", "tpami"]
+
+
+@dataclass(frozen=True)
+class CRLForm:
+    """What tells the methods with the Class Rectification Loss apart; see `CRLOptions`."""
+
+    level: LevelName
+    balance: BalanceName
+    weight: float
+
+
+CRL_FORMS: Mapping[str, CRLForm] = {
+    "crl": CRLForm("instance", "attributes", 0.15),
+    "crl-iccv": CRLForm("class", "sum", 1.0),
+    "crl-tpami": CRLForm("class", "tpami", 1.0),
+}
+"""By method; `CRLOptions` are laid over it."""
 
 
 @dataclass(frozen=True)
 class CRLOptions:
     """Class Rectification Loss."""
 
-    level: Literal["class", "instance"] = "class"
-    """Mine hard pairs on predicted probabilities ("class") or on feature distances ("instance")."""
+    level: LevelName | None = None
+    """Mine hard pairs on predicted probabilities ("class") or on feature distances ("instance"); by default
+    instance for crl, class for crl-iccv and crl-tpami."""
 
     comparison: Literal["relative", "absolute", "distribution"] = "relative"
     """Compare the pairs by triplet ranking, by contrast, or by their histograms."""
@@ -38,11 +60,12 @@ class CRLOptions:
     nodes: int = 21
     """Nodes of the histograms of the distribution comparison."""
 
-    balance: Literal["sum", "tpami"] = "sum"
-    """Add the loss to cross entropy ("sum"), or mix them by the imbalance of the training data ("tpami")."""
+    balance: BalanceName | None = None
+    """Add the loss to cross entropy ("sum", crl-iccv), once for each attribute ("attributes", crl), or mix
+    the two by the imbalance of the training data ("tpami", crl-tpami)."""
 
-    weight: float = 1.0
-    """Weight of the loss in the sum."""
+    weight: float | None = None
+    """Weight of the loss in the sum; by default 0.15 for crl, 1 for crl-iccv."""
 
     alpha: float | None = None
     """Share of the loss in the "tpami" mix; by default eta times the imbalance of the training data."""
@@ -300,7 +323,8 @@ class MethodOptions:
     """What a method is made of, where the user says otherwise than its row, and its own options."""
 
     sampler: SamplerName | None = None
-    """How batches are drawn: all images shuffled, rare classes more often, or frequent classes less often."""
+    """How batches are drawn: all images shuffled, rare classes as often as others (over), half way to that
+    (root), or of frequent classes only a part (under)."""
 
     replicate: bool = False
     """Over-sampling makes an epoch as long as if every class had the size of the largest."""
@@ -319,6 +343,10 @@ class MethodOptions:
 
     mixing: MixingName | None = None
     """Mix pairs of images and their labels."""
+
+    feature_layer: FeatureLayer | None = None
+    """Features of an attribute are cut off below zero (rectified), or not (linear), or not and
+    batch-normalised before the classifier (neck)."""
 
     decision: DecisionName | None = None
     """How to decide: by the largest score, against the shares in training, by neighbours or clusters."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from longtail.errors import InputError
-from longtail.methods.options import TABLES, MethodOptions
+from longtail.methods.options import CRL_FORMS, TABLES, CRLForm, MethodOptions
 from longtail.methods.rows import METHODS, METRIC, OWN, DecisionName, LossName, MixingName, WeightsName
+from longtail.models.backbones import FeatureLayer
 
 LOSS_TABLES = {
     "focal": "focal",
@@ -32,8 +33,8 @@ class Parts:
         loss: the form of cross entropy.
         mixing: whether images are mixed.
         decision: how it decides.
-        embedding: whether features are points to compare, not activations; the classifier on top of them
-            then learns without changing them.
+        feature_layer: what follows the linear layer that makes the features.
+        detached: whether the classifier on top of them learns without changing them.
     """
 
     sampler: str
@@ -43,7 +44,8 @@ class Parts:
     loss: LossName
     mixing: MixingName
     decision: DecisionName
-    embedding: bool
+    feature_layer: FeatureLayer
+    detached: bool
 
 
 def parts_of(method: str, options: MethodOptions) -> Parts:
@@ -53,8 +55,8 @@ def parts_of(method: str, options: MethodOptions) -> Parts:
         InputError: when parts do not go together, with the reason.
     """
     row = METHODS[method]
-    embedding = row.objective == "lmle" or (row.objective in METRIC and not options.metric.beside)
-    decision = options.decision or ("argmax" if row.objective in METRIC and not embedding else row.decision)
+    beside = row.objective in METRIC and options.metric.beside
+    layer = options.feature_layer or ("rectified" if beside else row.feature_layer)
     parts = Parts(
         sampler=options.sampler or row.sampler,
         replicate=options.replicate,
@@ -62,8 +64,9 @@ def parts_of(method: str, options: MethodOptions) -> Parts:
         defer_weights=row.defer_weights if options.defer_weights is None else options.defer_weights,
         loss=options.loss or row.loss,
         mixing=options.mixing or row.mixing,
-        decision=decision,
-        embedding=embedding,
+        decision=options.decision or ("argmax" if beside else row.decision),
+        feature_layer=layer,
+        detached=row.objective == "lmle" or (row.objective in METRIC and not beside),
     )
     _check_parts(method, parts, options)
     return parts
@@ -120,6 +123,14 @@ def check_decision(method: str, decision: str, options: MethodOptions) -> None:
         )
 
 
+def crl_form(method: str, options: MethodOptions) -> CRLForm:
+    """The form of the Class Rectification Loss: the method's with the user's choices laid over it."""
+    chosen = {field.name: getattr(options.crl, field.name) for field in dataclasses.fields(CRLForm)}
+    return dataclasses.replace(
+        CRL_FORMS[method], **{name: value for name, value in chosen.items() if value is not None}
+    )
+
+
 def tables_of(method: str, options: MethodOptions) -> tuple[str, ...]:
     """The fields of `MethodOptions` that hold options of this method or of its decision."""
     objective, parts = METHODS[method].objective, parts_of(method, options)
@@ -149,6 +160,10 @@ def own_options(method: str, options: MethodOptions) -> dict[str, Any]:
         used["effective_beta"] = options.effective_beta
     if parts.mixing != "none":
         used["mixing"] = parts.mixing
+    if parts.feature_layer != "rectified":
+        used["feature_layer"] = parts.feature_layer
     for table in tables_of(method, options):
         used |= dataclasses.asdict(getattr(options, table))
+        if table == "crl":
+            used |= dataclasses.asdict(crl_form(method, options))
     return used

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-SamplerName = Literal["shuffled", "over", "under"]
+from longtail.models.backbones import FeatureLayer
+
+SamplerName = Literal["shuffled", "over", "root", "under"]
 WeightsName = Literal["none", "exp-share", "inverse-frequency", "effective-number"]
 LossName = Literal["softmax", "focal", "logit-adjusted", "vector-scaling", "ldam", "asymmetric"]
 MixingName = Literal["none", "mixup", "remix"]
@@ -28,6 +30,7 @@ class Row:
         defer_weights: share of the epochs before the weights begin.
         loss: the form of cross entropy.
         mixing: whether images are mixed.
+        feature_layer: what follows the linear layer that makes the features; see `AttributeHead`.
         decision: how it decides.
         backbone: its network, where the paper brings one.
         second_stage: whether it goes on from a trained run.
@@ -40,6 +43,7 @@ class Row:
     defer_weights: float = 0.0
     loss: LossName = "softmax"
     mixing: MixingName = "none"
+    feature_layer: FeatureLayer = "rectified"
     decision: DecisionName = "argmax"
     backbone: str | None = None
     second_stage: bool = False
@@ -65,9 +69,21 @@ METHODS: Mapping[str, Row] = {
         "cross-entropy",
         decision="prior",
     ),
-    "triplet": Row("triplet loss on all triplets of a batch, then kNN", "triplet", decision="knn"),
-    "contrastive": Row("contrastive loss on all pairs of a batch, then kNN", "contrastive", decision="knn"),
-    "histogram": Row("histogram loss on all pairs of a batch, then kNN", "histogram", decision="knn"),
+    "triplet": Row(
+        "triplet loss on all triplets of a batch, then kNN", "triplet", decision="knn", feature_layer="linear"
+    ),
+    "contrastive": Row(
+        "contrastive loss on all pairs of a batch, then kNN",
+        "contrastive",
+        decision="knn",
+        feature_layer="linear",
+    ),
+    "histogram": Row(
+        "histogram loss on all pairs of a batch, then kNN",
+        "histogram",
+        decision="knn",
+        feature_layer="linear",
+    ),
     "deepid2": Row(
         "DeepID2: cross entropy, identification, and verification of pairs (column identity or group)",
         "deepid2",
@@ -79,6 +95,7 @@ METHODS: Mapping[str, Row] = {
         "lmle",
         sampler=OWN,
         decision="clusters",
+        feature_layer="linear",
     ),
     "mtct": Row(
         "MTCT: clean domain first, then both with cross-domain ranking (columns domain and match)",
@@ -86,7 +103,16 @@ METHODS: Mapping[str, Row] = {
         sampler=OWN,
         backbone="mtct",
     ),
-    "crl": Row("cross entropy and the Class Rectification Loss", "crl"),
+    "crl": Row(
+        "recommended: Class Rectification at instance level on square-root sampled batches, beside "
+        "logit-adjusted cross entropy",
+        "crl",
+        sampler="root",
+        loss="logit-adjusted",
+        feature_layer="neck",
+    ),
+    "crl-iccv": Row("cross entropy and the Class Rectification Loss, as the ICCV paper has it", "crl"),
+    "crl-tpami": Row("the two mixed by the imbalance of the training data, as TPAMI has it", "crl"),
     "focal": Row("focal loss", "cross-entropy", loss="focal"),
     "class-balanced": Row(
         "cross entropy that weighs classes by their effective number of images",

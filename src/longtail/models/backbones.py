@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+FeatureLayer = Literal["rectified", "linear", "neck"]
+"""What follows the linear layer that makes the features of an attribute; see `AttributeHead`."""
+
 TIMM_PREFIX = "timm:"
 
 BACKBONES = {

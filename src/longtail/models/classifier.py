@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import InputError
-from longtail.models.backbones import BACKBONES, TIMM_PREFIX
+from longtail.models.backbones import BACKBONES, TIMM_PREFIX, FeatureLayer
 from longtail.models.convnet import ConvNet
 from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
@@ -45,14 +45,11 @@ class Classifier(nn.Module):
         self.requires_grad_(False)
         self.head.weight.requires_grad_(True)
         self.head.bias.requires_grad_(not self.head.cosine)
-        self.backbone.eval()
+        self.eval()
 
     def train(self, mode: bool = True) -> Classifier:
-        """As of any module, except for a backbone that is fixed."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
+        """As of any module; a network that is fixed stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Normalised images (N, C, H, W) -> logits, features and the backbone's vector."""
@@ -79,7 +76,7 @@ def build_classifier(
     pretrained: bool = True,
     image_size: tuple[int, int] | None = None,
     hidden: int = 0,
-    embedding: bool = False,
+    layer: FeatureLayer = "rectified",
     detached: bool = False,
     cosine: bool = False,
 ) -> Classifier:
@@ -94,7 +91,7 @@ def build_classifier(
         pretrained: load timm's weights; False where a checkpoint's weights follow.
         image_size: (height, width) of the images, for backbones whose layers depend on it; None
             is the size that they were made for.
-        hidden, embedding, detached, cosine: arguments of `AttributeHead`.
+        hidden, layer, detached, cosine: arguments of `AttributeHead`.
 
     Raises:
         InputError: when the name is unknown, the images are too small for the backbone, timm is
@@ -107,7 +104,7 @@ def build_classifier(
         features,
         shared_feature,
         hidden=hidden,
-        embedding=embedding,
+        layer=layer,
         detached=detached,
         cosine=cosine,
     )

@@ -6,8 +6,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import batch_norm, normalize
 
+from longtail.models.backbones import FeatureLayer
 from longtail.models.output import ModelOutput
 from longtail.schema import LabelSchema
 
@@ -16,8 +17,9 @@ class AttributeHead(nn.Module):
     """A feature layer and a linear classifier for each attribute, all attributes in one product.
 
         h_j = relu(U_j x + a_j),  or x itself when `hidden` is 0
-        f_j = relu(W_j h_j + b_j),  without relu when `embedding`
-        logits_j = V_j f_j + c_j,  -inf where attribute j has no such class
+        f_j = relu(W_j h_j + b_j),  without relu unless `layer` is "rectified"
+        logits_j = V_j g_j + c_j,  -inf where attribute j has no such class
+        g_j = f_j,  or f_j batch-normalised without scale and shift when `layer` is "neck"
 
     Args:
         in_features: size of the backbone's vector x.
@@ -26,11 +28,14 @@ class AttributeHead(nn.Module):
         shared: one feature vector for all attributes instead of one each.
         hidden: size of h_j, one a feature vector; 0 is none. With it a branch has the three fully
             connected layers of MTCT.
-        embedding: features of either sign, as metric learning wants them.
+        layer: "rectified"; "linear", features of either sign, as metric learning wants them; or "neck",
+            linear features that are compared as they are and classified batch-normalised, so that a loss of
+            distances and cross entropy do not fight over their scale and place.
         detached: the logits read the features and teach them nothing (a linear probe).
         cosine: logits are cosines between features and class vectors, without bias.
 
-    Source: Dong, Gong and Zhu, WACV 2017 (branches of three layers).
+    Source: Dong, Gong and Zhu, WACV 2017 (branches of three layers); Luo et al., "Bag of Tricks and a
+    Strong Baseline for Deep Person Re-Identification", CVPR workshops 2019 (the neck).
     """
 
     absent: Tensor
@@ -43,7 +48,7 @@ class AttributeHead(nn.Module):
         shared: bool = False,
         *,
         hidden: int = 0,
-        embedding: bool = False,
+        layer: FeatureLayer = "rectified",
         detached: bool = False,
         cosine: bool = False,
     ) -> None:
@@ -51,7 +56,7 @@ class AttributeHead(nn.Module):
         j, k = schema.num_attributes, schema.max_classes
         self.in_features = in_features
         self.vectors = 1 if shared else j
-        self.embedding = embedding
+        self.layer = layer
         self.detached = detached
         self.cosine = cosine
         self.hidden = nn.Linear(in_features, self.vectors * hidden) if hidden else None
@@ -60,6 +65,7 @@ class AttributeHead(nn.Module):
             if hidden
             else nn.Linear(in_features, self.vectors * features)
         )
+        self.neck = nn.BatchNorm1d(self.vectors * features, affine=False) if layer == "neck" else None
         self.weight, self.bias = _branch_parameters(j, features, k)
         self.bias.requires_grad_(not cosine)
         present = torch.arange(k) < torch.tensor(schema.num_classes)[:, None]
@@ -75,7 +81,7 @@ class AttributeHead(nn.Module):
     def forward(self, x: Tensor) -> ModelOutput:
         """(N, in_features) -> logits (N, J, K), features (N, J, D) or (N, 1, D), and x."""
         features = self._features(x)
-        read = features.detach() if self.detached else features
+        read = self._necked(features.detach() if self.detached else features)
         weight = self.weight
         if self.cosine:
             read, weight = normalize(read, dim=2), normalize(weight, dim=1)
@@ -86,7 +92,19 @@ class AttributeHead(nn.Module):
         if self.hidden is not None:
             x = torch.relu(self.hidden(x))
         features = self.feature(x).unflatten(1, (self.vectors, -1))
-        return features if self.embedding else torch.relu(features)
+        return torch.relu(features) if self.layer == "rectified" else features
+
+    def _necked(self, features: Tensor) -> Tensor:
+        if self.neck is None:
+            return features
+        flat = features.flatten(1)
+        normed = batch_norm(
+            flat.to(torch.promote_types(flat.dtype, torch.float32)),
+            self.neck.running_mean,
+            self.neck.running_var,
+            training=self.training and len(flat) > 1,  # one image has no variance
+        )
+        return normed.to(flat.dtype).view_as(features)
 
 
 class BranchLinear(nn.Module):

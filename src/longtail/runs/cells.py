@@ -17,7 +17,7 @@ from longtail.runs.folder import RunFolder, read_json
 from longtail.training.config import TrainConfig
 
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
-"""Labels of the Class Rectification Loss by the level it mines at."""
+"""Labels of the ICCV form of the Class Rectification Loss by the level it mines at."""
 
 AFTERWARDS = ("prior", "tau-norm")
 """Decisions that are made by a network as any other decision trained it."""
@@ -212,7 +212,7 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     Example:
         >>> config = entry_of("crl-i+over", TrainConfig(data="digits")).config
         >>> config.method, config.method_options.crl.level, config.method_options.sampler
-        ('crl', 'instance', 'over')
+        ('crl-iccv', 'instance', 'over')
         >>> entry_of("crt", TrainConfig(data="digits")).first
         'ce'
     """
@@ -220,7 +220,7 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     stage = max((i for i, word in enumerate(words) if word in SECOND_STAGES), default=0)
     name, *values = words[stage:]
     first = ("+".join(words[:stage]) or "ce") if name in SECOND_STAGES else None
-    method = "crl" if name in LEVELS else name
+    method = "crl-iccv" if name in LEVELS else name
     if method not in METHODS:
         raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
     try:
@@ -264,7 +264,7 @@ def shown_flags(config: TrainConfig) -> list[str]:
 
     Example:
         >>> shown_flags(entry_of("crl-i", TrainConfig(data="digits", epochs=5)).config)
-        ['--method', 'crl', '--epochs', '5', '--crl.level', 'instance']
+        ['--method', 'crl-iccv', '--epochs', '5', '--crl.level', 'instance']
     """
     usual = TrainConfig(data=config.data)
     method = ["--method", config.method]

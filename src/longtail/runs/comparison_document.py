@@ -20,6 +20,7 @@ from longtail.evaluation.comparison import ADJUSTED, SCHEMA_VERSION, write_compa
 from longtail.evaluation.results import read_results
 from longtail.files import write_text
 from longtail.methods.parts import check_decision
+from longtail.methods.rows import METHODS
 from longtail.reporting.comparison_page import write_comparison_page
 from longtail.reporting.comparison_tables import to_csv, to_latex, to_markdown
 from longtail.runs.cells import shown_flags
@@ -231,7 +232,7 @@ def _values(metrics: Json) -> dict[str, float | None]:
 def _features(order: Sequence[Entrant], watcher: Watcher) -> Json | None:
     """Features of a few methods on the test images of one seed; `order` begins with the baseline."""
     baseline, *others = [entrant for entrant in order if entrant.finished]
-    others.sort(key=lambda entrant: entrant.runs[0].config.method != "crl")
+    others.sort(key=lambda entrant: METHODS[entrant.runs[0].config.method].objective != "crl")
     seed = baseline.finished[0].config.seed
     shown = {e.label: r.path for e in (baseline, *others) for r in e.finished if r.config.seed == seed}
     try:

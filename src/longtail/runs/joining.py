@@ -127,10 +127,10 @@ def _expect_distinct_seeds(group: Sequence[Run]) -> None:
 
 
 def _label(config: TrainConfig) -> str:
-    level = next((name for name, level in LEVELS.items() if config.method_options.crl.level == level), "crl")
-    name = level if config.method == "crl" else config.method
     options = config.method_options
-    parts = (options.sampler, options.class_weights, options.decision)
+    level = next((name for name, level in LEVELS.items() if options.crl.level == level), config.method)
+    name = level if config.method == "crl-iccv" else config.method
+    parts = (options.sampler, options.class_weights, options.feature_layer, options.decision)
     return "+".join([name, *(part for part in parts if part is not None)])
 
 

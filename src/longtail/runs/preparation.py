@@ -24,6 +24,7 @@ from longtail.errors import InputError
 from longtail.methods.base import TrainingData
 from longtail.methods.deepid2 import count_identities
 from longtail.methods.mtct import domain_names
+from longtail.methods.parts import parts_of
 from longtail.models.backbones import default_backbone, default_hidden, default_size
 from longtail.runs.folder import read_json
 from longtail.runs.watcher import Watcher
@@ -134,8 +135,9 @@ def leave_out_unreadable(
     return replace(splits, **parts)
 
 
-def model_card(config: TrainConfig, prepared: Prepared) -> ModelCard:
-    """What the model is going to be."""
+def model_card(config: TrainConfig, prepared: Prepared, start: ModelCard | None = None) -> ModelCard:
+    """What the model is going to be; its feature layer is that of the run it starts from, if it does."""
+    own = parts_of(config.method, config.method_options).feature_layer
     mean, std = prepared.loader.normalisation(prepared.splits.train)
     backbone = config.named_backbone or default_backbone(*prepared.size)
     return ModelCard(
@@ -153,6 +155,7 @@ def model_card(config: TrainConfig, prepared: Prepared) -> ModelCard:
         method_options=config.method_options,
         identities=count_identities(prepared.training) if config.method == "deepid2" else 0,
         domains=domain_names(prepared.training) if config.method == "mtct" else (),
+        feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
     )
 
 

@@ -64,12 +64,13 @@ def train(
         watcher = Silent()
 
     prepared = prepare(config, watcher, folder.splits if resume else None)
-    card = model_card(config, prepared)
+    start = _start(config)
+    card = model_card(config, prepared, start[1] if start else None)
     preset = augmentation_name(config, card.image_size)
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=state is None and not config.from_scratch)
-    if config.start is not None and state is None:
-        _start_from(Path(config.start), learner, card)
+    if start is not None and state is None:
+        _go_on_from(start, learner, card, config.start)
     learner.method.begin(learner.model)
     watcher.say(_what_is_trained(config, card, learner))
     sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size)
@@ -129,7 +130,8 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     folder = RunFolder(Path(output_of(config)))
     folder.check_free(overwrite)
     prepared = prepare(config, watcher)
-    card = model_card(config, prepared)
+    start = _start(config)
+    card = model_card(config, prepared, start[1] if start else None)
     learner = card.build()
     sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, config.devices)
     sizes = ", ".join(f"{len(rows_of(prepared.splits, name))} {name}" for name in SPLITS)
@@ -241,14 +243,27 @@ def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> dict[st
     return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
-def _start_from(run: Path, learner: Learner, card: ModelCard) -> None:
+def _start(config: TrainConfig) -> tuple[Learner, ModelCard] | None:
+    """The trained run that a training starts from, None where it starts afresh."""
+    return None if config.start is None else load_model(RunFolder(Path(config.start)).model)
+
+
+def _go_on_from(start: tuple[Learner, ModelCard], learner: Learner, card: ModelCard, run: str | None) -> None:
     """Give a learner the network of a trained run.
 
     Raises:
         InputError: when the run has another network, or other attributes or classes.
     """
-    trained, found = load_model(RunFolder(run).model)
-    for what in ("backbone", "features", "hidden", "shared_feature", "image_size", "schema"):
+    trained, found = start
+    for what in (
+        "backbone",
+        "features",
+        "hidden",
+        "shared_feature",
+        "feature_layer",
+        "image_size",
+        "schema",
+    ):
         if getattr(found, what) != getattr(card, what):
             said = "" if what == "schema" else f" {getattr(found, what)}, not {getattr(card, what)}"
             raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")

@@ -25,7 +25,8 @@ RATES = (1.0, 0.3, 3.0, 0.1, 0.5, 2.0, 0.2, 5.0, 0.05)
 """Multiples of a method's own learning rate, the most promising first; a guess."""
 
 MAIN: Mapping[str, tuple[str, str, tuple[float, float]]] = {
-    "crl": ("crl", "weight", (0.3, 3.0)),
+    "crl": ("crl", "weight", (0.05, 0.5)),
+    "crl-iccv": ("crl", "weight", (0.3, 3.0)),
     "triplet": ("metric", "margin", (0.1, 0.5)),
     "contrastive": ("metric", "margin", (0.5, 1.5)),
     "deepid2": ("deepid2", "verification", (0.01, 0.2)),

@@ -16,7 +16,9 @@ class OverSampler(WeightedSampler):
 
         k_i ≈ w_i   or, replicating,   k_i ≈ w_i / min_l w_l
 
-    w: `joint_weights`; k_i is rounded down or up at random, anew in every epoch. The first keeps
+    w: `joint_weights` to the given power, with mean 1; k_i is rounded down or up at random, anew in
+    every epoch. A power of ½ is square-root sampling: with one label a class of n_c images gets
+    draws in proportion to √n_c, half way between all images alike and all classes alike. The first keeps
     the n draws of an epoch, so that a training costs the same with and without over-sampling; it
     leaves out some images of common classes in each epoch. The second is random over-sampling as
     the literature defines it: no image is left out, and with one label every class is replicated
@@ -31,9 +33,13 @@ class OverSampler(WeightedSampler):
         seed: any non-negative number.
         processes: the batch is made divisible by it.
         replicate: the second, longer epoch.
+        power: of the weights, from 0 (every image alike) to 1 (classes as even as they can be).
 
     Raises:
         ValueError: when labels and rows do not fit, or there is no row.
+
+    Source: the power of ½ as in Mahajan et al., "Exploring the Limits of Weakly Supervised
+    Pretraining", ECCV 2018, and Kang et al., ICLR 2020.
 
     Example:
         >>> labels = np.array([[0], [0], [0], [1]])
@@ -50,8 +56,10 @@ class OverSampler(WeightedSampler):
         seed: int,
         processes: int = 1,
         replicate: bool = False,
+        power: float = 1.0,
     ) -> None:
-        weights = joint_weights(labels, num_classes)
+        weights = joint_weights(labels, num_classes) ** power
+        weights = weights / weights.mean() if len(weights) else weights
         draws = _replicated(weights) if replicate else len(rows)
         super().__init__(rows, labels, num_classes, weights, draws, batch_size, seed, processes)
 

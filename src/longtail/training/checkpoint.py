@@ -22,12 +22,13 @@ from longtail.methods.base import Setting
 from longtail.methods.build import build_method
 from longtail.methods.options import MethodOptions
 from longtail.methods.parts import parts_of
+from longtail.models.backbones import FeatureLayer
 from longtail.models.classifier import Classifier, build_classifier
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
 
 FORMAT = "longtail-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ModelCard:
         method_options: its parts and options.
         identities: how many the training images show, 0 where that is not used.
         domains: that the training images come from.
+        feature_layer: argument of `AttributeHead`: the method's, or that of the run it goes on from.
     """
 
     schema: LabelSchema
@@ -61,6 +63,7 @@ class ModelCard:
     method_options: MethodOptions
     identities: int = 0
     domains: tuple[str, ...] = ()
+    feature_layer: FeatureLayer = "rectified"
 
     def build(self, pretrained: bool = False) -> Learner:
         """A learner with fresh weights."""
@@ -74,8 +77,8 @@ class ModelCard:
             pretrained=pretrained,
             image_size=self.image_size,
             hidden=self.hidden,
-            embedding=parts.embedding,
-            detached=parts.embedding,
+            layer=self.feature_layer,
+            detached=parts.detached,
             cosine=parts.loss == "ldam",
         )
         setting = self.setting(model)
