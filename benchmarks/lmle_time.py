@@ -22,8 +22,8 @@ import torch
 
 METHODS = {
     "ce": ["--method", "ce"],
-    "crl class": ["--method", "crl", "--crl.level", "class"],
-    "crl instance": ["--method", "crl", "--crl.level", "instance"],
+    "crl class": ["--method", "crl-iccv", "--crl.level", "class"],
+    "crl instance": ["--method", "crl-iccv", "--crl.level", "instance"],
     "lmle": ["--method", "lmle"],
     "lmle, whole pool": ["--method", "lmle", "--lmle.candidates", "0"],
 }

@@ -46,13 +46,13 @@ ROWS = {
     "ce on deepid2": "--method ce --backbone deepid2 --image-size 55x47",
     "mtct, convnet": "--method mtct --backbone convnet",
     **{
-        f"crl {level} {comparison}": f"--method crl --crl.level {level} --crl.comparison {comparison}"
+        f"crl {level} {comparison}": f"--method crl-iccv --crl.level {level} --crl.comparison {comparison}"
         for level in LEVELS
         for comparison in COMPARISONS
     },
-    "crl instance on deepid2": "--method crl --crl.level instance --backbone deepid2 --image-size 55x47",
-    "crl instance on mtct": "--method crl --crl.level instance --backbone mtct",
-    "crl instance on resnet32": "--method crl --crl.level instance --backbone resnet32",
+    "crl instance on deepid2": "--method crl-iccv --crl.level instance --backbone deepid2 --image-size 55x47",
+    "crl instance on mtct": "--method crl-iccv --crl.level instance --backbone mtct",
+    "crl instance on resnet32": "--method crl-iccv --crl.level instance --backbone resnet32",
     "focal": "--method focal",
     "class-balanced": "--method class-balanced",
     "ldam-drw": "--method ldam-drw",
@@ -61,8 +61,8 @@ ROWS = {
     "mixup": "--method mixup",
     "remix": "--method remix",
     "bcl": "--method bcl",
-    "crl class over-sampled": "--method crl --sampler over",
-    "crl class, inverse frequency": "--method crl --class-weights inverse-frequency",
+    "crl class over-sampled": "--method crl-iccv --sampler over",
+    "crl class, inverse frequency": "--method crl-iccv --class-weights inverse-frequency",
 }
 IMAGES = 5
 

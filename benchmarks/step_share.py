@@ -20,6 +20,7 @@ from measuring import OURS, case, results, show, take_turns, write
 
 from longtail.data.dataset import Batch
 from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.methods.parts import parts_of
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import ModelCard
 
@@ -47,10 +48,14 @@ def main() -> None:
     cases = []
     for name in [QUICK] if options.quick else SHAPES:
         ce = make_step(*SHAPES[name], "ce", CRLOptions())
-        for level in ("class", "instance"):
-            crl = make_step(*SHAPES[name], "crl", CRLOptions(level=level))
+        others = {
+            "class level": make_step(*SHAPES[name], "crl-iccv", CRLOptions(level="class")),
+            "instance level": make_step(*SHAPES[name], "crl-iccv", CRLOptions(level="instance")),
+            "recommended": make_step(*SHAPES[name], "crl", CRLOptions()),
+        }
+        for what, crl in others.items():
             times = take_turns({OURS: crl, CE: ce}, options.repeats)
-            cases.append(case(f"{name}, {level} level", times))
+            cases.append(case(f"{name}, {what}", times))
     command = f"python benchmarks/step_share.py --threads {options.threads} --repeats {options.repeats}"
     document = results("step_share", command + (" --quick" if options.quick else ""), cases, options.repeats)
     show(document)
@@ -68,6 +73,7 @@ def make_step(
     tails = [RATIO ** (-np.arange(k) / (k - 1)) for k in classes]
     labels = np.stack([generator.choice(k, BATCH, p=tail / tail.sum()) for k, tail in zip(classes, tails)], 1)
     counts = [np.bincount(column, minlength=k).tolist() for column, k in zip(labels.T, classes)]
+    method_options = MethodOptions(crl=crl)
     learner = ModelCard(
         schema=schema,
         class_counts=counts,
@@ -80,7 +86,8 @@ def make_step(
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         method=name,
-        method_options=MethodOptions(crl=crl),
+        method_options=method_options,
+        feature_layer=parts_of(name, method_options).feature_layer,
     ).build()
     optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9)
     batch = Batch(torch.randn(BATCH, 3, *size), torch.from_numpy(labels), torch.arange(BATCH))

@@ -52,4 +52,4 @@ def test_each_can_be_planned_on_a_folder_of_images(path, tmp_path):
     options = replace(config.data_options, tail_ratio=tail)
     small = replace(config, output=str(tmp_path / "run"), data_options=options)
     lines = plan(small)
-    assert any(f"crl on {config.backbone}" in line for line in lines)
+    assert any(f"crl-iccv on {config.backbone}" in line for line in lines)

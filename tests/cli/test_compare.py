@@ -57,7 +57,7 @@ def test_without_flags_the_usual_methods_are_compared(run: Run, comparing: Job):
     assert (ended.code, ended.err) == (0, "")
     comparison = compared(comparing)
     assert comparison.base == TrainConfig(data="photos/pets.csv")
-    assert comparison.labels == ("ce", "crl-c", "crl-i")
+    assert comparison.labels == ("ce", "balanced-softmax", "crl")
     assert (comparison.seeds, comparison.folder) == (5, Path("runs/pets-comparison"))
     assert (comparison.tune, comparison.budget, comparison.parallel, comparison.engine) == (
         None,
@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_run_among_several_is_named(run: Run, comparing: Job
         ("photos --seeds two", "--seeds: expected a whole number, got 'two'"),
         ("photos --parallel 0", "--parallel: expected at least 1, got 0"),
         ("photos --budget -1", "--budget: expected seconds above 0, got -1.0"),
-        ("photos --baseline crl", "--baseline: expected one of ce, crl-c, crl-i, got 'crl'."),
+        ("photos --baseline lws", "--baseline: expected one of ce, balanced-softmax, crl, got 'lws'."),
         ("photos --engine slrum", "got 'slrum'. Did you mean 'slurm'?"),
         ("photos --epochs 0", "--epochs: expected at least 1, got 0"),
     ],

@@ -99,7 +99,7 @@ def test_the_configuration_of_a_run_is_a_configuration_file(tmp_path: Path):
         ),
         (
             "sampler = 'ovr'",
-            "a.toml: sampler: expected one of shuffled, over, under, got 'ovr'. Did you mean 'over'?",
+            "a.toml: sampler: expected one of shuffled, over, root, under, got 'ovr'. Did you mean 'over'?",
         ),
         ("samplr = 'over'", "a.toml: unknown key 'samplr'. Did you mean 'sampler'?"),
         ("epochs = = 3", "a.toml: not readable as TOML: Invalid value (at line 1, column 10)"),

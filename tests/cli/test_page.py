@@ -87,7 +87,7 @@ def test_negative_forms_are_understood_but_not_shown(run: Run):
 def test_choices_are_shown(run: Run):
     page = " ".join(run("train", "--help").out.split())
     assert "[auto, cpu, cuda, mps] [default: auto]" in page
-    assert "[class, instance] [default: class]" in page
+    assert "[relative, absolute, distribution] [default: relative]" in page
 
 
 def test_headings_are_bold_on_a_terminal_alone(run: Run, monkeypatch: pytest.MonkeyPatch):

@@ -82,7 +82,7 @@ def test_a_comparison_is_a_document_a_page_and_tables(finished):
     assert (document["baseline"], document["budget"]) == ("ce", {"epochs": 1, "seconds": None})
     assert (document["command"], document["data"]["name"]) == ("longtail compare x", "digits")
     assert names(document) == [f"runs/{label}-seed{s}" for label in ("ce", "crl-i+over") for s in (0, 1)]
-    assert document["methods"][1]["flags"][:4] == ["--method", "crl", "--epochs", "1"]
+    assert document["methods"][1]["flags"][:4] == ["--method", "crl-iccv", "--epochs", "1"]
     assert list(shown) == ["ce", "crl-i+over"]  # both of seed 0
     assert all(path.name.endswith("seed0") for path in shown.values())
     assert watcher.lines[0].startswith("4 runs, 2 at a time, in ")

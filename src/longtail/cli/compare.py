@@ -21,13 +21,13 @@ from longtail.training.config import TrainConfig
 USAGE = "longtail compare DATA [OPTIONS]\n       longtail compare RUN RUN... [OPTIONS]"
 
 EXAMPLES = """
-longtail compare photos/ --methods ce,crl-c,crl-i --seeds 5 --epochs 20
+longtail compare photos/ --methods ce,over-sampling,crl --seeds 5
 longtail compare labels.csv --methods ce,crl-i+over --tune 6
 longtail compare digits --tail-ratio 50 --backbone convnet --epochs 5
 longtail compare runs/ce-seed0 runs/ce-seed1 runs/crl-seed0 runs/crl-seed1
 """
 
-USUAL = "ce,crl-c,crl-i"
+USUAL = "ce,balanced-softmax,crl"
 
 _NO_FLAGS = SharedFlags()
 
@@ -42,9 +42,9 @@ def compare(
     methods: Annotated[
         str | None,
         option(
-            "Methods with commas between them, as `longtail methods` lists them; crl-c and crl-i are crl at "
-            "class and instance level; +PART adds a value of --sampler, --class-weights or --decision; +crt "
-            "and +lws add a second stage, alone they go on from ce.",
+            "Methods with commas between them, as `longtail methods` lists them; crl-c and crl-i are "
+            "crl-iccv at class and instance level; +PART adds a value of --sampler, --class-weights, "
+            "--feature-layer or --decision; +crt and +lws add a second stage, alone they go on from ce.",
             "NAMES",
             heading=COMPARISON,
             default=USUAL,
