@@ -1,4 +1,7 @@
-"""Put the tables of benchmarks/results/comparison-*.json into docs/comparison.md, between its marks."""
+"""Put the tables of benchmarks/results/comparison-*.json into docs/comparison.md, between its marks.
+
+The pages with the pictures go to build/comparison-*.html.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from longtail.evaluation.comparison import Figure, Row, read_comparison, summarise
+from longtail.reporting.comparison_page import write_comparison_page
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "benchmarks" / "results"
+PAGES = HERE.parent / "build"
 METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -20,11 +25,14 @@ METRICS = {
 
 def main() -> None:
     """Rewrite the page."""
+    PAGES.mkdir(exist_ok=True)
     page = HERE / "comparison.md"
     text = page.read_text(encoding="utf-8")
     for path in sorted(RESULTS.glob("comparison-*.json")):
         name = path.stem.removeprefix("comparison-")
-        made = table(read_comparison(path))
+        document = read_comparison(path)
+        write_comparison_page(PAGES / f"{path.stem}.html", document)
+        made = table(document)
         text, found = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>\n{made}\n\g<2>", text, flags=re.DOTALL
         )
