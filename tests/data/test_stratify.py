@@ -116,12 +116,13 @@ def chi_square(side: NDArray[np.int8], masks: list[NDArray[np.bool_]]) -> float:
 def test_after_refining_no_group_fits_better_elsewhere(case: Case, seed: int) -> None:
     labels, groups, schema = case
     pairs, units = Pairs.of(*case), units_of(groups, len(labels))
-    dealing = _Dealing(pairs, FRACTIONS, seed)
-    dealing.deal()
+    dealing = _Dealing(pairs, FRACTIONS, np.random.default_rng(seed))
+    dealing.deal(largest_first=seed % 2 == 0)
     dealing.refine()
     side = dealing.side[pairs.unit]
     masks = [*class_masks(labels, schema), np.ones(len(labels), bool)]
     best = chi_square(side, masks)
+    assert dealing.imbalance() == pytest.approx(best)
     for unit in np.flatnonzero(pairs.size > 1):
         for split in range(3):
             moved = np.where(units == unit, split, side).astype(np.int8)
@@ -176,6 +177,17 @@ def test_seeds_differ_and_one_seed_does_not() -> None:
     first, again, other = (stratify(pairs, FRACTIONS, seed) for seed in (0, 0, 1))
     assert (first == again).all()
     assert (first != other).mean() > 0.2
+
+
+def test_seeds_differ_where_a_few_groups_have_most_images() -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.concatenate([[150, 120, 90, 80, 70, 60, 50, 40], np.full(60, 5)])
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    labels = rng.choice(4, len(groups), p=[0.5, 0.3, 0.15, 0.05])[:, None]
+    pairs = Pairs.of(labels, groups, LabelSchema.single("a", list("wxyz")))
+    tests = [set(groups[stratify(pairs, FRACTIONS, seed) == 2].tolist()) for seed in range(4)]
+    large = {frozenset(found & set(range(8))) for found in tests}
+    assert len(large) > 1
 
 
 @given(st.integers(0, 1000), st.lists(st.integers(0, 20), min_size=1, max_size=4).filter(any))

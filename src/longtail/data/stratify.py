@@ -10,9 +10,10 @@ Tsoumakas, Vlahavas: On the stratification of multi-label data, 2011).
 f_s: the split's fraction; n_p: images of pair p; c_up: images of unit u with pair p. The score is how
 much unit u in split s lowers χ² = Σ_sp need[s, p]² / (f_s·n_p). A unit with several images goes to the
 split of the highest score, and once all are dealt the large ones are tried again in every split until
-none gains. Single images of a class go in one step: their number is dealt in proportion to need[s, p],
-and neighbours in the order of their other labels go to different splits. A last pair that every image
-has takes in what has no label.
+none gains. Large ones are dealt first; where they are few that is one order for all seeds, so that orders
+at random are tried too, and the dealing of the lowest χ² is kept. Single images of a class go in one step:
+their number is dealt in proportion to need[s, p], and neighbours in the order of their other labels go to
+different splits. A last pair that every image has takes in what has no label.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ PRIORITY = (TRAIN, TEST, VAL)
 
 _PASSES = 10
 _REFINED = 5000  # beyond that units are so many that each one hardly matters
+_TRIES = 8
+_FEW = 1000  # large units up to which there is more than one try
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +115,12 @@ def stratify(pairs: Pairs, fractions: NDArray[np.float64], seed: int) -> NDArray
     """
     if pairs.num_units == 0:
         return np.empty(0, np.int8)
-    dealing = _Dealing(pairs, fractions, seed)
-    dealing.deal()
-    dealing.refine()
-    side = dealing.side
+    tries = _TRIES if 0 < (pairs.size > 1).sum() <= _FEW else 1
+    dealings = [_Dealing(pairs, fractions, np.random.default_rng((seed, i))) for i in range(tries)]
+    for i, dealing in enumerate(dealings):
+        dealing.deal(largest_first=i == 0)
+        dealing.refine()
+    side = min(dealings, key=_Dealing.imbalance).side
     cover(pairs, side, [s for s in PRIORITY if fractions[s] > 0])
     return side[pairs.unit]
 
@@ -123,10 +128,10 @@ def stratify(pairs: Pairs, fractions: NDArray[np.float64], seed: int) -> NDArray
 class _Dealing:
     """The state of one run: which unit is where, and what each split still needs."""
 
-    def __init__(self, pairs: Pairs, fractions: NDArray[np.float64], seed: int) -> None:
+    def __init__(self, pairs: Pairs, fractions: NDArray[np.float64], rng: np.random.Generator) -> None:
         self.pairs = pairs
         self.side = np.full(pairs.num_units, -1, np.int8)
-        self._rng = np.random.default_rng(seed)
+        self._rng = rng
         self._rank = self._rng.permutation(pairs.num_units)
         self._total = np.maximum(pairs.images_of, 1).astype(np.float64)
         self._need = fractions[:, None] * self._total
@@ -139,16 +144,18 @@ class _Dealing:
         self._begin = np.searchsorted(pairs.pair[self._order], np.arange(pairs.num_pairs + 3))
         self._owner = np.repeat(np.arange(pairs.num_units), np.diff(pairs.start))
         self._first_image = np.unique(pairs.unit, return_index=True)[1]
-        self._weight = np.concatenate([1 / self._total[:-1], [0.0]])
+        self._weight = np.where(pairs.images_of > 0, 1 / self._total, 0.0)
+        self._weight[-1] = 0
 
-    def deal(self) -> None:
+    def deal(self, largest_first: bool) -> None:
         while self._left.any():
             pair = int(np.argmin(np.where(self._left > 0, self._left, np.iinfo(np.int64).max)))
             units = self._owner[self._order[self._begin[pair] : self._begin[pair + 1]]]
             units = units[self.side[units] < 0]
             units = units[np.argsort(self._rank[units])]
             sizes = self.pairs.size[units]
-            for unit in units[np.argsort(-sizes, kind="stable")][: int((sizes > 1).sum())]:
+            order = np.argsort(-sizes, kind="stable") if largest_first else np.arange(len(units))
+            for unit in units[order[sizes[order] > 1]]:
                 self._deal_group(int(unit))
             self._deal_singles(units[sizes == 1], pair)
 
@@ -172,6 +179,10 @@ class _Dealing:
             moved = [self._move(unit) for unit in large]
             if not any(moved):
                 return
+
+    def imbalance(self) -> float:
+        """χ² of the module."""
+        return float(np.nansum(self._need**2 @ self._weight / self._shares))
 
     def _move(self, unit: int) -> bool:
         cells = slice(self.pairs.start[unit], self.pairs.start[unit + 1])
