@@ -14,7 +14,7 @@ def benchmarks(monkeypatch):
     """The benchmarks can be imported, as when one of them runs."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("bench", "loss", "measuring"):
+    for name in ("bench", "diagnosis", "loss", "measuring"):
         sys.modules.pop(name, None)
 
 
@@ -91,3 +91,21 @@ def test_the_verdict_names_what_changed():
         "faster: a: pml takes 20 x ours, was 10 x",
         "1 of 3 ratios within 0.75 to 1.33",
     ]
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_the_diagnosis_counts_batches_and_pulls(tmp_path, monkeypatch):
+    import diagnosis
+
+    output = tmp_path / "found.json"
+    flags = ["--image-size", "8", "--epochs", "1", "--tail-ratio", "20"]
+    flags += ["--output", str(output), "--pictures", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["diagnosis.py", "digits", *flags])
+    diagnosis.main()
+    found = json.loads(output.read_text())
+    for name, watched in found["watched"].items():
+        shares = zip(*watched["batches"].values())
+        assert all(sum(own) == pytest.approx(1, abs=1e-3) for own in shares)
+        pulls = [v for row in watched["gradient"]["crl"] for v in row if v is not None]
+        assert (max(pulls) > 0) == (name != "cross entropy")
+    assert len(list(tmp_path.glob("*.png"))) == 3

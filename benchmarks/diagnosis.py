@@ -1,0 +1,478 @@
+"""What class rectification does during a training: which classes it sees, and how hard it pulls.
+
+    python benchmarks/diagnosis.py DATA [--image-size 32] [--epochs 6] [--tail-ratio 100] [--sweep 3]
+                                   [--output benchmarks/results/diagnosis-NAME.json]
+                                   [--pictures docs/pictures]
+
+Four trainings are watched: cross entropy, the poster's form at class and at instance level, and the
+recommended recipe. Of every class of the most imbalanced attribute:
+
+* how often it is in a batch as a minority that is rectified, as a minority with one image (which has no
+  positive pair and is skipped), as a majority, or not at all;
+* the norm of the gradient that cross entropy and rectification each send into the backbone's vector of one of
+  its images, over the training;
+* where its validation images sit: how many the classifier finds, and how many are nearest to the mean feature
+  of their own class in training, which asks the features alone;
+* validation images of the rarest classes in the plane (t-SNE).
+
+With `--sweep SEEDS`, settings of the recipe's loss are changed one at a time, and what validation images say
+of each is kept. Nothing here looks at a test image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from longtail.data.dataset import Batch
+from longtail.evaluation.metrics import FrequencyBounds, Predictions, evaluate
+from longtail.methods.class_rectification import ClassRectification
+from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.rectification.profiling import profile_minorities
+from longtail.runs.device import launch
+from longtail.runs.feature_map import in_the_plane
+from longtail.runs.preparation import (
+    Prepared,
+    augmentation_name,
+    augmenter,
+    model_card,
+    normaliser,
+    prepare,
+)
+from longtail.runs.watcher import Silent
+from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.fit import Feed, fit
+from longtail.training.inference import extract_features, predict_scores
+from longtail.training.learner import Learner
+
+Json = dict[str, Any]
+
+WATCHED: dict[str, tuple[str, MethodOptions]] = {
+    "cross entropy": ("ce", MethodOptions()),
+    "poster, class level": ("crl-iccv", MethodOptions(crl=CRLOptions(level="class"))),
+    "poster, instance level": ("crl-iccv", MethodOptions(crl=CRLOptions(level="instance"))),
+    "recipe": ("crl", MethodOptions()),
+}
+
+CHANGES: dict[str, Json] = {
+    "as it is": {},
+    "κ 1": {"kappa": 1},
+    "κ 5": {"kappa": 5},
+    "ρ 0.3": {"rho": 0.3},
+    "ρ 0.7": {"rho": 0.7},
+    "margin 0.2": {"margin": 0.2},
+    "margin 1": {"margin": 1.0},
+    "features as they are": {"raw_features": True},
+    "absolute": {"comparison": "absolute"},
+    "distribution, 11 nodes": {"comparison": "distribution", "nodes": 11},
+    "distribution, 101 nodes": {"comparison": "distribution", "nodes": 101},
+    "weight 0.05": {"weight": 0.05},
+    "weight 0.5": {"weight": 0.5},
+    "class level": {"level": "class"},
+    "from half of the training on": {"start": 0.5},
+    "in the first half alone": {"end": 0.5},
+    "without": {"end": 0.0},
+    "batches of 64": {"batch_size": 64},
+    "batches of 256": {"batch_size": 256},
+}
+"""Of the recipe: settings of `CRLOptions`, and when the loss counts, as shares of the training."""
+
+FIGURES = ("class_balanced_accuracy", "mean_average_precision", "accuracy")
+EVERY = 4
+"""Gradients are taken in one of so many steps."""
+
+PARTS = 12
+"""The training is shown in so many parts."""
+
+FEW = 6
+"""Rarest classes that are shown in the plane."""
+
+KINDS = {"absent": "#e8e8e8", "single": "#e0a030", "rectified": "#2060a0", "majority": "#a0a0a0"}
+KIND_NAMES = {
+    "absent": "not in the batch",
+    "single": "minority, one image",
+    "rectified": "minority, rectified",
+    "majority": "majority",
+}
+"""What a class can be in a batch."""
+
+
+class Watched(Learner):
+    """A learner that notes what rectification sees and how hard the terms pull, or leaves it out for a while.
+
+    Args:
+        learner: its model and method are used.
+        attribute: j, whose classes are looked at.
+        num_classes: of that attribute.
+        steps: of the training.
+        watch: whether anything is noted.
+        start, end: shares of the training between which rectification counts.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        attribute: int,
+        num_classes: int,
+        steps: int,
+        watch: bool,
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> None:
+        super().__init__(learner.model, learner.method)
+        self.attribute, self.num_classes, self.steps, self.watch = attribute, num_classes, steps, watch
+        self.start, self.end = start, end
+        self.step = 0
+        self.seen = np.zeros((num_classes, 4), dtype=np.int64)  # absent, single, rectified, majority
+        self.images = np.zeros((PARTS, num_classes))
+        self.norms = {name: np.zeros((PARTS, num_classes)) for name in ("ce", "crl")}
+
+    def forward(
+        self, images: Tensor, labels: Tensor, index: Tensor, task: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        output = self.model(images)
+        losses = self.method.loss(output, Batch(images, labels, index, task))
+        terms, share = dict(losses.terms), self.step / self.steps
+        if not self.start <= share < self.end:
+            terms.pop("crl", None)
+        if self.watch:
+            self._count(labels)
+            if self.step % EVERY == 0:
+                self._pull(terms, output.vector, labels, int(PARTS * share))
+        self.step += 1
+        return terms, {}
+
+    def _count(self, labels: Tensor) -> None:
+        rho = self.method.crl.rho if isinstance(self.method, ClassRectification) else 0.5
+        found = profile_minorities(labels[:, self.attribute, None], self.num_classes, rho)
+        absent = found.counts[0] == 0
+        kinds = (absent, found.skipped[0], found.kept[0], ~absent & ~found.skipped[0] & ~found.kept[0])
+        self.seen += torch.stack(kinds, 1).numpy()
+
+    def _pull(self, terms: dict[str, Tensor], vector: Tensor | None, labels: Tensor, part: int) -> None:
+        assert vector is not None
+        own = labels[:, self.attribute]
+        labelled = own >= 0
+        np.add.at(self.images[part], own[labelled].numpy(), 1)
+        for name, term in terms.items():
+            (pull,) = torch.autograd.grad(term, vector, retain_graph=True)
+            norms = pull.float().norm(dim=1)
+            np.add.at(self.norms[name][part], own[labelled].numpy(), norms[labelled].numpy())
+
+    def noted(self) -> Json:
+        """Shares of the batches, and mean norms for every part of the training and class."""
+        images = np.where(self.images > 0, self.images, np.nan)
+        shares = _rounded(self.seen / self.step).T.tolist()
+        return {
+            "batches": dict(zip(KINDS, shares)),
+            "gradient": {name: _rounded(total / images).tolist() for name, total in self.norms.items()},
+        }
+
+
+class Quiet:
+    """An observer that says nothing."""
+
+    def step(self, *_: Any) -> None:
+        pass
+
+    def epoch(self, _: Json) -> None:
+        pass
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    tail = {} if options.tail_ratio is None else {"tail_ratio": options.tail_ratio}
+    config = TrainConfig(
+        data=str(options.data),
+        epochs=options.epochs,
+        image_size=options.image_size,
+        backbone="convnet",
+        precision="bf16" if options.bf16 else "32",
+        data_options=DataOptions(val_share=0.15, **tail),
+    )
+    document: Json = {
+        "command": _command(options),
+        "machine": f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}",
+        "data": options.data.stem,
+    }
+    prepared = prepare(config, Silent())
+    counts = prepared.training.class_counts
+    ratios = [max(own) / min(n for n in own if n) for own in counts]
+    j = ratios.index(max(ratios))
+    attribute = prepared.training.schema.attributes[j]
+    document |= {"attribute": attribute.name, "classes": list(attribute.classes), "counts": counts[j]}
+    document["watched"] = {}
+    for name, (method, method_options) in WATCHED.items():
+        own = replace(config, method=method, method_options=method_options)
+        found, learner = watch(own, prepared, j)
+        document["watched"][name] = found
+        print(name, found["figures"], flush=True)
+        document["watched"][name]["plane"] = plane(own, prepared, learner, j)
+    if options.sweep:
+        document["sweep"] = sweep(config, options.sweep)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        aside = options.output.with_suffix(".part")
+        aside.write_text(json.dumps(document, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.replace(options.output)
+    if options.pictures:
+        draw(document, options.pictures)
+
+
+@cache
+def _fabric(precision: str) -> Fabric:
+    return launch("cpu", 1, precision)
+
+
+def watch(config: TrainConfig, prepared: Prepared, j: int) -> tuple[Json, Learner]:
+    """Train once and note what happens to the classes of attribute j."""
+    learner = train(config, prepared, watched=j)
+    figures, recall = judge(config, prepared, learner, j)
+    return {
+        **learner.noted(),
+        "figures": figures,
+        "recall": recall,
+        "nearest_mean": nearest_mean(config, prepared, learner, j),
+    }, learner
+
+
+def train(
+    config: TrainConfig, prepared: Prepared, watched: int | None = None, start: float = 0.0, end: float = 1.0
+) -> Watched:
+    """The training of `longtail train`, without its files."""
+    fabric = _fabric(config.precision)
+    card = model_card(config, prepared)
+    torch.manual_seed(config.seed)
+    learner = card.build()
+    learner.method.begin(learner.model)
+    sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, 1)
+    j = 0 if watched is None else watched
+    result = Watched(
+        learner,
+        j,
+        prepared.training.schema.num_classes[j],
+        config.epochs * sampler.steps(0),
+        watched is not None,
+        start,
+        end,
+    )
+    images = partial(extract_features, fabric, result, prepared.loader, normaliser(card))
+    preset = augmentation_name(config, card.image_size)
+    feed = Feed(prepared.loader, sampler, augmenter(card, preset, config.seed), images)
+    fit(fabric, result, config, feed, validate=lambda: None, observer=Quiet(), save=lambda _: None)
+    return result
+
+
+def judge(
+    config: TrainConfig, prepared: Prepared, learner: Learner, j: int
+) -> tuple[Json, list[float | None]]:
+    """Figures on validation images by the learner's own decision, and the recall of the classes of j."""
+    rows = prepared.splits.val
+    schema = prepared.training.schema
+    fabric = _fabric(config.precision)
+    normal = normaliser(model_card(config, prepared))
+    scores = predict_scores(fabric, learner, prepared.loader, rows, normal)
+    counts = np.zeros((schema.num_attributes, schema.max_classes), dtype=np.int64)
+    for row, own in zip(counts, prepared.training.class_counts):
+        row[: len(own)] = own
+    found = evaluate(
+        Predictions(scores, prepared.dataset.labels[rows], schema, counts, FrequencyBounds(), None)
+    )
+    decided = scores[:, j].argmax(1)
+    recall = recalls(decided, prepared.dataset.labels[rows, j], schema.num_classes[j])
+    return {name: round(float(found.mean[name]), 4) for name in FIGURES}, recall
+
+
+def nearest_mean(config: TrainConfig, prepared: Prepared, learner: Learner, j: int) -> list[float | None]:
+    """Recall of the classes of j where the nearest mean of unit features of training images decides."""
+    features, labels = unit_features(config, prepared, learner, j, prepared.training.rows)
+    size = prepared.training.schema.num_classes[j]
+    means = np.stack(
+        [features[labels == k].mean(0) if (labels == k).any() else np.nan + features[0] for k in range(size)]
+    )
+    asked, truth = unit_features(config, prepared, learner, j, prepared.splits.val)
+    distances = ((asked[:, None] - means[None]) ** 2).sum(2)
+    return recalls(np.nan_to_num(distances, nan=np.inf).argmin(1), truth, size)
+
+
+def plane(config: TrainConfig, prepared: Prepared, learner: Learner, j: int) -> Json:
+    """Validation images of the rarest classes that have five of them, in the plane."""
+    features, labels = unit_features(config, prepared, learner, j, prepared.splits.val)
+    counts = prepared.training.class_counts[j]
+    order = [k for k in np.argsort(counts, kind="stable") if (labels == k).sum() >= 5][:FEW]
+    chosen = np.isin(labels, order)
+    return {"labels": labels[chosen].tolist(), "points": in_the_plane(features[chosen]).round(1).tolist()}
+
+
+def unit_features(
+    config: TrainConfig, prepared: Prepared, learner: Learner, j: int, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features at unit length and labels of the rows whose attribute j is labelled."""
+    rows = rows[prepared.dataset.labels[rows, j] >= 0]
+    normal = normaliser(model_card(config, prepared))
+    found = extract_features(_fabric(config.precision), learner, prepared.loader, normal, rows)
+    return normalize(found[:, min(j, found.shape[1] - 1)], dim=1).numpy(), prepared.dataset.labels[rows, j]
+
+
+def recalls(decided: NDArray[np.int64], truth: NDArray[np.int64], size: int) -> list[float | None]:
+    """Share of every class that is found; NaN, written as null, where it has no image."""
+    return [
+        float((decided[truth == k] == k).mean()) if (truth == k).any() else float("nan") for k in range(size)
+    ]
+
+
+def sweep(config: TrainConfig, seeds: int) -> Json:
+    """Figures on validation images with one setting changed at a time, the same seeds for all."""
+    found: Json = {change: [] for change in CHANGES}
+    for seed in range(100, 100 + seeds):
+        seeded = replace(config, seed=seed)
+        prepared = prepare(seeded, Silent())
+        for change, settings in CHANGES.items():
+            figures = changed(seeded, prepared, dict(settings))
+            found[change].append(figures)
+            print(f"seed {seed}, {change}: {figures}", flush=True)
+    return found
+
+
+def changed(config: TrainConfig, prepared: Prepared, settings: Json) -> Json:
+    """Figures of one training of the recipe with some settings changed."""
+    start, end = settings.pop("start", 0.0), settings.pop("end", 1.0)
+    config = replace(config, batch_size=settings.pop("batch_size", config.batch_size))
+    config = replace(config, method_options=MethodOptions(crl=CRLOptions(**settings)))
+    return judge(config, prepared, train(config, prepared, start=start, end=end), 0)[0]
+
+
+def draw(document: Json, folder: Path) -> None:
+    """The pictures of a document, one file each: batches, gradients, features."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        for what, paint in (("batches", _batches), ("gradients", _gradients), ("features", _features)):
+            figure = paint(document)
+            figure.savefig(folder / f"diagnosis-{document['data']}-{what}.png", dpi=110)
+            plt.close(figure)
+
+
+def _order(document: Json) -> tuple[list[int], list[str]]:
+    """Classes that have training images, the largest first, and their names with their sizes."""
+    counts = document["counts"]
+    order = [k for k in sorted(range(len(counts)), key=lambda k: -counts[k]) if counts[k]]
+    return order, [f"{document['classes'][k]} ({counts[k]})" for k in order]
+
+
+def _batches(document: Json) -> Figure:
+    order, names = _order(document)
+    shown = {"plain batches": "cross entropy", "square-root sampling": "recipe"}
+    figure, panels = plt.subplots(
+        1, 2, sharey=True, figsize=(8, 0.9 + 0.2 * len(order)), layout="constrained"
+    )
+    for axes, (title, name) in zip(panels, shown.items()):
+        left = np.zeros(len(order))
+        for kind, colour in KINDS.items():
+            share = np.array(document["watched"][name]["batches"][kind])[order]
+            axes.barh(range(len(order)), share, left=left, color=colour, label=KIND_NAMES[kind])
+            left += share
+        axes.set(title=title, xlim=(0, 1), xlabel="share of the batches", yticks=range(len(order)))
+        axes.set_yticklabels(names)
+    panels[0].invert_yaxis()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _gradients(document: Json) -> Figure:
+    order, names = _order(document)
+    watched = {name: found for name, found in document["watched"].items() if name != "cross entropy"}
+    size = (9, 1.0 + 0.2 * len(order))
+    figure, panels = plt.subplots(1, 3, sharey=True, figsize=size, layout="constrained")
+    for axes, (name, found) in zip(panels, watched.items()):
+        ce, crl = (np.array(found["gradient"][term], dtype=float)[:, order].T for term in ("ce", "crl"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.log10(crl / ce)
+        image = axes.imshow(
+            ratio, aspect="auto", cmap="PuOr_r", vmin=-2, vmax=2, extent=(0, 1, len(order), 0)
+        )
+        axes.set_facecolor("0.85")  # no image of that class then
+        axes.set(title=name, xlabel="share of the training", yticks=np.arange(len(order)) + 0.5)
+        axes.set_yticklabels(names)
+    bar = figure.colorbar(image, ax=panels, label="gradient of rectification : of cross entropy")
+    bar.set_ticks([-2, -1, 0, 1, 2], labels=["≤ 0.01", "0.1", "1", "10", "≥ 100"])
+    return figure
+
+
+def _features(document: Json) -> Figure:
+    order, names = _order(document)
+    names = [name if len(name) < 24 else name[:22] + "…" for name in names]
+    watched = document["watched"]
+    figure = plt.figure(figsize=(9, 3.2 + 0.18 * len(order)), layout="constrained")
+    grid = figure.add_gridspec(2, len(watched), height_ratios=[0.18 * len(order) + 0.5, 2.2])
+    for i, (name, found) in enumerate(watched.items()):
+        axes = figure.add_subplot(grid[0, i])
+        values = [np.array(found[what], dtype=float)[order] for what in ("recall", "nearest_mean")]
+        for y, pair in enumerate(zip(*values)):
+            axes.plot(pair, (y, y), color="0.8", zorder=0)
+        axes.scatter(values[0], range(len(order)), s=14, color="#c05020", label="classifier")
+        axes.scatter(values[1], range(len(order)), s=14, color="#2060a0", label="nearest class mean")
+        axes.set(title=name, xlim=(-0.05, 1.05), xlabel="recall", yticks=range(len(order)))
+        axes.set_yticklabels(names if i == 0 else [])
+        axes.invert_yaxis()
+        if i == 0:
+            handles = axes.get_legend_handles_labels()
+        plane_axes = figure.add_subplot(grid[1, i], xticks=[], yticks=[])
+        labels, points = np.array(found["plane"]["labels"]), np.array(found["plane"]["points"])
+        for c, k in enumerate(sorted(set(labels.tolist()), key=lambda k: document["counts"][k])):
+            own = points[labels == k]
+            plane_axes.scatter(*own.T, s=6, color=f"C{c}", label=document["classes"][k])
+        if i == len(watched) - 1:
+            classes = plane_axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(*classes, loc="outside lower center", ncols=FEW, frameon=False, markerscale=2)
+    return figure
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Four significant digits, None for NaN."""
+    return np.array([None if np.isnan(v) else float(f"{v:.4g}") for v in values.flat], object).reshape(
+        values.shape
+    )
+
+
+def _options() -> argparse.Namespace:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--image-size", default="32")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--tail-ratio", type=float)
+    parser.add_argument("--sweep", type=int, default=0, help="seeds of the sweep")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="half precision, for processors that have it")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--pictures", type=Path, help="folder")
+    return parser.parse_args()
+
+
+def _command(options: argparse.Namespace) -> str:
+    tail = "" if options.tail_ratio is None else f" --tail-ratio {options.tail_ratio:g}"
+    sweep = f" --sweep {options.sweep}" if options.sweep else ""
+    return (
+        f"python benchmarks/diagnosis.py {options.data.name} --image-size {options.image_size} "
+        f"--epochs {options.epochs}{tail}{sweep}{' --bf16' if options.bf16 else ''}"
+    )
+
+
+if __name__ == "__main__":
+    main()
