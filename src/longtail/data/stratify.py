@@ -10,10 +10,10 @@ Tsoumakas, Vlahavas: On the stratification of multi-label data, 2011).
 f_s: the split's fraction; n_p: images of pair p; c_up: images of unit u with pair p. The score is how
 much unit u in split s lowers χ² = Σ_sp need[s, p]² / (f_s·n_p). A unit with several images goes to the
 split of the highest score, and once all are dealt the large ones are tried again in every split until
-none gains. Large ones are dealt first; where they are few that is one order for all seeds, so that orders
-at random are tried too, and the dealing of the lowest χ² is kept. Single images of a class go in one step:
-their number is dealt in proportion to need[s, p], and neighbours in the order of their other labels go to
-different splits. A last pair that every image has takes in what has no label.
+none gains. Large ones are dealt first; where units are few that is nearly one order for all seeds, so
+that orders at random are tried too, and the dealing of the lowest χ² is kept. Single images of a class go
+in one step: their number is dealt in proportion to need[s, p], and neighbours in the order of their other
+labels go to different splits. A last pair that every image has takes in what has no label.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRIORITY = (TRAIN, TEST, VAL)
 _PASSES = 10
 _REFINED = 5000  # beyond that units are so many that each one hardly matters
 _TRIES = 8
-_FEW = 1000  # large units up to which there is more than one try
+_FEW = 1000  # units up to which groups are dealt more than once
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +115,18 @@ def stratify(pairs: Pairs, fractions: NDArray[np.float64], seed: int) -> NDArray
     """
     if pairs.num_units == 0:
         return np.empty(0, np.int8)
-    tries = _TRIES if 0 < (pairs.size > 1).sum() <= _FEW else 1
-    dealings = [_Dealing(pairs, fractions, np.random.default_rng((seed, i))) for i in range(tries)]
-    for i, dealing in enumerate(dealings):
-        dealing.deal(largest_first=i == 0)
-        dealing.refine()
+    tries = _TRIES if pairs.num_units <= _FEW and (pairs.size > 1).any() else 1
+    dealings = (_dealt(pairs, fractions, (seed, i)) for i in range(tries))
     side = min(dealings, key=_Dealing.imbalance).side
     cover(pairs, side, [s for s in PRIORITY if fractions[s] > 0])
     return side[pairs.unit]
+
+
+def _dealt(pairs: Pairs, fractions: NDArray[np.float64], seed: tuple[int, int]) -> _Dealing:
+    dealing = _Dealing(pairs, fractions, np.random.default_rng(seed))
+    dealing.deal(largest_first=seed[1] == 0)
+    dealing.refine()
+    return dealing
 
 
 class _Dealing:
