@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -39,12 +40,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from longtail.data.dataset import Batch
-from longtail.evaluation.metrics import FrequencyBounds, Predictions, evaluate
-from longtail.methods.class_rectification import ClassRectification
+from longtail.evaluation.metrics import Evaluation, evaluate
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.rectification.profiling import profile_minorities
 from longtail.runs.device import launch
+from longtail.runs.evaluate import Trained, predictions_of
 from longtail.runs.feature_map import in_the_plane
+from longtail.runs.folder import write_text
 from longtail.runs.preparation import (
     Prepared,
     augmentation_name,
@@ -111,33 +113,21 @@ KIND_NAMES = {
 """What a class can be in a batch."""
 
 
-class Watched(Learner):
-    """A learner that notes what rectification sees and how hard the terms pull, or leaves it out for a while.
+class Noting(Learner):
+    """A learner that notes what rectification sees in every batch, and how hard the terms pull.
 
     Args:
         learner: its model and method are used.
         attribute: j, whose classes are looked at.
         num_classes: of that attribute.
         steps: of the training.
-        watch: whether anything is noted.
-        start, end: shares of the training between which rectification counts.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        attribute: int,
-        num_classes: int,
-        steps: int,
-        watch: bool,
-        start: float = 0.0,
-        end: float = 1.0,
-    ) -> None:
+    def __init__(self, learner: Learner, attribute: int, num_classes: int, steps: int) -> None:
         super().__init__(learner.model, learner.method)
-        self.attribute, self.num_classes, self.steps, self.watch = attribute, num_classes, steps, watch
-        self.start, self.end = start, end
+        self.attribute, self.num_classes, self.steps = attribute, num_classes, steps
         self.step = 0
-        self.seen = np.zeros((num_classes, 4), dtype=np.int64)  # absent, single, rectified, majority
+        self.seen = np.zeros((num_classes, len(KINDS)), dtype=np.int64)
         self.images = np.zeros((PARTS, num_classes))
         self.norms = {name: np.zeros((PARTS, num_classes)) for name in ("ce", "crl")}
 
@@ -146,25 +136,21 @@ class Watched(Learner):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         output = self.model(images)
         losses = self.method.loss(output, Batch(images, labels, index, task))
-        terms, share = dict(losses.terms), self.step / self.steps
-        if not self.start <= share < self.end:
-            terms.pop("crl", None)
-        if self.watch:
-            self._count(labels)
-            if self.step % EVERY == 0:
-                self._pull(terms, output.vector, labels, int(PARTS * share))
+        self._count(labels)
+        if self.step % EVERY == 0:
+            self._pull(losses.terms, output.vector, labels)
         self.step += 1
-        return terms, {}
+        return dict(losses.terms), {}
 
     def _count(self, labels: Tensor) -> None:
-        rho = self.method.crl.rho if isinstance(self.method, ClassRectification) else 0.5
-        found = profile_minorities(labels[:, self.attribute, None], self.num_classes, rho)
+        found = profile_minorities(labels[:, self.attribute, None], self.num_classes, CRLOptions().rho)
         absent = found.counts[0] == 0
         kinds = (absent, found.skipped[0], found.kept[0], ~absent & ~found.skipped[0] & ~found.kept[0])
         self.seen += torch.stack(kinds, 1).numpy()
 
-    def _pull(self, terms: dict[str, Tensor], vector: Tensor | None, labels: Tensor, part: int) -> None:
+    def _pull(self, terms: Mapping[str, Tensor], vector: Tensor | None, labels: Tensor) -> None:
         assert vector is not None
+        part = PARTS * self.step // self.steps
         own = labels[:, self.attribute]
         labelled = own >= 0
         np.add.at(self.images[part], own[labelled].numpy(), 1)
@@ -183,14 +169,68 @@ class Watched(Learner):
         }
 
 
-class Quiet:
-    """An observer that says nothing."""
+class Partly(Learner):
+    """A learner whose rectification counts from one share of the training to another.
 
-    def step(self, *_: Any) -> None:
-        pass
+    Args:
+        learner: its model and method are used.
+        steps: of the training.
+        start, end: shares of the training.
+    """
 
-    def epoch(self, _: Json) -> None:
-        pass
+    def __init__(self, learner: Learner, steps: int, start: float, end: float) -> None:
+        super().__init__(learner.model, learner.method)
+        self.steps, self.start, self.end = steps, start, end
+        self.step = 0
+
+    def forward(
+        self, images: Tensor, labels: Tensor, index: Tensor, task: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        losses, facts = super().forward(images, labels, index, task)
+        counts = self.start <= self.step / self.steps < self.end
+        self.step += 1
+        return {name: term for name, term in losses.items() if counts or name != "crl"}, facts
+
+
+class Training:
+    """One training of `longtail train`, without its files.
+
+    Args:
+        config: of the run; its learner is built at once.
+        prepared: the data.
+    """
+
+    def __init__(self, config: TrainConfig, prepared: Prepared) -> None:
+        self.config, self.prepared = config, prepared
+        self.fabric = _fabric(config.precision)
+        self.card = model_card(config, prepared)
+        torch.manual_seed(config.seed)
+        self.learner = self.card.build()
+        self.learner.method.begin(self.learner.model)
+        self.sampler = self.learner.method.sampler(prepared.training, config.batch_size, config.seed, 1)
+        self.steps = config.epochs * self.sampler.steps(0)
+
+    def train(self, learner: Learner) -> None:
+        """Train the model of a learner, which is this one's or one around it."""
+        loader, config = self.prepared.loader, self.config
+        images = partial(extract_features, self.fabric, learner, loader, normaliser(self.card))
+        preset = augmentation_name(config, self.card.image_size)
+        feed = Feed(loader, self.sampler, augmenter(self.card, preset, config.seed), images)
+        fit(self.fabric, learner, config, feed, validate=lambda: None, observer=Silent(), save=lambda _: None)
+
+    def judged(self) -> Evaluation:
+        """Figures on validation images by the learner's own decision."""
+        rows = self.prepared.splits.val
+        scores = predict_scores(self.fabric, self.learner, self.prepared.loader, rows, normaliser(self.card))
+        trained = Trained(self.learner, self.card, self.config, [], "argmax")
+        return evaluate(predictions_of(trained, self.prepared.dataset, rows, scores))
+
+    def unit_features(self, j: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Features at unit length and labels of the rows whose attribute j is labelled."""
+        labels = self.prepared.dataset.labels[rows, j]
+        rows, labels = rows[labels >= 0], labels[labels >= 0]
+        found = extract_features(self.fabric, self.learner, self.prepared.loader, normaliser(self.card), rows)
+        return normalize(found[:, min(j, found.shape[1] - 1)], dim=1).numpy(), labels
 
 
 def main() -> None:
@@ -205,31 +245,29 @@ def main() -> None:
         precision="bf16" if options.bf16 else "32",
         data_options=DataOptions(val_share=0.15, **tail),
     )
-    document: Json = {
-        "command": _command(options),
-        "machine": f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}",
-        "data": options.data.stem,
-    }
     prepared = prepare(config, Silent())
     counts = prepared.training.class_counts
     ratios = [max(own) / min(n for n in own if n) for own in counts]
     j = ratios.index(max(ratios))
     attribute = prepared.training.schema.attributes[j]
-    document |= {"attribute": attribute.name, "classes": list(attribute.classes), "counts": counts[j]}
-    document["watched"] = {}
+    document: Json = {
+        "command": _command(options),
+        "machine": f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}",
+        "data": options.data.stem,
+        "attribute": attribute.name,
+        "classes": list(attribute.classes),
+        "counts": counts[j],
+        "watched": {},
+    }
     for name, (method, method_options) in WATCHED.items():
         own = replace(config, method=method, method_options=method_options)
-        found, learner = watch(own, prepared, j)
-        document["watched"][name] = found
+        document["watched"][name] = found = watch(Training(own, prepared), j)
         print(name, found["figures"], flush=True)
-        document["watched"][name]["plane"] = plane(own, prepared, learner, j)
     if options.sweep:
         document["sweep"] = sweep(config, options.sweep)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        aside = options.output.with_suffix(".part")
-        aside.write_text(json.dumps(document, ensure_ascii=False) + "\n", encoding="utf-8")
-        aside.replace(options.output)
+        write_text(options.output, json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
     if options.pictures:
         draw(document, options.pictures)
 
@@ -239,101 +277,50 @@ def _fabric(precision: str) -> Fabric:
     return launch("cpu", 1, precision)
 
 
-def watch(config: TrainConfig, prepared: Prepared, j: int) -> tuple[Json, Learner]:
+def watch(training: Training, j: int) -> Json:
     """Train once and note what happens to the classes of attribute j."""
-    learner = train(config, prepared, watched=j)
-    figures, recall = judge(config, prepared, learner, j)
+    prepared = training.prepared
+    noting = Noting(training.learner, j, prepared.training.schema.num_classes[j], training.steps)
+    training.train(noting)
+    found = training.judged()
+    features, labels = training.unit_features(j, prepared.splits.val)
+    known = training.unit_features(j, prepared.training.rows)
     return {
-        **learner.noted(),
-        "figures": figures,
-        "recall": recall,
-        "nearest_mean": nearest_mean(config, prepared, learner, j),
-    }, learner
+        **noting.noted(),
+        "figures": figures_of(found),
+        "recall": _rounded(found.attributes[j].recall).tolist(),
+        "nearest_mean": nearest_mean(*known, features, labels, noting.num_classes),
+        "plane": plane(features, labels, prepared.training.class_counts[j]),
+    }
 
 
-def train(
-    config: TrainConfig, prepared: Prepared, watched: int | None = None, start: float = 0.0, end: float = 1.0
-) -> Watched:
-    """The training of `longtail train`, without its files."""
-    fabric = _fabric(config.precision)
-    card = model_card(config, prepared)
-    torch.manual_seed(config.seed)
-    learner = card.build()
-    learner.method.begin(learner.model)
-    sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, 1)
-    j = 0 if watched is None else watched
-    result = Watched(
-        learner,
-        j,
-        prepared.training.schema.num_classes[j],
-        config.epochs * sampler.steps(0),
-        watched is not None,
-        start,
-        end,
-    )
-    images = partial(extract_features, fabric, result, prepared.loader, normaliser(card))
-    preset = augmentation_name(config, card.image_size)
-    feed = Feed(prepared.loader, sampler, augmenter(card, preset, config.seed), images)
-    fit(fabric, result, config, feed, validate=lambda: None, observer=Quiet(), save=lambda _: None)
-    return result
+def figures_of(found: Evaluation) -> dict[str, float]:
+    """The figures that are shown."""
+    return {name: round(float(found.mean[name]), 4) for name in FIGURES}
 
 
-def judge(
-    config: TrainConfig, prepared: Prepared, learner: Learner, j: int
-) -> tuple[Json, list[float | None]]:
-    """Figures on validation images by the learner's own decision, and the recall of the classes of j."""
-    rows = prepared.splits.val
-    schema = prepared.training.schema
-    fabric = _fabric(config.precision)
-    normal = normaliser(model_card(config, prepared))
-    scores = predict_scores(fabric, learner, prepared.loader, rows, normal)
-    counts = np.zeros((schema.num_attributes, schema.max_classes), dtype=np.int64)
-    for row, own in zip(counts, prepared.training.class_counts):
-        row[: len(own)] = own
-    found = evaluate(
-        Predictions(scores, prepared.dataset.labels[rows], schema, counts, FrequencyBounds(), None)
-    )
-    decided = scores[:, j].argmax(1)
-    recall = recalls(decided, prepared.dataset.labels[rows, j], schema.num_classes[j])
-    return {name: round(float(found.mean[name]), 4) for name in FIGURES}, recall
+def nearest_mean(
+    known: NDArray[np.float32],
+    known_labels: NDArray[np.int64],
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    num_classes: int,
+) -> list[float | None]:
+    """Recall of the classes where the nearest mean of training images decides; None without an image."""
+    classes = np.unique(known_labels)
+    means = np.stack([known[known_labels == k].mean(0) for k in classes])
+    decided = classes[((features[:, None] - means) ** 2).sum(2).argmin(1)]
+    return [
+        round(float((decided[labels == k] == k).mean()), 4) if (labels == k).any() else None
+        for k in range(num_classes)
+    ]
 
 
-def nearest_mean(config: TrainConfig, prepared: Prepared, learner: Learner, j: int) -> list[float | None]:
-    """Recall of the classes of j where the nearest mean of unit features of training images decides."""
-    features, labels = unit_features(config, prepared, learner, j, prepared.training.rows)
-    size = prepared.training.schema.num_classes[j]
-    means = np.stack(
-        [features[labels == k].mean(0) if (labels == k).any() else np.nan + features[0] for k in range(size)]
-    )
-    asked, truth = unit_features(config, prepared, learner, j, prepared.splits.val)
-    distances = ((asked[:, None] - means[None]) ** 2).sum(2)
-    return recalls(np.nan_to_num(distances, nan=np.inf).argmin(1), truth, size)
-
-
-def plane(config: TrainConfig, prepared: Prepared, learner: Learner, j: int) -> Json:
-    """Validation images of the rarest classes that have five of them, in the plane."""
-    features, labels = unit_features(config, prepared, learner, j, prepared.splits.val)
-    counts = prepared.training.class_counts[j]
+def plane(features: NDArray[np.float32], labels: NDArray[np.int64], counts: list[int]) -> Json:
+    """Images of the rarest classes that have five of them, in the plane."""
     order = [k for k in np.argsort(counts, kind="stable") if (labels == k).sum() >= 5][:FEW]
     chosen = np.isin(labels, order)
     return {"labels": labels[chosen].tolist(), "points": in_the_plane(features[chosen]).round(1).tolist()}
-
-
-def unit_features(
-    config: TrainConfig, prepared: Prepared, learner: Learner, j: int, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Features at unit length and labels of the rows whose attribute j is labelled."""
-    rows = rows[prepared.dataset.labels[rows, j] >= 0]
-    normal = normaliser(model_card(config, prepared))
-    found = extract_features(_fabric(config.precision), learner, prepared.loader, normal, rows)
-    return normalize(found[:, min(j, found.shape[1] - 1)], dim=1).numpy(), prepared.dataset.labels[rows, j]
-
-
-def recalls(decided: NDArray[np.int64], truth: NDArray[np.int64], size: int) -> list[float | None]:
-    """Share of every class that is found; NaN, written as null, where it has no image."""
-    return [
-        float((decided[truth == k] == k).mean()) if (truth == k).any() else float("nan") for k in range(size)
-    ]
 
 
 def sweep(config: TrainConfig, seeds: int) -> Json:
@@ -349,12 +336,13 @@ def sweep(config: TrainConfig, seeds: int) -> Json:
     return found
 
 
-def changed(config: TrainConfig, prepared: Prepared, settings: Json) -> Json:
+def changed(config: TrainConfig, prepared: Prepared, settings: Json) -> dict[str, float]:
     """Figures of one training of the recipe with some settings changed."""
     start, end = settings.pop("start", 0.0), settings.pop("end", 1.0)
     config = replace(config, batch_size=settings.pop("batch_size", config.batch_size))
-    config = replace(config, method_options=MethodOptions(crl=CRLOptions(**settings)))
-    return judge(config, prepared, train(config, prepared, start=start, end=end), 0)[0]
+    training = Training(replace(config, method_options=MethodOptions(crl=CRLOptions(**settings))), prepared)
+    training.train(Partly(training.learner, training.steps, start, end))
+    return figures_of(training.judged())
 
 
 def draw(document: Json, folder: Path) -> None:

@@ -102,6 +102,7 @@ def test_the_diagnosis_counts_batches_and_pulls(tmp_path, monkeypatch):
     flags += ["--output", str(output), "--pictures", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["diagnosis.py", "digits", *flags])
     diagnosis.main()
+    assert "NaN" not in output.read_text()  # which is not JSON
     found = json.loads(output.read_text())
     for name, watched in found["watched"].items():
         shares = zip(*watched["batches"].values())
