@@ -16,6 +16,7 @@ from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.methods.parts import check_decision, own_options, parts_of
 from longtail.methods.rows import METHODS
 from longtail.models.output import ModelOutput
+from longtail.sampling.balance import joint_weights
 from longtail.schema import LabelSchema
 
 from .conftest import LABELS, SCHEMA, build
@@ -28,6 +29,18 @@ def binary(output, batch, data):
     output = ModelOutput(output.logits[:, :1, :2], output.features[:, :1], output.vector)
     batch = Batch(batch.images, batch.labels[:, :1], batch.index)
     return output, batch, replace(data, schema=BINARY, labels=data.labels[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("views", "epochs", "limit"), [(None, 20, 2), (0.0, 20, np.inf), (30.0, 20, 1.5), (6.0, 20, 1)]
+)
+def test_root_sampling_holds_images_back_that_a_training_would_see_too_often(views, epochs, limit, data):
+    rates = build("crl", MethodOptions(views=views)).sampler(replace(data, epochs=epochs), 12, 0, 1).rates()
+    free = joint_weights(data.labels[data.rows], data.schema.num_classes) ** 0.5
+    free /= free.mean()
+    assert 1.5 < free.max()  # the case has images to hold back
+    held = np.minimum(free, limit)
+    np.testing.assert_allclose(rates, held / held.mean())
 
 
 def first(batch, n):
@@ -226,6 +239,8 @@ def test_balanced_data_leave_the_mix_without_a_weight():
         ("deepid2", MethodOptions(sampler="under"), "--sampler under: deepid2 draws its own"),
         ("mtct", MethodOptions(sampler="shuffled"), "--sampler shuffled: mtct draws its own"),
         ("ce", MethodOptions(replicate=True), "--replicate: goes with over-sampling"),
+        ("ce", MethodOptions(views=40), "--views: goes with root sampling, add --sampler root"),
+        ("crl", MethodOptions(views=-1.0), "--views: expected a number from 0 up, got -1"),
         ("ce", MethodOptions(decision="clusters"), "--decision clusters: needs the clusters that lmle"),
         ("lmle", MethodOptions(decision="prior"), "--decision prior: lmle trains on every class alike"),
     ],

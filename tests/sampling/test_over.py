@@ -60,6 +60,16 @@ def test_with_several_labels_every_image_is_drawn_its_expected_number_of_times(v
     np.testing.assert_allclose(sampler.rates(), weights)
 
 
+@CASES
+@given(LABELS, st.sampled_from([0.5, 1.0]), st.sampled_from([1.0, 1.2, 2.0]))
+def test_no_image_weighs_more_than_the_limit_before_the_mean_is_one_again(classes, power, limit):
+    labels = np.array(classes)[:, None]
+    rates = OverSampler(np.arange(len(classes)), labels, [4], 7, seed=3, power=power, limit=limit).rates()
+    free = [classes.count(c) ** -power for c in classes]
+    held = [min(w / (sum(free) / len(free)), limit) for w in free]
+    np.testing.assert_allclose(rates, [w / (sum(held) / len(held)) for w in held])
+
+
 def test_the_classes_of_the_most_imbalanced_attribute_have_the_totals_they_expect():
     rng = np.random.default_rng(0)
     labels = np.stack([rng.random(400) < 0.4, rng.random(400) < 0.1, rng.random(400) < 0.3], 1).astype(int)

@@ -195,7 +195,12 @@ class Method(nn.Module, ABC):
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
         """The sampler that `parts` names."""
         labels = data.labels[data.rows]
-        if self.parts.sampler in ("over", "root"):
+        if self.parts.sampler == "over":
+            replicate = self.parts.replicate
+            return OverSampler(
+                data.rows, labels, data.schema.num_classes, batch_size, seed, processes, replicate
+            )
+        if self.parts.sampler == "root":
             return OverSampler(
                 data.rows,
                 labels,
@@ -203,8 +208,8 @@ class Method(nn.Module, ABC):
                 batch_size,
                 seed,
                 processes,
-                replicate=self.parts.replicate,
-                power=0.5 if self.parts.sampler == "root" else 1.0,
+                power=0.5,
+                limit=max(1.0, self.parts.views / data.epochs),
             )
         if self.parts.sampler == "under":
             return UnderSampler(data.rows, labels, data.schema.num_classes, batch_size, seed, processes)

@@ -329,6 +329,10 @@ class MethodOptions:
     replicate: bool = False
     """Over-sampling makes an epoch as long as if every class had the size of the largest."""
 
+    views: float | None = None
+    """From how many draws in the whole training on root sampling holds an image back; by default 40, 0 for
+    the square root whatever the length."""
+
     class_weights: WeightsName | None = None
     """What classes weigh in cross entropy: nothing, exp(-share), 1 / share, or 1 / effective number."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ LOSS_TABLES = {
 }
 """Which of them belongs to which form of cross entropy."""
 
+VIEWS = 40.0
+"""Draws of an image in the whole training from which root sampling holds it back; docs/decisions.md."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -28,6 +32,7 @@ class Parts:
     Attributes:
         sampler: how batches are drawn; "own" where the method alone knows.
         replicate: whether over-sampling lengthens the epoch.
+        views: draws of an image in the whole training from which root sampling holds it back.
         class_weights: of cross entropy.
         defer_weights: share of the epochs before they begin.
         loss: the form of cross entropy.
@@ -39,6 +44,7 @@ class Parts:
 
     sampler: str
     replicate: bool
+    views: float
     class_weights: WeightsName
     defer_weights: float
     loss: LossName
@@ -60,6 +66,7 @@ def parts_of(method: str, options: MethodOptions) -> Parts:
     parts = Parts(
         sampler=options.sampler or row.sampler,
         replicate=options.replicate,
+        views=VIEWS if options.views is None else options.views or math.inf,
         class_weights=options.class_weights or row.class_weights,
         defer_weights=row.defer_weights if options.defer_weights is None else options.defer_weights,
         loss=options.loss or row.loss,
@@ -80,6 +87,10 @@ def _check_parts(method: str, parts: Parts, options: MethodOptions) -> None:
         )
     if parts.replicate and parts.sampler != "over":
         raise InputError("--replicate: goes with over-sampling, add --sampler over")
+    if options.views is not None and parts.sampler != "root":
+        raise InputError("--views: goes with root sampling, add --sampler root")
+    if options.views is not None and not 0 <= options.views < math.inf:
+        raise InputError(f"--views: expected a number from 0 up, got {options.views}")
     if not 0 <= parts.defer_weights < 1:
         raise InputError(f"--defer-weights: expected a share from 0 up to 1, got {parts.defer_weights}")
     if options.defer_weights and parts.class_weights == "none":
@@ -154,6 +165,8 @@ def own_options(method: str, options: MethodOptions) -> dict[str, Any]:
     }
     if options.replicate:
         used["replicate"] = True
+    if parts.sampler == "root":
+        used["views"] = VIEWS if options.views is None else options.views
     if parts.defer_weights:
         used["defer_weights"] = parts.defer_weights
     if parts.class_weights == "effective-number":

@@ -18,12 +18,14 @@ class OverSampler(WeightedSampler):
 
     w: `joint_weights` to the given power, with mean 1; k_i is rounded down or up at random, anew in
     every epoch. A power of ½ is square-root sampling: with one label a class of n_c images gets
-    draws in proportion to √n_c, half way between all images alike and all classes alike. The first keeps
-    the n draws of an epoch, so that a training costs the same with and without over-sampling; it
-    leaves out some images of common classes in each epoch. The second is random over-sampling as
-    the literature defines it: no image is left out, and with one label every class is replicated
-    to the size of the largest, C · max_c n_c draws. With many attributes it may make an epoch as long
-    as cap · n.
+    draws in proportion to √n_c, half way between all images alike and all classes alike. With a limit,
+    min(w_i, limit) with mean 1 takes the place of w_i: images that come too often are learned by heart.
+
+    The first keeps the n draws of an epoch, so that a training costs the same with and without
+    over-sampling; it leaves out some images of common classes in each epoch. The second is random
+    over-sampling as the literature defines it: no image is left out, and with one label every class
+    is replicated to the size of the largest, C · max_c n_c draws. With many attributes it may make an
+    epoch as long as cap · n.
 
     Args:
         rows: (n,) int64, rows of the data set to draw from.
@@ -34,6 +36,7 @@ class OverSampler(WeightedSampler):
         processes: the batch is made divisible by it.
         replicate: the second, longer epoch.
         power: of the weights, from 0 (every image alike) to 1 (classes as even as they can be).
+        limit: how many times the mean an image may weigh, at least 1; our choice.
 
     Raises:
         ValueError: when labels and rows do not fit, or there is no row.
@@ -57,11 +60,16 @@ class OverSampler(WeightedSampler):
         processes: int = 1,
         replicate: bool = False,
         power: float = 1.0,
+        limit: float = math.inf,
     ) -> None:
-        weights = joint_weights(labels, num_classes) ** power
-        weights = weights / weights.mean() if len(weights) else weights
+        weights = _mean_one(joint_weights(labels, num_classes) ** power)
+        weights = _mean_one(np.minimum(weights, limit))
         draws = _replicated(weights) if replicate else len(rows)
         super().__init__(rows, labels, num_classes, weights, draws, batch_size, seed, processes)
+
+
+def _mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return weights / weights.mean() if len(weights) else weights
 
 
 def _replicated(weights: NDArray[np.float64]) -> int:
