@@ -38,7 +38,7 @@ def test_root_sampling_holds_images_back_that_a_training_would_see_too_often(vie
     rates = build("crl", MethodOptions(views=views)).sampler(replace(data, epochs=epochs), 12, 0, 1).rates()
     free = joint_weights(data.labels[data.rows], data.schema.num_classes) ** 0.5
     free /= free.mean()
-    assert 1.5 < free.max()  # the case has images to hold back
+    assert free.max() > 1.5  # the case has images to hold back
     held = np.minimum(free, limit)
     np.testing.assert_allclose(rates, held / held.mean())
 
