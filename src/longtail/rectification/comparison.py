@@ -19,12 +19,14 @@ class Compared(NamedTuple):
 
     Attributes:
         loss: scalar.
-        positives, negatives: pairs of every anchor, (J, A) int64.
-        triplets: their products, (J, A) int64; |T| is the sum.
-        active: triplets with a positive hinge, (J, A) int64.
+        anchors: images with a positive and a negative pair, (J,) int64.
+        positives, negatives: pairs, (J,) int64.
+        triplets: anchor × positive × negative, (J,) int64; |T| is the sum.
+        active: triplets with a positive hinge, (J,) int64.
     """
 
     loss: Tensor
+    anchors: Tensor
     positives: Tensor
     negatives: Tensor
     triplets: Tensor
@@ -49,7 +51,8 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
     positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
     triplets = positives * negatives
     loss = hinges.sum() / triplets.sum().clamp(min=1)
-    return Compared(loss, positives, negatives, triplets, active)
+    anchors = (triplets > 0).sum(1)
+    return Compared(loss, anchors, positives.sum(1), negatives.sum(1), triplets.sum(1), active.sum(1))
 
 
 def hinge_sums(pairs: HardPairs, margin: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,18 +59,32 @@ def _hardest_on_cpu(values: Tensor, candidates: Tensor, rows: Tensor, k: int, la
     found = torch.zeros((*values.shape[:-1], k), dtype=torch.int64)
     if found.numel() == 0:
         return found
-    table, chosen, result = values.numpy(), candidates.numpy(), found.numpy()
     asked = rows.numpy().nonzero()
-    step = max(1, _BLOCK // values.shape[-1])
-    for start in range(0, len(asked[0]), step):
-        block = tuple(places[start : start + step] for places in asked)
-        result[block] = _smallest(_keys(table[block], chosen[block], largest), k) & _COLUMN
+    found.numpy()[asked] = hardest_few(values.numpy(), candidates.numpy(), asked, k, largest=largest)
     return found
 
 
 @_hardest_on_cpu.register_fake
 def _(values: Tensor, _candidates: Tensor, _rows: Tensor, k: int, _largest: bool) -> Tensor:
     return values.new_empty((*values.shape[:-1], k), dtype=torch.int64)
+
+
+def hardest_few(
+    values: NDArray[np.float32],
+    candidates: NDArray[np.bool_],
+    rows: tuple[NDArray[np.int64], ...],
+    k: int,
+    *,
+    largest: bool,
+) -> NDArray[np.int64]:
+    """`hardest` of the R rows at these places of a table (..., n), (R, k)."""
+    found = np.empty((len(rows[0]), k), np.int64)
+    step = max(1, _BLOCK // values.shape[-1])
+    for start in range(0, len(found), step):
+        block = tuple(places[start : start + step] for places in rows)
+        keys = _keys(values[block], candidates[block], largest)
+        found[start : start + step] = _smallest(keys, k) & _COLUMN
+    return found
 
 
 def _smallest(keys: NDArray[np.int64], k: int) -> NDArray[np.int64]:

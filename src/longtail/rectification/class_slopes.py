@@ -1,0 +1,204 @@
+"""The relative comparison at class level as a linear function of the probabilities, on a CPU.
+
+Positives and negatives are mined once a class there, so that the hinges of all its anchors depend on a few
+numbers a class, and no table of anchors and their pairs is needed. With the n images of a class, p₁ ≤ … ≤ p_κ
+the lowest of their probabilities (the positives) and p_q the highest of others (the negatives), an anchor
+costs max(0, m + |p_a - p_k| - p_a + p_q):
+
+- above p_k that is max(0, m - p_k + p_q), whichever anchor it is, and n - k anchors are;
+- below p_k it can only be another positive p_i, i < k, and costs max(0, m + p_k - 2 p_i + p_q).
+
+The first is the second at i = k, so that all triplets of a class cost
+
+    Σ_{i ≤ k} w_ik Σ_q max(0, m + p_k - 2 p_i + p_q),     w_ik = 1 for i < k,  w_kk = n - k
+
+Which hinges are positive is a matter of counting; with the counts held, the sum is linear in the
+probabilities. The general way, over pairs of anchors, is `mine_class_level` and `relative`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from longtail.rectification.comparison import Compared
+from longtail.rectification.profiling import MinorityProfile
+from longtail.rectification.selection import hardest_few
+
+Floats = NDArray[np.float32]
+Whole = NDArray[np.int64]
+
+_APART = 4.0
+"""Between the numbers of one class and the next, so that one search serves all classes."""
+
+
+def relative_at_class_level(
+    probabilities: Tensor, labels: Tensor, profile: MinorityProfile, margin: Tensor, kappa: int
+) -> Compared:
+    """Mine at class level and compare by triplet ranking: `mine_class_level` and `relative` in one.
+
+        l = 1/|T| ( Σ_{i,j,c} s_ijc p_ijc  +  Σ_j m_j active_j )
+
+    The slopes s are whole numbers: how many positive hinges count p with which sign.
+
+    Args:
+        probabilities: p, (N, J, K) float32 on the CPU, in any order of memory.
+        labels: (N, J) int64, -1 = unlabelled.
+        profile: of the batch.
+        margin: m_j, (J,).
+        kappa: κ.
+
+    Example:
+        >>> from longtail.rectification import profile_minorities
+        >>> labels = torch.tensor([0, 0, 0, 1, 1])[:, None]
+        >>> p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])[:, None]
+        >>> found = relative_at_class_level(p, labels, profile_minorities(labels, 2), torch.tensor([0.5]), 1)
+        >>> round(found.loss.item(), 4), found.triplets.item()  # max(0, 0.5 + 0.2 - 0.4)
+        (0.3, 1)
+    """
+    slopes, figures = _class_slopes(
+        probabilities.detach(), labels, profile.kept, profile.counts, margin, kappa
+    )
+    anchors, positives, negatives, triplets, active = figures.unbind()
+    hinges = (slopes * probabilities).sum() + (margin * active).sum()
+    return Compared(hinges / triplets.sum().clamp(min=1), anchors, positives, negatives, triplets, active)
+
+
+# A step of its own, so that `torch.compile` need not look into it.
+@torch.library.custom_op("longtail::class_slopes", mutates_args=(), device_types="cpu")
+def _class_slopes(
+    probabilities: Tensor, labels: Tensor, kept: Tensor, counts: Tensor, margin: Tensor, kappa: int
+) -> tuple[Tensor, Tensor]:
+    slopes = torch.zeros_like(probabilities)
+    figures = torch.zeros(5, labels.shape[1], dtype=torch.int64)
+    classes = _Classes(kept.numpy(), counts.numpy(), kappa)
+    if len(classes.attribute):
+        _fill(slopes.numpy(), figures.numpy(), probabilities.numpy(), labels.numpy(), margin.numpy(), classes)
+    return slopes, figures
+
+
+@_class_slopes.register_fake
+def _(
+    probabilities: Tensor, labels: Tensor, _kept: Tensor, _counts: Tensor, _margin: Tensor, _kappa: int
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(probabilities), labels.new_empty((5, labels.shape[1]))
+
+
+class _Classes:
+    """The kept classes of all attributes, R rows: how many images, positives and negatives each has."""
+
+    def __init__(self, kept: NDArray[np.bool_], counts: Whole, kappa: int) -> None:
+        self.attribute, self.index = kept.nonzero()
+        self.row = np.full((kept.shape[0], kept.shape[1] + 1), -1)
+        self.row[self.attribute, self.index] = np.arange(len(self.attribute))
+        self.images = counts[self.attribute, self.index]
+        others = counts.sum(1)[self.attribute] - self.images
+        self.positives = np.minimum(self.images, kappa)
+        self.negatives = np.minimum(others, kappa)
+
+
+class _Positives(NamedTuple):
+    """The positives of all kept classes, class after class, lowest probability first.
+
+    Attributes:
+        row: of its class.
+        image: row of the batch.
+        p: its probability.
+        rank: among the positives of its class, from 0.
+    """
+
+    row: Whole
+    image: Whole
+    p: Floats
+    rank: Whole
+
+
+def _fill(
+    slopes: Floats, figures: Whole, p: Floats, labels: Whole, margin: Floats, classes: _Classes
+) -> None:
+    """Write what `_class_slopes` returns."""
+    attribute, index = classes.attribute, classes.index
+    table = p.transpose(1, 2, 0)[attribute, index]  # (R, N), of every kept class the probabilities of all
+    anchors = _anchors(labels, classes)
+    positive = _lowest(table, *anchors, classes)
+    others = (labels.T >= 0)[attribute]
+    others[anchors] = False
+    all_rows = (np.arange(len(table)),)
+    negative = hardest_few(table, others, all_rows, int(classes.negatives.max()), largest=True)
+    there = np.arange(negative.shape[1]) < classes.negatives[:, None]
+
+    lower, upper = _pairs(positive, classes)
+    row = positive.row[upper]
+    reach = margin[attribute[row]] + positive.p[upper] - 2 * positive.p[lower]
+    beaten = _beaten(np.take_along_axis(table, negative, 1), there, reach, row)
+    weight = np.where(lower == upper, classes.images[row] - 1 - positive.rank[upper], 1)
+
+    hinges, size = weight * beaten, len(positive.row)
+    pull = np.bincount(upper, hinges, size) - 2 * np.bincount(lower, hinges, size)
+    push = _push(beaten, weight, row, there.shape)
+    slopes[positive.image, attribute[positive.row], index[positive.row]] = pull
+    place, column = there.nonzero()
+    slopes[negative[place, column], attribute[place], index[place]] = push[place, column]
+    _count(figures, classes, push.sum(1))
+
+
+def _anchors(labels: Whole, classes: _Classes) -> tuple[Whole, Whole]:
+    """Row and image of everything in a kept class."""
+    own = labels.T
+    row = classes.row[np.arange(len(own))[:, None], own].ravel()  # an unlabelled -1 points at no class
+    anchors = np.flatnonzero(row >= 0)
+    return row[anchors], anchors % len(labels)
+
+
+def _lowest(table: Floats, row: Whole, image: Whole, classes: _Classes) -> _Positives:
+    """Of the anchors of every class the κ with the lowest probability."""
+    p = table[row, image]
+    order = ((row << 32) | p.view(np.uint32)).argsort()  # the bits of a probability are in its order
+    row, image, p = row[order], image[order], p[order]
+    rank = np.arange(len(row)) - _begin(classes.images)
+    first = rank < classes.positives[row]
+    return _Positives(row[first], image[first], p[first], rank[first])
+
+
+def _begin(sizes: Whole) -> Whole:
+    """For members of groups that lie one after the other, where their group begins."""
+    return np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def _pairs(positive: _Positives, classes: _Classes) -> tuple[Whole, Whole]:
+    """Places (i, k), i ≤ k, of all pairs of positives of one class, i = k included."""
+    partners = positive.rank + 1
+    upper = np.repeat(np.arange(len(partners)), partners)
+    lower = np.arange(len(upper)) - _begin(partners) + _begin(classes.positives)[upper]
+    return lower, upper
+
+
+def _beaten(negative: Floats, there: NDArray[np.bool_], reach: Floats, row: Whole) -> Whole:
+    """r = #{q : reach + p_q > 0} of each pair; the negatives (R, Q) lie in descending order."""
+    apart = _APART * np.arange(len(negative))
+    ascending = np.where(there, -negative, 1.0) + apart[:, None]
+    wanted = reach.clip(-1.5, 0.5) + apart[row]  # no probability is beyond
+    found = torch.searchsorted(torch.from_numpy(ascending.ravel()), torch.from_numpy(wanted)).numpy()
+    return (found - row * negative.shape[1]).clip(0, negative.shape[1])  # NaN is found anywhere
+
+
+def _push(beaten: Whole, weight: Whole, row: Whole, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """c_q = Σ { w_ik : r_ik > q } of each negative, (R, Q)."""
+    rows, columns = shape
+    at = np.bincount(beaten + row * (columns + 1), weight, rows * (columns + 1)).reshape(rows, columns + 1)
+    return at[:, :0:-1].cumsum(1)[:, ::-1]
+
+
+def _count(figures: Whole, classes: _Classes, active: NDArray[np.float64]) -> None:
+    """Anchors, positive pairs, negative pairs, triplets and positive hinges of every attribute."""
+    images, positives, negatives = classes.images, classes.positives, classes.negatives
+    # An anchor is not its own positive: where one positive is mined, that image has none.
+    anchors = np.where(positives > 1, images, images - 1) * (negatives > 0)
+    pairs = (images - 1) * positives
+    found = np.stack([anchors, pairs, images * negatives, pairs * negatives, active])
+    place = classes.attribute + np.arange(5)[:, None] * figures.shape[1]
+    figures[:] = np.bincount(place.ravel(), found.ravel(), figures.size).reshape(figures.shape)
