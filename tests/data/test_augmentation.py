@@ -13,6 +13,8 @@ from longtail.data.augmentation import (
     AUGMENTATIONS,
     CROP_AREA,
     JITTER,
+    _crop_each,
+    _crop_together,
     adjust_colour,
     augment,
     augment_and_normalise,
@@ -76,49 +78,100 @@ def test_flip_mirrors_the_chosen_images_and_no_other():
         assert np.array_equal(result, np.flip(image, 2) if mirrored else image)
 
 
-def sampled(image: np.ndarray, top: float, left: float, height: float, width: float) -> np.ndarray:
-    """The twin of `crop`, a pixel at a time: bilinear between the four neighbours, edges repeated."""
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_one_image_is_mirrored_or_left(mirrored):
+    images = pictures(1)
+    assert torch.equal(flip(images, torch.tensor([mirrored])), images.flip(-1) if mirrored else images)
+
+
+def sampled(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """The twin of `crop`, a pixel at a time: bilinear between four neighbours of the rectangle."""
     channels, rows, columns = image.shape
-    out = np.zeros(image.shape)
+    part, out = image[:, top : top + height, left : left + width], np.zeros(image.shape)
     for i in range(rows):
         for j in range(columns):
-            y = min(max((top + height * (i + 0.5) / rows) * rows - 0.5, 0), rows - 1)
-            x = min(max((left + width * (j + 0.5) / columns) * columns - 0.5, 0), columns - 1)
+            y = min(max(height * (i + 0.5) / rows - 0.5, 0), height - 1)
+            x = min(max(width * (j + 0.5) / columns - 0.5, 0), width - 1)
             y0, x0 = math.floor(y), math.floor(x)
-            y1, x1 = min(y0 + 1, rows - 1), min(x0 + 1, columns - 1)
+            y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
             for c in range(channels):
-                upper = image[c, y0, x0] * (1 - (x - x0)) + image[c, y0, x1] * (x - x0)
-                lower = image[c, y1, x0] * (1 - (x - x0)) + image[c, y1, x1] * (x - x0)
+                upper = part[c, y0, x0] * (1 - (x - x0)) + part[c, y0, x1] * (x - x0)
+                lower = part[c, y1, x0] * (1 - (x - x0)) + part[c, y1, x1] * (x - x0)
                 out[c, i, j] = upper * (1 - (y - y0)) + lower * (y - y0)
     return out
 
 
+def rectangles(n: int, rows: int, columns: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Top, left, height and width of rectangles in whole pixels inside the image."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, rows + 1, n), rng.integers(1, columns + 1, n)
+    top, left = rng.integers(0, rows - height + 1), rng.integers(0, columns - width + 1)
+    return tuple(torch.from_numpy(numbers) for numbers in (top, left, height, width))
+
+
+CROPS = [crop, _crop_each, _crop_together]
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("way", CROPS)
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 1000))
-def test_crop_samples_its_rectangle_bilinearly(rows, columns, seed):
-    images = pictures(3, 2, rows, columns, seed)
-    height, width = torch.rand(2, 3, generator=seeded(seed)) * 0.9 + 0.1
-    top, left = torch.rand(2, 3, generator=seeded(seed + 1)) * (1 - torch.stack([height, width]))
-    got = crop(images, top, left, height, width)
-    for k in range(3):
-        place = (top[k].item(), left[k].item(), height[k].item(), width[k].item())
-        expected = sampled(images[k].numpy().astype(float), *place)
-        assert np.allclose(got[k].numpy(), expected, atol=0.02)
+@given(
+    st.integers(1, 8), st.integers(1, 8), st.integers(1, 4), st.sampled_from(LAYOUTS), st.integers(0, 1000)
+)
+def test_crop_samples_its_rectangle_bilinearly(way, rows, columns, channels, layout, seed):
+    images = pictures(3, channels, rows, columns, seed).contiguous(memory_format=layout)
+    places = rectangles(3, rows, columns, seed)
+    got = way(images, *places)
+    assert got.dtype == torch.uint8
+    assert got.shape == images.shape
+    for image, result, place in zip(images, got, torch.stack(places, 1).tolist(), strict=True):
+        # a pass over the columns and one over the rows: rounded twice
+        assert np.abs(result.numpy() - sampled(image.numpy().astype(float), *place)).max() <= 1.05
 
 
-def test_the_crop_of_the_whole_image_is_the_image():
-    images, ones, zeros = pictures(2), torch.ones(2), torch.zeros(2)
-    assert torch.allclose(crop(images, zeros, zeros, ones, ones), images.float(), atol=1e-3)
+@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (33, 47), (224, 160)])
+def test_both_ways_to_crop_agree_within_one_grey_level(rows, columns):
+    images, places = pictures(20, 3, rows, columns), rectangles(20, rows, columns)
+    difference = _crop_each(images, *places).int() - _crop_together(images, *places).int()
+    assert difference.abs().max() <= 1
 
 
-def test_a_crop_on_pixel_borders_is_that_part_resized():
-    images = pictures(1, 3, 8, 8)
-    share = torch.tensor([0.5])
-    got = crop(images, torch.tensor([0.25]), torch.tensor([0.5]), share, share)
-    part = images[:, :, 2:6, 4:8].float()
-    expected = F.interpolate(part, (8, 8), mode="bilinear", align_corners=False)
-    # the outermost output pixels also see the neighbours of the part
-    assert torch.allclose(got[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-3)
+@pytest.mark.parametrize("way", CROPS)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (7, 1), (16, 12)])
+def test_the_crop_of_the_whole_image_is_the_image(way, rows, columns):
+    images, zeros = pictures(2, 3, rows, columns), torch.zeros(2, dtype=torch.int64)
+    assert torch.equal(way(images, zeros, zeros, zeros + rows, zeros + columns), images)
+
+
+@pytest.mark.parametrize("way", CROPS)
+def test_a_rectangle_of_one_pixel_fills_the_image_with_it(way):
+    images, one = pictures(4, 3, 6, 8), torch.ones(4, dtype=torch.int64)
+    top, left = torch.tensor([0, 5, 0, 5]), torch.tensor([0, 0, 7, 7])
+    got = way(images, top, left, one, one)
+    expected = images[torch.arange(4), :, top, left]
+    assert torch.equal(got, expected[:, :, None, None].expand_as(got))
+
+
+@pytest.mark.parametrize("way", CROPS)
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 5), (5, 0), (5, 5), (3, 2)])
+def test_a_crop_shows_its_rectangle_resized_and_nothing_around_it(way, top, left):
+    images = torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
+    part = images[:, :, top : top + 3, left : left + 3]
+    part.copy_(pictures(1, 3, 3, 3) // 2)
+    got = way(images, *(torch.tensor([number]) for number in (top, left, 3, 3)))
+    expected = F.interpolate(part.float(), (8, 8), mode="bilinear", align_corners=False)
+    assert (got - expected).abs().max() <= 1.05
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 50])
+def test_rectangles_of_whole_pixels_are_drawn_inside_the_image_and_reach_its_borders(side):
+    images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(3000, 1, side, 2 * side)
+    top, left, height, width = random_crop.draw(images, seeded())
+    for start, extent, length in ((top, height, side), (left, width, 2 * side)):
+        assert extent.dtype == start.dtype == torch.int64
+        assert extent.min() >= 1
+        assert start.min() == 0
+        assert (start + extent).max() == length
 
 
 def test_colour_is_changed_one_pixel_at_a_time_in_the_order_promised():
@@ -171,9 +224,9 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_crops_keep_the_promised_share_of_the_image_and_stay_inside():
-    rows = torch.linspace(0, 1, 64)[:, None].expand(64, 64)
+    rows = torch.linspace(0, 252, 64).byte()[:, None].expand(64, 64)
     images = torch.stack([rows, rows.T])[None].expand(500, -1, -1, -1)  # each pixel holds its own place
-    got = random_crop(images, seeded())
+    got = random_crop(images, seeded()) / 252
     height = (got[:, 0, 62, 32] - got[:, 0, 1, 32]) * 63 / 61
     width = (got[:, 1, 32, 62] - got[:, 1, 32, 1]) * 63 / 61
     area = height * width
@@ -331,6 +384,37 @@ def test_a_few_images_at_a_time_make_the_same_batch(name, images):
     assert torch.allclose(got, whole, atol=1e-5)
 
 
-def test_no_image_is_an_empty_batch():
-    got = augment_and_normalise(pictures(0), "photo", seeded(), (0.5,) * 3, (0.2,) * 3)
-    assert got.shape == (0, 3, 16, 12)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("size", [(1, 1), (9, 5), (400, 400)])
+def test_the_layout_of_the_memory_changes_nothing(name, size):
+    batch, mean, std = pictures(3, 3, *size), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+    planes, pixels = (
+        augment_and_normalise(batch.contiguous(memory_format=layout), name, seeded(), mean, std)
+        for layout in LAYOUTS
+    )
+    assert torch.equal(planes, pixels)
+    assert planes.is_contiguous()
+
+
+@pytest.mark.parametrize("name", ["photo", "photo-noflip"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalised_colours_stay_within_black_and_white(name, channels):
+    extremes = torch.tensor([0, 255], dtype=torch.uint8)[torch.randint(0, 2, (40, channels, 16, 24))]
+    mean, std = (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.25)[:channels]
+    got = augment_and_normalise(extremes, name, seeded(), mean, std)
+    for channel, m, d in zip(got.unbind(1), mean, std, strict=True):
+        assert channel.min().item() == pytest.approx(-m / d)
+        assert channel.max().item() == pytest.approx((1 - m) / d)
+
+
+def test_normalise_writes_where_it_is_told_to():
+    images, mean, std = pictures(2), (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    place = torch.empty(3, 3, 16, 12)
+    assert normalise(images, mean, std, place[1:]).data_ptr() == place[1:].data_ptr()
+    assert torch.equal(place[1:], normalise(images, mean, std))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_no_image_is_an_empty_batch(name):
+    got = augment_and_normalise(pictures(0), name, seeded(), (0.5,) * 3, (0.2,) * 3)
+    assert got.shape == augment(pictures(0), name, seeded()).shape == (0, 3, 16, 12)

@@ -1,14 +1,15 @@
 """Random changes of a whole batch on its device, and the normalisation behind them.
 
 Every random number is drawn from the caller's generator, a fixed number of them a batch: with a CPU
-generator seeded by (seed, epoch, step) a batch is changed alike on every device and with any number of
-workers. One vectorised call a step, no loop over images.
+generator seeded by (seed, epoch, step) a batch is changed alike on every device (a crop: within a grey
+level) and with any number of workers. One vectorised call a step; on a CPU, where starting a call costs
+little, a loop over the images where that is faster.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,8 @@ class Step(NamedTuple):
     """A random change.
 
     Attributes:
-        draw: images (N, C, H, W) and a generator -> numbers (N,), whose count hangs on N alone.
+        draw: images (N, C, H, W) and a generator -> numbers (N,) on the generator's device; how many
+            random numbers they take hangs on N alone.
         change: images in 0..255 and their numbers -> images in 0..255, each changed by its own.
     """
 
@@ -31,11 +33,15 @@ class Step(NamedTuple):
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """(N, C, H, W) in 0..255 and a generator -> (N, C, H, W) in 0..255."""
-        return self.change(images, *self.draw(images, generator))
+        return self.change(images, *self.numbers(images, generator))
+
+    def numbers(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """What `draw` gives, on the device of the images: computed there, a rounding could differ."""
+        return tuple(drawn.to(images.device) for drawn in self.draw(images, generator))
 
 
-PIECE = 16
-"""Images that are changed at a time on a CPU."""
+PIECE = 2**17
+"""Pixels that are changed at a time on a CPU: as many whole images as they make, at least one."""
 
 CROP_AREA = (0.35, 1.0)
 """Share of the image that a random crop keeps."""
@@ -56,7 +62,7 @@ def augment(images: Tensor, name: str, generator: Generator) -> Tensor:
         generator: where the random numbers come from; on the CPU for the same result on any device.
 
     Returns:
-        (N, C, H, W) in 0..255: uint8 where pixels only move, float32 where they are interpolated.
+        (N, C, H, W) in 0..255: uint8 where pixels only move, float32 where their colours change.
 
     Raises:
         InputError: when there is no augmentation of that name.
@@ -84,22 +90,32 @@ def augment_and_normalise(
         mean, std: see `normalise`.
 
     Returns:
-        (N, C, H, W) float32.
+        (N, C, H, W) float32, one channel behind the other in memory.
 
     Raises:
         InputError: as `augment`.
     """
     steps = _steps(name)
-    drawn = [step.draw(images, generator) for step in steps]
-    size = PIECE if images.device.type == "cpu" else max(1, len(images))
+    drawn = [step.numbers(images, generator) for step in steps]
     result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
-    for start in range(0, len(images), size):
-        part = slice(start, start + size)
+    for part in _pieces(images):
         piece = images[part]
         for step, numbers in zip(steps, drawn, strict=True):
-            piece = step.change(piece, *(number[part] for number in numbers))
-        result[part] = normalise(piece, mean, std)
+            own = [number[part] for number in numbers]
+            if step is random_colour:
+                _adjust_and_normalise(piece, *own, mean=mean, std=std, result=result[part])
+                break  # nothing comes after it
+            piece = step.change(piece, *own)
+        else:
+            normalise(piece, mean, std, result[part])
     return result
+
+
+def _pieces(images: Tensor) -> Iterator[slice]:
+    """The batch a few images at a time on a CPU, as a whole elsewhere."""
+    n, _, height, width = images.shape
+    size = max(1, PIECE // (height * width)) if images.device.type == "cpu" else max(1, n)
+    return (slice(start, start + size) for start in range(0, n, size))
 
 
 def _steps(name: str) -> tuple[Step, ...]:
@@ -119,10 +135,17 @@ def _draw_shift(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
 def _draw_crop(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
     area = _uniform(images, *CROP_AREA, generator)
     ratio = _uniform(images, math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1]), generator).exp()
-    height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
-    top = _uniform(images, 0, 1, generator) * (1 - height)
-    left = _uniform(images, 0, 1, generator) * (1 - width)
+    top, height = _placed(images, (area / ratio).sqrt(), images.shape[-2], generator)
+    left, width = _placed(images, (area * ratio).sqrt(), images.shape[-1], generator)
     return top, left, height, width
+
+
+def _placed(images: Tensor, share: Tensor, length: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Start and extent (N,) in whole pixels of a share of a side, at least one, anywhere inside."""
+    extent = (share * length).round().long().clamp(1, length)
+    room = length - extent
+    start = (_uniform(images, 0, 1, generator) * (room + 1)).long()
+    return torch.minimum(start, room), extent  # a number just below 1 times the places may round up
 
 
 def _draw_colour(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
@@ -131,7 +154,12 @@ def _draw_colour(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
     """Images with those mirrored left to right for which `mirrored` (N,) bool is true."""
-    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    if images.device.type != "cpu":
+        return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    result = images.clone()
+    for k in mirrored.nonzero().flatten().tolist():  # `where` looks at every pixel of every image
+        result[k] = images[k].flip(-1)
+    return result
 
 
 def shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
@@ -160,27 +188,49 @@ def _reflected(length: int, offset: Tensor) -> Tensor:
 def crop(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """The rectangle of image n, enlarged to the image's size by bilinear interpolation.
 
-    Output pixel i of H shows the input at y = (top + height (i + ½) / H) H - ½; likewise in x. Where a
-    neighbour lies beyond the edge, the edge pixel stands in. No antialiasing: a crop is never reduced.
+    Output pixel i of H shows the input at y = top + height (i + ½) / H - ½; likewise in x. Where a
+    neighbour lies beyond the rectangle, its edge pixel stands in. No antialiasing: a crop is never
+    reduced. Devices agree within one grey level.
 
     Args:
-        images: (N, C, H, W) of any type.
-        top, left, height, width: (N,) shares of the image's height and width, in 0..1.
+        images: (N, C, H, W) uint8.
+        top, left, height, width: (N,) int64, whole pixels inside the image; height, width >= 1.
 
     Returns:
-        (N, C, H, W) float32.
+        (N, C, H, W) uint8, rounded.
     """
+    way = _crop_each if images.device.type == "cpu" else _crop_together
+    return way(images, top, left, height, width)
+
+
+def _crop_each(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    # One image at a time: torch resamples 8 bits with whole numbers several times as fast as
+    # `grid_sample` does floats, but all images of a call from one rectangle. It does so only where
+    # antialiasing is asked for, which changes nothing when enlarging, and best with channels last.
+    images = images.contiguous(memory_format=torch.channels_last)
+    result = torch.empty(images.shape, dtype=torch.uint8)
+    places = torch.stack([top, top + height, left, left + width], dim=1).tolist()
+    for k, (first_row, end_row, first_column, end_column) in enumerate(places):
+        part = images[k : k + 1, :, first_row:end_row, first_column:end_column]
+        result[k] = F.interpolate(part, images.shape[2:], mode="bilinear", antialias=True)[0]
+    return result
+
+
+def _crop_together(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
     n, _, rows, columns = images.shape
     y = _sampled_at(rows, top, height)[:, :, None].expand(n, rows, columns)
     x = _sampled_at(columns, left, width)[:, None, :].expand(n, rows, columns)
     grid = torch.stack([x, y], dim=-1)
-    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    sampled = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled.round_().byte()
 
 
 def _sampled_at(length: int, start: Tensor, extent: Tensor) -> Tensor:
     """(N, length) sampling points in the coordinates of `grid_sample`: -1 and 1 are the image's edges."""
     centres = (torch.arange(length, device=start.device) + 0.5) / length
-    return 2 * (start[:, None] + extent[:, None] * centres) - 1
+    # Half a pixel inside the rectangle lie the centres of its outermost pixels.
+    inside = (extent[:, None] * centres).clamp(min=0.5).minimum(extent[:, None] - 0.5)
+    return (start[:, None] + inside) * (2 / length) - 1
 
 
 def adjust_colour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
@@ -197,16 +247,63 @@ def adjust_colour(images: Tensor, brightness: Tensor, saturation: Tensor, contra
     Returns:
         (N, C, H, W) float32 in 0..255.
     """
-    channels = images.shape[1]
-    pixels = images.flatten(2).float()  # (N, C, HW)
-    luma = torch.tensor(LUMA if channels == 3 else [1.0], device=images.device)
+    pixels = _planes(images)
+    matrix, offset = _colour_map(pixels, brightness, saturation, contrast)
+    changed = _mapped(pixels, matrix, offset, [(0, 255)] * pixels.shape[1])
+    return changed.view(images.shape)
+
+
+def _adjust_and_normalise(
+    images: Tensor,
+    brightness: Tensor,
+    saturation: Tensor,
+    contrast: Tensor,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    result: Tensor,
+) -> None:
+    """`adjust_colour`, then `normalise` into `result` (N, C, H, W), in one pass over the pixels.
+
+    With `normalise` x ← s x - o: clamp(M x + t, 0, 255) s - o = clamp(s M x + s t - o, -o, 255 s - o).
+    """
+    pixels = _planes(images)
+    matrix, offset = _colour_map(pixels, brightness, saturation, contrast)
+    scale, shift = _scale_and_shift(mean, std, images)
+    bounds = [(-m / d, (1 - m) / d) for m, d in zip(mean, std, strict=True)]
+    _mapped(pixels, scale * matrix, scale * offset - shift, bounds, result.flatten(2))
+
+
+def _planes(images: Tensor) -> Tensor:
+    """(N, C, H W) float32, each channel's pixels side by side."""
+    return images.contiguous().flatten(2).float()
+
+
+def _colour_map(
+    pixels: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Matrix (N, C, C) and offset (N, 1, 1) that `adjust_colour` applies to pixels (N, C, H W)."""
+    channels = pixels.shape[1]
+    luma = torch.tensor(LUMA if channels == 3 else [1.0], device=pixels.device)
     mean = brightness * (pixels.mean(2) @ luma)  # unchanged by the saturation
     colour = torch.lerp(
-        luma.expand(channels, channels), torch.eye(channels, device=images.device), saturation[:, None, None]
+        luma.expand(channels, channels), torch.eye(channels, device=pixels.device), saturation[:, None, None]
     )
-    matrix = (contrast * brightness)[:, None, None] * colour
-    changed = torch.baddbmm(((1 - contrast) * mean)[:, None, None], matrix, pixels)
-    return changed.clamp_(0, 255).view_as(images)
+    return (contrast * brightness)[:, None, None] * colour, ((1 - contrast) * mean)[:, None, None]
+
+
+def _mapped(
+    pixels: Tensor,
+    matrix: Tensor,
+    offset: Tensor,
+    bounds: Sequence[tuple[float, float]],
+    out: Tensor | None = None,
+) -> Tensor:
+    """matrix @ pixels + offset, every channel clamped to its bounds."""
+    changed = torch.baddbmm(offset, matrix, pixels, out=out)
+    for channel, (low, high) in zip(changed.unbind(1), bounds, strict=True):
+        channel.clamp_(low, high)  # several times as fast as one call with tensors as bounds
+    return changed
 
 
 random_flip = Step(_draw_flip, flip)
@@ -216,10 +313,10 @@ random_shift = Step(_draw_shift, shift)
 """Moves every image by up to an eighth of its height and width, uniformly (pad by reflection, crop)."""
 
 random_crop = Step(_draw_crop, crop)
-"""Enlarges a random part of every image to the image's size.
+"""Enlarges a random part of every image, a rectangle of whole pixels, to the image's size.
 
 Its area is uniform in `CROP_AREA`, the logarithm of its aspect relative to the image's uniform in
-`CROP_RATIO`; a side longer than the image's is cut to it. Its place is uniform.
+`CROP_RATIO`, but for the rounding; a side longer than the image's is cut to it. Its place is uniform.
 """
 
 random_colour = Step(_draw_colour, adjust_colour)
@@ -233,35 +330,47 @@ AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
     "photo-noflip": (random_crop, random_colour),
 }
 """Steps by name. small: up to about 64 pixels a side; photo: above. noflip: where left and right differ,
-for instance digits and letters."""
+for instance digits and letters. `random_colour` comes last, so that `normalise` is one with it."""
 
 
 def _uniform(images: Tensor, low: float, high: float, generator: Generator) -> Tensor:
     """(N,) numbers in low..high."""
-    drawn = torch.rand(len(images), generator=generator, device=generator.device)
-    return (low + (high - low) * drawn).to(images.device)
+    return low + (high - low) * torch.rand(len(images), generator=generator, device=generator.device)
 
 
 def _integers(images: Tensor, most: int, generator: Generator) -> Tensor:
     """(N,) whole numbers in -most..most."""
-    drawn = torch.randint(-most, most + 1, (len(images),), generator=generator, device=generator.device)
-    return drawn.to(images.device)
+    return torch.randint(-most, most + 1, (len(images),), generator=generator, device=generator.device)
 
 
-def normalise(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
+def normalise(
+    images: Tensor,
+    mean: Sequence[float] | Tensor,
+    std: Sequence[float] | Tensor,
+    result: Tensor | None = None,
+) -> Tensor:
     """x ← (x / 255 - mean) / std, for every channel.
 
     Args:
         images: (N, C, H, W) uint8, or floating point in 0..255.
         mean, std: (C,) on the scale where white is 1.
+        result: where to write it; memory of its own when left out.
 
     Returns:
         (N, C, H, W) float32.
     """
+    scale, shift = _scale_and_shift(mean, std, images)
+    # One channel behind the other: a channel's number then goes with many pixels in a row.
+    return torch.mul(images.contiguous(), scale[:, None], out=result).sub_(shift[:, None])
+
+
+def _scale_and_shift(
+    mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor, images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(C, 1) each, with which `normalise` is x ← scale x - shift."""
     mean = torch.as_tensor(mean, dtype=torch.float32, device=images.device)
     std = torch.as_tensor(std, dtype=torch.float32, device=images.device)
-    scale, offset = 1 / (255 * std), mean / std
-    return images * scale[:, None, None] - offset[:, None, None]
+    return (1 / (255 * std))[:, None], (mean / std)[:, None]
 
 
 def measure_normalisation(batches: Iterable[Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -37,7 +37,8 @@ _JPEG_COLOURS = ("RGB", "YCbCr", "Gray")  # CMYK and YCCK need Pillow's knowledg
 # libjpeg goes on after these and fills what is missing with grey. Other warnings ("extraneous bytes")
 # are common in sound files, which Pillow then decodes.
 _JPEG_DAMAGE = ("Premature end", "premature end", "bad Huffman code")
-_ROTATION_MARKS = (b"Exif\0\0", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+_JPEG_ROTATION_MARKS = (b"Exif\0\0", b"tiff:Orientation")
+_ROTATION_MARKS = (*_JPEG_ROTATION_MARKS, b"eXIf", b"Raw profile type exif")
 _ORIENTATION_TAG = 0x0112
 _PILLOW_HEADERS = threading.Lock()
 
@@ -166,7 +167,7 @@ def _jpeg_header(data: bytes, name: str) -> tuple[int, int, str] | None:
 
 def _jpeg_orientation(data: bytes) -> int:
     # Opening a JPEG with Pillow takes as long as decoding a small one: only where there is a tag to read.
-    if not any(mark in data for mark in _ROTATION_MARKS):
+    if not any(mark in data for mark in _JPEG_ROTATION_MARKS):
         return 1
     try:
         return _orientation(_open(data, ""), data)
@@ -308,7 +309,8 @@ def _fit(pixels: Pixels, size: Size) -> Pixels:
     crop = _centre(pixels, size)
     if crop.shape[:2] == size:
         return crop
-    image = torch.from_numpy(np.require(crop, requirements="W")).permute(2, 0, 1)[None]
+    # Channels last as torch sees it only with the batch in front before it is permuted: else it copies.
+    image = torch.from_numpy(np.require(crop, requirements="W"))[None].permute(0, 3, 1, 2)
     resized = F.interpolate(image, size, mode="bilinear", antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 

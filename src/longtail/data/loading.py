@@ -28,7 +28,9 @@ Rows = Sequence[int] | NDArray[np.int64]
 """Row numbers of a data set."""
 
 HostBatch = tuple[Tensor, Tensor, Tensor]
-"""Before the device: images (N, C, H, W) uint8, labels (N, J) int64, rows of the data set (N,) int64."""
+"""Before the device: images (N, C, H, W) uint8, labels (N, J) int64, rows of the data set (N,) int64.
+
+The channels of a pixel lie side by side in memory, as an image is decoded."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -116,7 +118,7 @@ class ImageLoader:
                 if isinstance(images, InputError):
                     raise self._refusal(images)
                 labels = torch.from_numpy(self._dataset.labels[rows])
-                yield images, labels, torch.from_numpy(rows)
+                yield images.permute(0, 3, 1, 2), labels, torch.from_numpy(rows)
 
     def readable(self, indices: Rows) -> NDArray[np.int64]:
         """The rows whose images can be decoded, in the order given.
@@ -230,8 +232,8 @@ class _Decoder(TorchDataset[_Decoded]):
         return decode(data, name, self.size, self.channels)
 
     def room_for(self, images: int) -> Tensor:
-        """(N, C, H, W) uint8, not yet filled."""
-        return torch.empty((images, self.channels, *self.size), dtype=torch.uint8)
+        """(N, H, W, C) uint8, not yet filled."""
+        return torch.empty((images, *self.size, self.channels), dtype=torch.uint8)
 
     def fill(self, rows: list[int], out: Tensor | None, places: list[int]) -> list[_Result]:
         """Decodes rows into their places of `out`; every row with its error or None."""
@@ -244,7 +246,7 @@ class _Decoder(TorchDataset[_Decoded]):
         except InputError as error:
             return error
         if target is not None:
-            target[place] = pixels.transpose(2, 0, 1)
+            target[place] = pixels
         return None
 
     def __getitem__(self, rows: list[int]) -> _Decoded:
