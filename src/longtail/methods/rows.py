@@ -32,6 +32,7 @@ class Row:
         mixing: whether images are mixed.
         feature_layer: what follows the linear layer that makes the features; see `AttributeHead`.
         decision: how it decides.
+        weight_decay: of SGD.
         backbone: its network, where the paper brings one.
         second_stage: whether it goes on from a trained run.
     """
@@ -45,6 +46,7 @@ class Row:
     mixing: MixingName = "none"
     feature_layer: FeatureLayer = "rectified"
     decision: DecisionName = "argmax"
+    weight_decay: float = 5e-4
     backbone: str | None = None
     second_stage: bool = False
 
@@ -110,6 +112,7 @@ METHODS: Mapping[str, Row] = {
         sampler="root",
         loss="logit-adjusted",
         feature_layer="neck",
+        weight_decay=2e-3,
     ),
     "crl-iccv": Row("cross entropy and the Class Rectification Loss, as the ICCV paper has it", "crl"),
     "crl-tpami": Row("the two mixed by the imbalance of the training data, as TPAMI has it", "crl"),

@@ -159,6 +159,7 @@ def publish(
         "Epochs": str(config.epochs),
         "Batch size": str(config.batch_size),
         "Learning rate": f"{config.peak_rate:g}",
+        "Weight decay": f"{config.decay:g}",
         "Seed": str(config.seed),
         "Imbalance that training saw": _imbalance_seen(trained),
     }

@@ -129,8 +129,8 @@ class TrainConfig:
     momentum: float = 0.9
     """Momentum of SGD."""
 
-    weight_decay: float = 5e-4
-    """Weight decay of SGD."""
+    weight_decay: float | None = None
+    """Weight decay of SGD; by default 0.0005, with the method crl 0.002."""
 
     warmup: float = 0.05
     """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
@@ -185,7 +185,7 @@ class TrainConfig:
             raise InputError(f"--learning-rate: expected a positive number, got {self.learning_rate}")
         _within("--momentum", self.momentum, 0, 1)
         _within("--warmup", self.warmup, 0, 1)
-        if self.weight_decay < 0:
+        if self.weight_decay is not None and self.weight_decay < 0:
             raise InputError(f"--weight-decay: expected 0 or more, got {self.weight_decay}")
         if self.clip_gradient is not None and not self.clip_gradient > 0:
             raise InputError(f"--clip-gradient: expected a positive number, got {self.clip_gradient}")
@@ -219,6 +219,11 @@ class TrainConfig:
         return (
             default_learning_rate(self.named_backbone) if self.learning_rate is None else self.learning_rate
         )
+
+    @property
+    def decay(self) -> float:
+        """`weight_decay`, or what suits the method."""
+        return METHODS[self.method].weight_decay if self.weight_decay is None else self.weight_decay
 
     @property
     def shown_options(self) -> dict[str, Any]:

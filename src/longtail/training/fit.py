@@ -88,7 +88,7 @@ def fit(
         learner.parameters(),
         lr=config.peak_rate,
         momentum=config.momentum,
-        weight_decay=config.weight_decay,
+        weight_decay=config.decay,
         nesterov=config.momentum > 0,
     )
     module, stepper = fabric.setup(learner, optimizer)
