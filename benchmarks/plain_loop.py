@@ -1,17 +1,20 @@
 """Whole trainings of `longtail train` against a plain PyTorch loop, on the same images, splits and epochs.
 
     python benchmarks/plain_loop.py DATA [--label COLUMN] [--epochs 2] [--threads 1] [--repeats 3] [--quick]
-                                    [--output benchmarks/results/plain_loop.json]
+                                    [--reach 0.35] [--output benchmarks/results/plain_loop.json]
 
 DATA is a zip archive or a folder with labels.csv (columns id and labels) and images/ID.jpg.
 
 The plain loop is what one writes down by hand: a `DataLoader` that opens every file with Pillow in every
 epoch, random crop and flip, the same ConvNet under a linear layer, cross entropy, SGD with momentum and a
 cosine. It has no validation, intervals, report or checkpoints, and no change of colours. Ours is the command
-as it is, by cross entropy ("ours"), CRL and over-sampling. Every training is a process of its own.
+as it is, by cross entropy ("ours"), CRL, over-sampling and LMLE. Every training is a process of its own.
 
 There are two cases: the last epoch, and the whole process, with the largest resident memory of each.
 Accuracies are printed only: with few epochs they say that both loops learn, not which method is better.
+
+With --reach there is one more: each is trained anew for 1, 2, 3, 4 and 6 epochs until a training ends with
+that class-balanced accuracy on the test images; its process is what is timed, once.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
@@ -42,9 +47,11 @@ from longtail.data.splits import split_dataset
 from longtail.evaluation.results import read_results
 from longtail.models.convnet import ConvNet
 
-METHODS = {OURS: "ce", "crl": "crl", "over-sampling": "over-sampling"}
+METHODS = {OURS: "ce", "crl": "crl", "over-sampling": "over-sampling", "lmle": "lmle"}
 PLAIN = "plain loop"
 BATCH = 128
+LENGTHS = (1, 2, 3, 4, 6)
+"""Epochs that are tried to reach an accuracy."""
 
 
 class Training(NamedTuple):
@@ -65,6 +72,9 @@ class Training(NamedTuple):
     wait: float | None = None
 
 
+Run = Callable[[int], Training]
+
+
 def main() -> None:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
@@ -74,6 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one turn, one epoch")
+    parser.add_argument("--reach", type=float, help="class-balanced accuracy (a share) to train up to")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--plan", type=Path, help=argparse.SUPPRESS)  # of the plain loop's own process
     options = parser.parse_args()
@@ -84,7 +95,9 @@ def main() -> None:
     if options.quick:
         options.epochs = options.repeats = 1
     with tempfile.TemporaryDirectory() as folder:
-        found = trainings(options, Path(folder))
+        run = contenders(options, Path(folder))
+        found = trainings(run, options.epochs, options.repeats)
+        reached = reaching(run, options.reach) if options.reach else {}
     seconds = {"an epoch": "epoch", "a whole training": "whole"}
     peaks = {name: max(turn.peak for turn in turns) for name, turns in found.items()}
     cases = [
@@ -95,9 +108,20 @@ def main() -> None:
         )
         for title, which in seconds.items()
     ]
+    if reached:
+        times = {name: [turn.whole] for name, (_, turn) in reached.items() if turn.accuracy >= options.reach}
+        short = {
+            name: f"{turn.accuracy:.3f} after {epochs} epochs, {turn.whole:.0f} s"
+            for name, (epochs, turn) in reached.items()
+            if name not in times
+        }
+        title = f"to {options.reach:g} class-balanced accuracy, {options.data.stem}"
+        peaks_then = {name: reached[name][1].peak for name in times}
+        cases.append(case(title, times, bytes=peaks_then, **({"failed": short} if short else {})))
     command = f"python benchmarks/plain_loop.py {options.data.name} --epochs {options.epochs}"
     command += f" --threads {options.threads} --repeats {options.repeats}"
     command += f" --label {options.label}" if options.label else ""
+    command += f" --reach {options.reach:g}" if options.reach else ""
     document = results("plain_loop", command, cases, options.repeats)
     show(document)
     for name, turns in found.items():
@@ -105,12 +129,37 @@ def main() -> None:
         waits = "" if last.wait is None else f", waits for images {last.wait:.2%} of an epoch"
         peak = f"{peaks[name] / 2**20:.0f} MiB"
         print(f"  {name}: class-balanced accuracy {last.accuracy:.3f}, peak {peak}{waits}")
+    for name, (epochs, turn) in reached.items():
+        print(f"  {name}: {turn.accuracy:.3f} with {epochs} epochs, {turn.whole:.0f} s")
     if options.output:
         write(options.output, document)
 
 
-def trainings(options: argparse.Namespace, folder: Path) -> dict[str, list[Training]]:
+def trainings(run: dict[str, Run], epochs: int, repeats: int) -> dict[str, list[Training]]:
     """Every contender in turn, `repeats` times. None warms up: a training is long, and a process forgets."""
+    found: dict[str, list[Training]] = {name: [] for name in run}
+    for _ in range(repeats):
+        for name, turns in found.items():
+            turns.append(run[name](epochs))
+            print(f"{name}: epoch {turns[-1].epoch:.1f} s, whole {turns[-1].whole:.1f} s", file=sys.stderr)
+    return found
+
+
+def reaching(run: dict[str, Run], accuracy: float) -> dict[str, tuple[int, Training]]:
+    """The shortest training of each contender that ends with the accuracy, else its longest."""
+    found: dict[str, tuple[int, Training]] = {}
+    for name in run:
+        for epochs in LENGTHS:
+            found[name] = epochs, run[name](epochs)
+            turn = found[name][1]
+            print(f"{name}: {epochs} epochs, {turn.accuracy:.3f}, {turn.whole:.1f} s", file=sys.stderr)
+            if turn.accuracy >= accuracy:
+                break
+    return found
+
+
+def contenders(options: argparse.Namespace, folder: Path) -> dict[str, Run]:
+    """From the number of epochs to a training, by name."""
     plain = unpacked(options.data, folder)
     label = options.label or label_column(plain)
     dataset = open_dataset(str(options.data), attributes=(label,))
@@ -120,22 +169,15 @@ def trainings(options: argparse.Namespace, folder: Path) -> dict[str, list[Train
         "data": str(plain),
         "label": label,
         "size": size,
-        "epochs": options.epochs,
         "train": [dataset.ids[row] for row in splits.train.tolist()],
         "test": [dataset.ids[row] for row in splits.test.tolist()],
         "result": str(folder / "plain.json"),
     }
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    found: dict[str, list[Training]] = {name: [] for name in (*METHODS, PLAIN)}
-    for _ in range(options.repeats):
-        for name, turns in found.items():
-            if name == PLAIN:
-                turn = run_plain(options, folder)
-            else:
-                turn = run_ours(options, METHODS[name], label, size, folder / "run")
-            turns.append(turn)
-            print(f"{name}: epoch {turn.epoch:.1f} s, whole {turn.whole:.1f} s", file=sys.stderr, flush=True)
-    return found
+    found: dict[str, Run] = {
+        name: partial(run_ours, options, method, label, size, folder / "run")
+        for name, method in METHODS.items()
+    }
+    return {**found, PLAIN: partial(run_plain, options, folder, plan)}
 
 
 def unpacked(data: Path, folder: Path) -> Path:
@@ -153,7 +195,7 @@ def label_column(folder: Path) -> str:
 
 
 def run_ours(
-    options: argparse.Namespace, method: str, label: str, size: tuple[int, int], run: Path
+    options: argparse.Namespace, method: str, label: str, size: tuple[int, int], run: Path, epochs: int
 ) -> Training:
     """One training by the command line."""
     words = ["-m", "longtail", "train", str(options.data), "--attributes", label, "--method", method]
@@ -163,7 +205,7 @@ def run_ours(
         "--image-size",
         f"{size[0]}x{size[1]}",
         "--epochs",
-        str(options.epochs),
+        str(epochs),
     ]
     words += [
         "--batch-size",
@@ -181,8 +223,9 @@ def run_ours(
     return Training(last["seconds"], whole, peak, accuracy, last["input_wait_share"])
 
 
-def run_plain(options: argparse.Namespace, folder: Path) -> Training:
+def run_plain(options: argparse.Namespace, folder: Path, plan: dict, epochs: int) -> Training:
     """One training by the loop below."""
+    (folder / "plan.json").write_text(json.dumps({**plan, "epochs": epochs}), encoding="utf-8")
     words = [__file__, str(options.data), "--plan", str(folder / "plan.json")]
     whole, peak = timed([*words, "--threads", str(options.threads)], options.threads)
     result = json.loads((folder / "plain.json").read_text(encoding="utf-8"))
