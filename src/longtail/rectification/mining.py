@@ -181,7 +181,7 @@ def _squared_distances(points: Tensor, anchors: int) -> Tensor:
     points = points - points.detach().mean(dim=1, keepdim=True)
     norms = points.square().sum(2)  # (J, N)
     sums = norms[:, :anchors, None] + norms[:, None, :]
-    return sums.baddbmm(-2 * points[:, :anchors], points.transpose(1, 2))
+    return sums.baddbmm_(points[:, :anchors], points.transpose(1, 2), alpha=-2)  # in place: it is large
 
 
 def _root(squared: Tensor) -> Tensor:
