@@ -162,18 +162,15 @@ class ClassRectificationLoss(nn.Module):
     ) -> tuple[Tensor, Compared]:
         """The loss, and what the relative comparison counts."""
         margin = self._margins(logits)
-        capacity = anchor_capacity(labels.shape[0], self.rho)
-        if self.level == "class":
-            p = class_probabilities(full_precision(logits))
-            if self.comparison == "relative" and p.device.type == "cpu" and p.dtype == torch.float32:
-                triplet = relative_at_class_level(p, labels, profile, margin, self.kappa)
-                return triplet.loss, triplet
-            anchors = minority_anchors(labels.t(), profile, capacity)
-            pairs = mine_class_level(p, labels.t(), profile, anchors, self.kappa)
-        else:
-            anchors = minority_anchors(labels.t(), profile, capacity)
-            vectors = self._vectors(features, labels)
-            pairs = mine_instance_level(vectors, labels.t(), profile, anchors, self.kappa)
+        on_class = self.level == "class"
+        scores = class_probabilities(full_precision(logits)) if on_class else self._vectors(features, labels)
+        in_floats_on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float32
+        if on_class and self.comparison == "relative" and in_floats_on_cpu:
+            triplet = relative_at_class_level(scores, labels, profile, margin, self.kappa)
+            return triplet.loss, triplet
+        anchors = minority_anchors(labels.t(), profile, anchor_capacity(labels.shape[0], self.rho))
+        mine = mine_class_level if on_class else mine_instance_level
+        pairs = mine(scores, labels.t(), profile, anchors, self.kappa)
         triplet = relative(pairs, margin)
         if self.comparison == "absolute":
             return absolute(pairs, margin, self.power), triplet
