@@ -27,13 +27,19 @@ from torch import Tensor
 
 from longtail.rectification.comparison import Compared
 from longtail.rectification.profiling import MinorityProfile
-from longtail.rectification.selection import hardest_few
+from longtail.rectification.selection import LAST, as_whole_numbers, smallest
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
-_APART = 4.0
+_APART = 5.0
 """Between the numbers of one class and the next, so that one search serves all classes."""
+
+_BEYOND = 3.0
+"""Where a class has no negative: no triplet reaches so far."""
+
+_ALL = 1.5
+"""Under a margin of more than 1 every triplet costs something: for counting, no other is needed."""
 
 
 def relative_at_class_level(
@@ -41,9 +47,9 @@ def relative_at_class_level(
 ) -> Compared:
     """Mine at class level and compare by triplet ranking: `mine_class_level` and `relative` in one.
 
-        l = 1/|T| ( Σ_{i,j,c} s_ijc p_ijc  +  Σ_j m_j active_j )
+        l = Σ_{i,j,c} s_ijc p_ijc + b,     b = 1/|T| Σ_j m_j active_j
 
-    The slopes s are whole numbers: how many positive hinges count p with which sign.
+    The slopes |T| s are whole numbers: how many positive hinges count p, and with which sign.
 
     Args:
         probabilities: p, (N, J, K) float32 on the CPU, in any order of memory.
@@ -60,32 +66,38 @@ def relative_at_class_level(
         >>> round(found.loss.item(), 4), found.triplets.item()  # max(0, 0.5 + 0.2 - 0.4)
         (0.3, 1)
     """
-    slopes, figures = _class_slopes(
+    slopes, offset, figures = _class_slopes(
         probabilities.detach(), labels, profile.kept, profile.counts, margin, kappa
     )
-    anchors, positives, negatives, triplets, active = figures.unbind()
-    hinges = (slopes * probabilities).sum() + (margin * active).sum()
-    return Compared(hinges / triplets.sum().clamp(min=1), anchors, positives, negatives, triplets, active)
+    return Compared((slopes * probabilities).sum() + offset, *figures.unbind())
 
 
 # A step of its own, so that `torch.compile` need not look into it.
 @torch.library.custom_op("longtail::class_slopes", mutates_args=(), device_types="cpu")
 def _class_slopes(
     probabilities: Tensor, labels: Tensor, kept: Tensor, counts: Tensor, margin: Tensor, kappa: int
-) -> tuple[Tensor, Tensor]:
-    slopes = torch.zeros_like(probabilities)
-    figures = torch.zeros(5, labels.shape[1], dtype=torch.int64)
+) -> tuple[Tensor, Tensor, Tensor]:
+    slopes, offset, figures = _empty(probabilities, labels)
     classes = _Classes(kept.numpy(), counts.numpy(), kappa)
+    out = slopes.zero_().numpy(), offset.zero_().numpy(), figures.zero_().numpy()
     if len(classes.attribute):
-        _fill(slopes.numpy(), figures.numpy(), probabilities.numpy(), labels.numpy(), margin.numpy(), classes)
-    return slopes, figures
+        _fill(*out, probabilities.numpy(), labels.numpy(), margin.numpy(), classes)
+    return slopes, offset, figures
 
 
 @_class_slopes.register_fake
 def _(
     probabilities: Tensor, labels: Tensor, _kept: Tensor, _counts: Tensor, _margin: Tensor, _kappa: int
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(probabilities), labels.new_empty((5, labels.shape[1]))
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _empty(probabilities, labels)
+
+
+def _empty(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        torch.empty_like(probabilities),
+        probabilities.new_empty(()),
+        labels.new_empty((5, labels.shape[1])),
+    )
 
 
 class _Classes:
@@ -118,32 +130,39 @@ class _Positives(NamedTuple):
 
 
 def _fill(
-    slopes: Floats, figures: Whole, p: Floats, labels: Whole, margin: Floats, classes: _Classes
+    slopes: Floats,
+    offset: Floats,
+    figures: Whole,
+    p: Floats,
+    labels: Whole,
+    margin: Floats,
+    classes: _Classes,
 ) -> None:
-    """Write what `_class_slopes` returns."""
+    """Write what `_class_slopes` returns into tables of zeros."""
     attribute, index = classes.attribute, classes.index
     table = p.transpose(1, 2, 0)[attribute, index]  # (R, N), of every kept class the probabilities of all
     anchors = _anchors(labels, classes)
     positive = _lowest(table, *anchors, classes)
-    others = (labels.T >= 0)[attribute]
-    others[anchors] = False
-    all_rows = (np.arange(len(table)),)
-    negative = hardest_few(table, others, all_rows, int(classes.negatives.max()), largest=True)
-    there = np.arange(negative.shape[1]) < classes.negatives[:, None]
+    negative = _highest(table, anchors, (labels.T < 0)[attribute], int(classes.negatives.max()))
 
-    lower, upper = _pairs(positive, classes)
+    lower, upper, last = _pairs(positive.rank)
     row = positive.row[upper]
-    reach = margin[attribute[row]] + positive.p[upper] - 2 * positive.p[lower]
-    beaten = _beaten(np.take_along_axis(table, negative, 1), there, reach, row)
-    weight = np.where(lower == upper, classes.images[row] - 1 - positive.rank[upper], 1)
+    reach = np.minimum(margin, _ALL)[attribute[positive.row]] + positive.p + _APART * positive.row
+    negatives = _apart(table, negative, classes.negatives)
+    place = _search(negatives, reach[upper] - 2 * positive.p[lower], row)
+    beaten = place - row * negatives.shape[1]
+    weight = np.ones(len(row), np.int64)
+    weight[last] = classes.images[positive.row] - 1 - positive.rank
 
     hinges, size = weight * beaten, len(positive.row)
     pull = np.bincount(upper, hinges, size) - 2 * np.bincount(lower, hinges, size)
-    push = _push(beaten, weight, row, there.shape)
-    slopes[positive.image, attribute[positive.row], index[positive.row]] = pull
-    place, column = there.nonzero()
-    slopes[negative[place, column], attribute[place], index[place]] = push[place, column]
+    push = _push(place, weight, negatives.shape)
     _count(figures, classes, push.sum(1))
+    triplets = max(1, figures[3].sum())
+    # What stands behind the negatives of a class may be a positive: positives are written last.
+    slopes[negative.T, attribute, index] = push.T / triplets
+    slopes[positive.image, attribute[positive.row], index[positive.row]] = pull / triplets
+    offset[()] = margin @ figures[4] / triplets
 
 
 def _anchors(labels: Whole, classes: _Classes) -> tuple[Whole, Whole]:
@@ -159,37 +178,48 @@ def _lowest(table: Floats, row: Whole, image: Whole, classes: _Classes) -> _Posi
     p = table[row, image]
     order = ((row << 32) | p.view(np.uint32)).argsort()  # the bits of a probability are in its order
     row, image, p = row[order], image[order], p[order]
-    rank = np.arange(len(row)) - _begin(classes.images)
+    rank = np.arange(len(row)) - np.repeat(np.cumsum(classes.images) - classes.images, classes.images)
     first = rank < classes.positives[row]
     return _Positives(row[first], image[first], p[first], rank[first])
 
 
-def _begin(sizes: Whole) -> Whole:
-    """For members of groups that lie one after the other, where their group begins."""
-    return np.repeat(np.cumsum(sizes) - sizes, sizes)
+def _highest(table: Floats, anchors: tuple[Whole, Whole], unlabelled: NDArray[np.bool_], most: int) -> Whole:
+    """Of the images of other classes those with the highest probability, (R, most)."""
+    order = as_whole_numbers(table.copy(), largest=True)
+    order[anchors] = LAST
+    order[unlabelled] = LAST
+    return smallest(order, most)
 
 
-def _pairs(positive: _Positives, classes: _Classes) -> tuple[Whole, Whole]:
-    """Places (i, k), i ≤ k, of all pairs of positives of one class, i = k included."""
-    partners = positive.rank + 1
-    upper = np.repeat(np.arange(len(partners)), partners)
-    lower = np.arange(len(upper)) - _begin(partners) + _begin(classes.positives)[upper]
-    return lower, upper
+def _pairs(rank: Whole) -> tuple[Whole, Whole, Whole]:
+    """Places (i, k), i ≤ k, of all pairs of positives of one class, and which of the pairs are i = k."""
+    partners = rank + 1
+    last = np.cumsum(partners) - 1
+    upper = np.repeat(np.arange(len(rank)), partners)
+    lower = np.arange(len(upper)) - (last - np.arange(len(rank)))[upper]
+    return lower, upper, last
 
 
-def _beaten(negative: Floats, there: NDArray[np.bool_], reach: Floats, row: Whole) -> Whole:
-    """r = #{q : reach + p_q > 0} of each pair; the negatives (R, Q) lie in descending order."""
-    apart = _APART * np.arange(len(negative))
-    ascending = np.where(there, -negative, 1.0) + apart[:, None]
-    wanted = reach.clip(-1.5, 0.5) + apart[row]  # no probability is beyond
-    found = torch.searchsorted(torch.from_numpy(ascending.ravel()), torch.from_numpy(wanted)).numpy()
-    return (found - row * negative.shape[1]).clip(0, negative.shape[1])  # NaN is found anywhere
+def _apart(table: Floats, negative: Whole, negatives: Whole) -> NDArray[np.float64]:
+    """-p_q of the negatives of each class, ascending, and a last place beyond: (R, Q + 1), row after row."""
+    rows, most = negative.shape
+    found = table[np.arange(rows)[:, None], negative]
+    ascending = np.full((rows, most + 1), _BEYOND)
+    ascending[:, :most] -= (found + _BEYOND) * (np.arange(most) < negatives[:, None])
+    ascending += _APART * np.arange(rows)[:, None]
+    return ascending
 
 
-def _push(beaten: Whole, weight: Whole, row: Whole, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _search(negatives: NDArray[np.float64], reach: NDArray[np.float64], row: Whole) -> Whole:
+    """The place r = #{q : m + p_k - 2 p_i > -p_q} of every pair, counted from the first row."""
+    places = negatives.shape[1]
+    found = torch.searchsorted(torch.from_numpy(negatives.ravel()), torch.from_numpy(reach)).numpy()
+    return np.minimum(found, row * places + (places - 1))  # NaN is found behind everything
+
+
+def _push(place: Whole, weight: Whole, shape: tuple[int, int]) -> NDArray[np.float64]:
     """c_q = Σ { w_ik : r_ik > q } of each negative, (R, Q)."""
-    rows, columns = shape
-    at = np.bincount(beaten + row * (columns + 1), weight, rows * (columns + 1)).reshape(rows, columns + 1)
+    at = np.bincount(place, weight, shape[0] * shape[1]).reshape(shape)
     return at[:, :0:-1].cumsum(1)[:, ::-1]
 
 

@@ -46,9 +46,9 @@ def minority_classes(counts: Tensor, rho: float) -> Tensor:
         [[False, True, True], [True, False, True]]
     """
     ascending, order = counts.sort(dim=1, stable=True)
-    limit = rho * counts.sum(1, keepdim=True) + COUNT_TOLERANCE
-    in_order = ascending.cumsum(1) <= limit
-    return torch.zeros_like(in_order).scatter(1, order, in_order)
+    together = ascending.cumsum(1)  # the last one is n
+    in_order = together <= rho * together[:, -1:] + COUNT_TOLERANCE
+    return torch.empty_like(in_order).scatter_(1, order, in_order)
 
 
 def profile_minorities(labels: Tensor, num_classes: int, rho: float = 0.5) -> MinorityProfile:
@@ -70,9 +70,9 @@ def profile_minorities(labels: Tensor, num_classes: int, rho: float = 0.5) -> Mi
         >>> profile.kept.tolist(), profile.skipped.tolist()
         ([[False, True, False]], [[False, False, True]])
     """
-    labelled = labels >= 0
-    counts = torch.zeros(labels.shape[1], num_classes, dtype=torch.int64, device=labels.device)
-    counts = counts.scatter_add(1, labels.clamp(min=0).t(), labelled.t().to(torch.int64))
+    counts = labels.new_zeros(labels.shape[1], num_classes + 1)
+    one = labels.new_ones(()).expand(labels.shape[1], labels.shape[0])
+    counts = counts.scatter_add_(1, labels.t() + 1, one)[:, 1:]  # the first column counts the unlabelled
     minority = minority_classes(counts, rho)
     return MinorityProfile(counts, minority & (counts >= 2), minority & (counts == 1))
 

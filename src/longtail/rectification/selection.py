@@ -15,6 +15,9 @@ _INDEX_BITS = 29
 _COLUMN = 2**_INDEX_BITS - 1
 """Takes the column out of a key."""
 
+LAST = np.int32(2**31 - 1)
+"""As a whole number that stands for a float: behind all of them."""
+
 _SHORT = 256
 """Most numbers of a row that numpy orders at full speed; of longer rows only some are looked at."""
 
@@ -60,7 +63,12 @@ def _hardest_on_cpu(values: Tensor, candidates: Tensor, rows: Tensor, k: int, la
     if found.numel() == 0:
         return found
     asked = rows.numpy().nonzero()
-    found.numpy()[asked] = hardest_few(values.numpy(), candidates.numpy(), asked, k, largest=largest)
+    step = max(1, _BLOCK // values.shape[-1])
+    for start in range(0, len(asked[0]), step):
+        block = tuple(places[start : start + step] for places in asked)
+        order = as_whole_numbers(values.numpy()[block], largest=largest)
+        least = np.add(candidates.numpy()[block], LAST, dtype=np.int32)  # for a candidate it runs over
+        found.numpy()[block] = smallest(np.maximum(order, least, out=order), k)
     return found
 
 
@@ -69,56 +77,42 @@ def _(values: Tensor, _candidates: Tensor, _rows: Tensor, k: int, _largest: bool
     return values.new_empty((*values.shape[:-1], k), dtype=torch.int64)
 
 
-def hardest_few(
-    values: NDArray[np.float32],
-    candidates: NDArray[np.bool_],
-    rows: tuple[NDArray[np.int64], ...],
-    k: int,
-    *,
-    largest: bool,
-) -> NDArray[np.int64]:
-    """`hardest` of the R rows at these places of a table (..., n), (R, k)."""
-    found = np.empty((len(rows[0]), k), np.int64)
-    step = max(1, _BLOCK // values.shape[-1])
-    for start in range(0, len(found), step):
-        block = tuple(places[start : start + step] for places in rows)
-        keys = _keys(values[block], candidates[block], largest)
-        found[start : start + step] = _smallest(keys, k) & _COLUMN
-    return found
+def as_whole_numbers(values: NDArray[np.float32], *, largest: bool) -> NDArray[np.int32]:
+    """Whole numbers in the order of the values, or in the opposite one; the values are overwritten.
+
+    The bits of floats that are not negative are, read as whole numbers, in the order of the floats.
+    """
+    bits = values.view(np.int32)
+    return np.invert(bits, out=bits) if largest else bits
 
 
-def _smallest(keys: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """The k smallest of every row, ascending: (R, n) -> (R, k); the keys are put in another order.
+def smallest(numbers: NDArray[np.int32], k: int) -> NDArray[np.int64]:
+    """Where the k smallest of every row are, the smallest first: (R, n) -> (R, k).
 
     A long row is laid out as a table of `stacked` lines. The k smallest of all lie in the k columns of
     that table whose smallest are smallest, so that only those columns are looked into.
     """
-    rows, n = keys.shape
+    rows, n = numbers.shape
     stacked = -(-n // _SHORT)
     width = n // stacked
+    columns = np.arange(n)
     if 2 * stacked * k <= n:
-        whole = keys[:, : stacked * width]
-        table = whole.reshape(rows, stacked, width)
-        best = table.min(axis=1)
-        best.partition(k - 1, axis=-1)
-        columns = (best[:, None, :k] & _COLUMN) % width
-        few = np.take_along_axis(table, columns, axis=2).reshape(rows, -1)
-        keys = np.concatenate([few, keys[:, stacked * width :]], axis=1)  # and what was left over
-    keys.partition(k - 1, axis=-1)
-    first = keys[:, :k]
-    first.sort(axis=-1)
-    return first
+        whole = stacked * width
+        best = numbers[:, :whole].reshape(rows, stacked, width).min(axis=1)
+        best = _smallest_keys(best, columns[:width], k) & _COLUMN
+        few = (best[:, None, :] + columns[:whole:width, None]).reshape(rows, stacked * k)
+        left = np.broadcast_to(columns[whole:], (rows, n - whole))
+        columns = np.concatenate([few, left], axis=1)
+        numbers = numbers.take(columns + np.arange(0, rows * n, n)[:, None])
+    keys = _smallest_keys(numbers, columns, k)
+    keys.sort(axis=-1)
+    return keys & _COLUMN
 
 
-def _keys(values: NDArray[np.float32], candidates: NDArray[np.bool_], largest: bool) -> NDArray[np.int64]:
-    """Numbers in the order of the values, candidates before all others; the lowest bits are the column.
-
-    The bits of floats that are not negative are, read as integers, in the order of the floats.
-    """
-    keys = values.view(np.int32).astype(np.int64)
-    if largest:
-        np.invert(keys, out=keys)
+def _smallest_keys(numbers: NDArray[np.int32], columns: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The k smallest of every row, in any order: the number above, its column below."""
+    keys = numbers.astype(np.int64)
     keys <<= _INDEX_BITS
-    keys += np.arange(values.shape[1])
-    keys += np.multiply(candidates, -(2**62), dtype=np.int64)
-    return keys
+    keys += columns
+    keys.partition(k - 1, axis=-1)
+    return keys[:, :k]
