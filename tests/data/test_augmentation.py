@@ -19,6 +19,8 @@ from longtail.data.augmentation import (
     augment,
     augment_and_normalise,
     crop,
+    crops,
+    draw_parts,
     flip,
     measure_normalisation,
     normalise,
@@ -166,7 +168,7 @@ def test_a_crop_shows_its_rectangle_resized_and_nothing_around_it(way, top, left
 @pytest.mark.parametrize("side", [1, 2, 3, 50])
 def test_rectangles_of_whole_pixels_are_drawn_inside_the_image_and_reach_its_borders(side):
     images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(3000, 1, side, 2 * side)
-    top, left, height, width = random_crop.draw(images, seeded())
+    top, left, height, width = random_crop.draw(images.shape, seeded())
     for start, extent, length in ((top, height, side), (left, width, 2 * side)):
         assert extent.dtype == start.dtype == torch.int64
         assert extent.min() >= 1
@@ -382,6 +384,20 @@ def test_a_few_images_at_a_time_make_the_same_batch(name, images):
     got = augment_and_normalise(batch, name, seeded(), mean, std)
     assert got.dtype == torch.float32
     assert torch.allclose(got, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if crops(name)])
+def test_images_cropped_beforehand_are_the_batch_that_is_cropped_within(name):
+    batch, mean, std = pictures(20, 3, 40, 30), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+    within = augment_and_normalise(batch, name, seeded(), mean, std)
+    before = crop(batch, *draw_parts(batch.shape, seeded()).unbind(1))
+    assert torch.equal(augment_and_normalise(before, name, seeded(), mean, std, cropped=True), within)
+
+
+def test_only_photos_are_cropped():
+    assert [name for name in AUGMENTATIONS if crops(name)] == ["photo", "photo-noflip"]
+    with pytest.raises(InputError, match="augmentation 'other' is unknown"):
+        crops("other")
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

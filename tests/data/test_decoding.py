@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import sys
 import threading
 import warnings
 import zlib
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -248,15 +250,27 @@ def test_read_only_pixels_are_resized_without_a_warning_and_left_alone():
 # --- size -----------------------------------------------------------------------------------------
 
 
-def covering_crop(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def covering_crop(pixels: np.ndarray, size: tuple[int, int], part=None) -> np.ndarray:
     """The twin: the middle with the wanted aspect, each output pixel a triangle-weighted mean, in float."""
     (height, width), (rows, columns) = pixels.shape[:2], size
     scale = min(height / rows, width / columns)
     h, w = (min(max(round(wanted * scale), 1), there) for wanted, there in ((rows, height), (columns, width)))
     top, left = (height - h) // 2, (width - w) // 2
     crop = pixels[top : top + h, left : left + w].astype(float)
-    by_row = np.einsum("ri,ijc->rjc", triangle_weights(h, rows), crop)
-    return np.einsum("kj,rjc->rkc", triangle_weights(w, columns), by_row)
+    if part is not None:
+        inside = np.ix_(
+            pixels_between(part[0], part[2], h, rows), pixels_between(part[1], part[3], w, columns)
+        )
+        crop = crop[inside]
+    by_row = np.einsum("ri,ijc->rjc", triangle_weights(crop.shape[0], rows), crop)
+    return np.einsum("kj,rjc->rkc", triangle_weights(crop.shape[1], columns), by_row)
+
+
+def pixels_between(start: int, extent: int, source: int, target: int) -> list[int]:
+    """Those of `source` pixels whose centres lie in the stretch; else the one that it begins in."""
+    low, high = Fraction(start * source, target), Fraction((start + extent) * source, target)
+    inside = [i for i in range(source) if low < i + Fraction(1, 2) <= high]
+    return inside or [min(math.floor(low + Fraction(1, 2)), source - 1)]
 
 
 def triangle_weights(source: int, target: int) -> np.ndarray:
@@ -283,6 +297,24 @@ def test_resizing_keeps_the_aspect_covers_the_target_and_averages(height, width,
     assert np.abs(got - covering_crop(pixels, (rows, columns))).max() <= 1.6
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_part_is_cut_from_the_files_own_pixels_and_resampled_once(data):
+    height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
+    rows, columns = data.draw(st.integers(1, 24)), data.draw(st.integers(1, 24))
+    top, left = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
+    part = (top, left, data.draw(st.integers(1, rows - top)), data.draw(st.integers(1, columns - left)))
+    pixels = np.random.default_rng(height * 41 + width).integers(0, 256, (height, width, 3), np.uint8)
+    got = decode(pixels, "a", (rows, columns), part=part)
+    assert got.shape == (rows, columns, 3)
+    assert np.abs(got - covering_crop(pixels, (rows, columns), part)).max() <= 1.6
+
+
+def test_the_part_that_is_everything_is_the_image():
+    pixels = smooth(30, 20)
+    assert np.array_equal(decode(pixels, "a", (8, 12), part=(0, 0, 8, 12)), decode(pixels, "a", (8, 12)))
+
+
 def test_the_middle_of_a_long_image_is_kept():
     stripes = np.zeros((10, 50, 1), np.uint8)
     stripes[:, 20:30] = 200
@@ -291,7 +323,10 @@ def test_the_middle_of_a_long_image_is_kept():
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_jpeg_decoded_reduced_looks_as_the_one_decoded_whole(orientation, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "reduced"), [(None, 128), ((0, 0, 32, 64), 128), ((8, 20, 16, 32), 256), ((30, 2, 2, 30), 512)]
+)
+def test_a_large_jpeg_decoded_reduced_looks_as_the_one_decoded_whole(orientation, part, reduced, monkeypatch):
     data = encoded(smooth(512, 512, blob=50), "JPEG", quality=95, exif=with_orientation(orientation))
     shapes = []
     whole = simplejpeg.decode_jpeg
@@ -302,10 +337,10 @@ def test_a_large_jpeg_decoded_reduced_looks_as_the_one_decoded_whole(orientation
         return pixels
 
     monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", watched)
-    got = decode(data, "a", (32, 64))
-    assert shapes == [(128, 128)]
+    got = decode(data, "a", (32, 64), part=part)
+    assert shapes == [(reduced, reduced)]
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    expected = covering_crop(np.asarray(upright), (32, 64))
+    expected = covering_crop(np.asarray(upright), (32, 64), part)
     assert np.abs(got - expected).mean() < 2
 
 

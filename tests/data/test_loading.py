@@ -143,6 +143,22 @@ def test_cached_threaded_and_streamed_batches_are_the_same_bytes(store, channels
             assert torch.equal(parts[0], parts[2])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_of_each_image_the_part_asked_for_is_decoded(store, workers):
+    parts = [torch.randint(0, 4, (len(group), 4)) + torch.tensor([0, 0, 1, 1]) for group in GROUPS]
+    loader = ImageLoader(dataset_of(store), SIZE, workers=workers, **STREAMED)
+    for group, own, (images, _, index) in zip(GROUPS, parts, loader.batches(GROUPS, parts), strict=True):
+        assert index.tolist() == group
+        for row, part, image in zip(group, own.tolist(), images, strict=True):
+            expected = decode(store.read(row), "a", SIZE, part=tuple(part))
+            assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
+
+
+def test_of_images_that_are_kept_no_part_can_be_asked_for(store):
+    with pytest.raises(ValueError, match="kept whole"):
+        next(ImageLoader(dataset_of(store), SIZE).batches([[0]], [torch.tensor([[0, 0, 4, 4]])]))
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_decode_in_processes_of_their_own_whatever_starts_them(method, monkeypatch):
     if method not in multiprocessing.get_all_start_methods():

@@ -2,14 +2,17 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from longtail.data.loading import ImageLoader
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
 from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.runs import preparation
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import plan, resumed_config, train
 from longtail.training.checkpoint import load_model
@@ -92,6 +95,30 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_p
     assert without_times(lines_of(run)) == without_times(lines_of(whole))
     assert not (run / "state.pt").exists()
     assert (run / "report.html").exists()
+
+
+@pytest.fixture
+def decoding_anew(monkeypatch):
+    """Images are decoded for every batch."""
+    monkeypatch.setattr(preparation, "ImageLoader", partial(ImageLoader, cache_bytes=0))
+
+
+def test_crops_cut_while_decoding_are_those_cut_from_kept_images(config, tmp_path, request):
+    config = replace(config, augment="photo")
+    kept = weights(train(replace(config, output=str(tmp_path / "kept"))))
+    request.getfixturevalue("decoding_anew")  # digits are stored in the model's size: the same pixels
+    anew = weights(train(config))
+    assert all(torch.equal(kept[name], anew[name]) for name in kept)
+
+
+@pytest.mark.usefixtures("decoding_anew")
+def test_a_training_that_crops_while_decoding_goes_on_to_the_same_model(config, tmp_path, watcher):
+    config = replace(config, augment="photo")
+    whole = weights(train(replace(config, output=str(tmp_path / "whole"))))
+    with pytest.raises(Interrupted):
+        train(config, watcher=Stopper(watcher, 1, 3))
+    run = weights(train(config, resume=True))
+    assert all(torch.equal(value, whole[name]) for name, value in run.items())
 
 
 def test_an_epoch_logged_after_the_last_saved_state_is_not_logged_twice(config, watcher):

@@ -18,17 +18,20 @@ from torch import Generator, Tensor
 
 from longtail.errors import InputError
 
+Shape = tuple[int, ...]
+"""(N, C, H, W)."""
+
 
 class Step(NamedTuple):
     """A random change.
 
     Attributes:
-        draw: images (N, C, H, W) and a generator -> numbers (N,) on the generator's device; how many
-            random numbers they take hangs on N alone.
+        draw: shape (N, C, H, W) of images and a generator -> numbers (N,) on the generator's device; how
+            many random numbers they take hangs on N alone.
         change: images in 0..255 and their numbers -> images in 0..255, each changed by its own.
     """
 
-    draw: Callable[[Tensor, Generator], tuple[Tensor, ...]]
+    draw: Callable[[Shape, Generator], tuple[Tensor, ...]]
     change: Callable[..., Tensor]
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
@@ -37,7 +40,7 @@ class Step(NamedTuple):
 
     def numbers(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """What `draw` gives, on the device of the images: computed there, a rounding could differ."""
-        return tuple(drawn.to(images.device) for drawn in self.draw(images, generator))
+        return tuple(drawn.to(images.device) for drawn in self.draw(images.shape, generator))
 
 
 PIECE = 2**17
@@ -77,8 +80,34 @@ def augment(images: Tensor, name: str, generator: Generator) -> Tensor:
     return images
 
 
+def crops(name: str) -> bool:
+    """Whether `augment` crops; raises as it does."""
+    return _steps(name)[:1] == (random_crop,)
+
+
+def draw_parts(shape: Shape, generator: Generator) -> Tensor:
+    """The rectangles to which an augmentation that `crops` would crop images of this shape.
+
+    Where images are decoded anew, each can so be cropped in its own pixels, and is resampled once.
+
+    Args:
+        shape: (N, C, H, W).
+        generator: as given to `augment`.
+
+    Returns:
+        (N, 4) int64: top, left, height, width in whole pixels.
+    """
+    return torch.stack(random_crop.draw(shape, generator), dim=1)
+
+
 def augment_and_normalise(
-    images: Tensor, name: str, generator: Generator, mean: Sequence[float], std: Sequence[float]
+    images: Tensor,
+    name: str,
+    generator: Generator,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    cropped: bool = False,
 ) -> Tensor:
     """`augment`, then `normalise`: the same numbers, on a CPU a few images at a time.
 
@@ -88,6 +117,7 @@ def augment_and_normalise(
     Args:
         images, name, generator: see `augment`.
         mean, std: see `normalise`.
+        cropped: whether the images show what `draw_parts` drew for them, so that none is cropped again.
 
     Returns:
         (N, C, H, W) float32, one channel behind the other in memory.
@@ -96,11 +126,13 @@ def augment_and_normalise(
         InputError: as `augment`.
     """
     steps = _steps(name)
-    drawn = [step.numbers(images, generator) for step in steps]
+    drawn = [(step, step.numbers(images, generator)) for step in steps]
+    if cropped:
+        drawn = [(step, numbers) for step, numbers in drawn if step is not random_crop]
     result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
     for part in _pieces(images):
         piece = images[part]
-        for step, numbers in zip(steps, drawn, strict=True):
+        for step, numbers in drawn:
             own = [number[part] for number in numbers]
             if step is random_colour:
                 _adjust_and_normalise(piece, *own, mean=mean, std=std, result=result[part])
@@ -124,32 +156,32 @@ def _steps(name: str) -> tuple[Step, ...]:
     return AUGMENTATIONS[name]
 
 
-def _draw_flip(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-    return (_uniform(images, 0, 1, generator) < 0.5,)
+def _draw_flip(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
+    return (_uniform(shape[0], 0, 1, generator) < 0.5,)
 
 
-def _draw_shift(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-    return tuple(_integers(images, length // 8, generator) for length in images.shape[-2:])
+def _draw_shift(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
+    return tuple(_integers(shape[0], length // 8, generator) for length in shape[-2:])
 
 
-def _draw_crop(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-    area = _uniform(images, *CROP_AREA, generator)
-    ratio = _uniform(images, math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1]), generator).exp()
-    top, height = _placed(images, (area / ratio).sqrt(), images.shape[-2], generator)
-    left, width = _placed(images, (area * ratio).sqrt(), images.shape[-1], generator)
+def _draw_crop(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
+    area = _uniform(shape[0], *CROP_AREA, generator)
+    ratio = _uniform(shape[0], math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1]), generator).exp()
+    top, height = _placed((area / ratio).sqrt(), shape[-2], generator)
+    left, width = _placed((area * ratio).sqrt(), shape[-1], generator)
     return top, left, height, width
 
 
-def _placed(images: Tensor, share: Tensor, length: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def _placed(share: Tensor, length: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """Start and extent (N,) in whole pixels of a share of a side, at least one, anywhere inside."""
     extent = (share * length).round().long().clamp(1, length)
     room = length - extent
-    start = (_uniform(images, 0, 1, generator) * (room + 1)).long()
+    start = (_uniform(len(share), 0, 1, generator) * (room + 1)).long()
     return torch.minimum(start, room), extent  # a number just below 1 times the places may round up
 
 
-def _draw_colour(images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-    return tuple(_uniform(images, 1 - JITTER, 1 + JITTER, generator) for _ in range(3))
+def _draw_colour(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
+    return tuple(_uniform(shape[0], 1 - JITTER, 1 + JITTER, generator) for _ in range(3))
 
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
@@ -326,21 +358,22 @@ AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
     "none": (),
     "small": (random_shift, random_flip),
     "small-noflip": (random_shift,),
-    "photo": (random_flip, random_crop, random_colour),
+    "photo": (random_crop, random_flip, random_colour),
     "photo-noflip": (random_crop, random_colour),
 }
 """Steps by name. small: up to about 64 pixels a side; photo: above. noflip: where left and right differ,
-for instance digits and letters. `random_colour` comes last, so that `normalise` is one with it."""
+for instance digits and letters. `random_crop` comes first, so that it can be drawn before images are decoded,
+`random_colour` last, so that `normalise` is one with it."""
 
 
-def _uniform(images: Tensor, low: float, high: float, generator: Generator) -> Tensor:
-    """(N,) numbers in low..high."""
-    return low + (high - low) * torch.rand(len(images), generator=generator, device=generator.device)
+def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
+    """(n,) numbers in low..high."""
+    return low + (high - low) * torch.rand(n, generator=generator, device=generator.device)
 
 
-def _integers(images: Tensor, most: int, generator: Generator) -> Tensor:
-    """(N,) whole numbers in -most..most."""
-    return torch.randint(-most, most + 1, (len(images),), generator=generator, device=generator.device)
+def _integers(n: int, most: int, generator: Generator) -> Tensor:
+    """(n,) whole numbers in -most..most."""
+    return torch.randint(-most, most + 1, (n,), generator=generator, device=generator.device)
 
 
 def normalise(

@@ -7,6 +7,7 @@ shown whole is refused with one line that names it; no image is ever half decode
 from __future__ import annotations
 
 import io
+import math
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -33,6 +34,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 
+Part = tuple[int, int, int, int]
+"""Top, left, height and width of a rectangle."""
+
 _JPEG_COLOURS = ("RGB", "YCbCr", "Gray")  # CMYK and YCCK need Pillow's knowledge of Adobe's inversion
 # libjpeg goes on after these and fills what is missing with grey. Other warnings ("extraneous bytes")
 # are common in sound files, which Pillow then decodes.
@@ -54,7 +58,9 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 """How an image stored with an EXIF orientation is made upright; 1 needs nothing."""
 
 
-def decode(data: bytes | Pixels, name: str, size: Size, channels: int = 3) -> Pixels:
+def decode(
+    data: bytes | Pixels, name: str, size: Size, channels: int = 3, part: Part | None = None
+) -> Pixels:
     """The image of exactly the wanted size: its short side scaled to it, the middle kept.
 
     The largest centred rectangle with the aspect of `size` is resampled (bilinear, antialiased).
@@ -67,6 +73,7 @@ def decode(data: bytes | Pixels, name: str, size: Size, channels: int = 3) -> Pi
         name: what messages call the image.
         size: H, W of the result.
         channels: 3 for RGB, 1 for grey (luma of ITU-R 601).
+        part: a rectangle of that image, in its pixels; it alone is resampled, to the whole of `size`.
 
     Returns:
         (H, W, channels) uint8.
@@ -78,10 +85,13 @@ def decode(data: bytes | Pixels, name: str, size: Size, channels: int = 3) -> Pi
         >>> decode(np.full((4, 6, 1), 7, np.uint8), "a", (2, 2)).shape
         (2, 2, 3)
     """
+    part = part or (0, 0, *size)
     if not isinstance(data, bytes):
-        return _fit(_from_array(data, name, channels), size)
-    pixels = _from_jpeg(data, name, size, channels)
-    return _fit(_from_pillow(data, name, channels) if pixels is None else pixels, size)
+        return _fit(_from_array(data, name, channels), size, part)
+    # So large that the part alone has the wanted size.
+    whole = math.ceil(size[0] ** 2 / part[2]), math.ceil(size[1] ** 2 / part[3])
+    pixels = _from_jpeg(data, name, whole, channels)
+    return _fit(_from_pillow(data, name, channels) if pixels is None else pixels, size, part)
 
 
 def image_size(data: bytes | Pixels, name: str) -> Size:
@@ -304,9 +314,9 @@ def _upright_size(height: int, width: int, orientation: int) -> Size:
     return (width, height) if orientation >= 5 else (height, width)
 
 
-def _fit(pixels: Pixels, size: Size) -> Pixels:
-    """The largest centred rectangle with the aspect of `size`, resampled to `size`."""
-    crop = _centre(pixels, size)
+def _fit(pixels: Pixels, size: Size, part: Part) -> Pixels:
+    """A part of the largest centred rectangle with the aspect of `size`, resampled to `size`."""
+    crop = _part(_centre(pixels, size), size, part)
     if crop.shape[:2] == size:
         return crop
     # Channels last as torch sees it only with the batch in front before it is permuted: else it copies.
@@ -322,6 +332,21 @@ def _centre(pixels: Pixels, size: Size) -> Pixels:
     crop_width = min(max(round(size[1] * scale), 1), width)
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
     return pixels[top : top + crop_height, left : left + crop_width]
+
+
+def _part(pixels: Pixels, size: Size, part: Part) -> Pixels:
+    """The rectangle of an image that is to become `size`, in its own whole pixels."""
+    top, left, height, width = part
+    rows = _scaled(top, height, pixels.shape[0], size[0])
+    columns = _scaled(left, width, pixels.shape[1], size[1])
+    return pixels[rows, columns]
+
+
+def _scaled(start: int, extent: int, length: int, of: int) -> slice:
+    """A stretch of a side of `of` pixels on one of `length`: the nearest whole pixels, at least one."""
+    first, end = ((2 * place * length + of) // (2 * of) for place in (start, start + extent))
+    first = min(first, length - 1)
+    return slice(first, max(end, first + 1))
 
 
 def refuse(name: str, reason: str) -> Never:

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from longtail.data.augmentation import measure_normalisation
 from longtail.data.dataset import Dataset, ImageStore
-from longtail.data.decoding import Pixels, Size, decode, refuse
+from longtail.data.decoding import Part, Pixels, Size, decode, refuse
 from longtail.errors import InputError
 
 Rows = Sequence[int] | NDArray[np.int64]
@@ -35,6 +35,7 @@ The channels of a pixel lie side by side in memory, as an image is decoded."""
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
+_Group = tuple[list[int], list[Part] | None]
 _Decoded = tuple[NDArray[np.int64], Tensor | InputError]
 _Result = tuple[int, InputError | None]
 _T = TypeVar("_T")
@@ -99,18 +100,28 @@ class ImageLoader:
         """Whether decoded images are kept in memory."""
         return self._cache is not None
 
-    def batches(self, batch_indices: Iterable[Rows]) -> Iterator[HostBatch]:
+    def batches(
+        self, batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None = None
+    ) -> Iterator[HostBatch]:
         """One batch for every group of rows, in order.
 
         The groups are taken as they are needed, a few ahead where processes decode; no work before the
         first batch grows with the size of the data set.
 
+        Args:
+            batch_indices: groups of rows.
+            parts: for every group (N, 4) int64, the rectangles that its images show, see `decode`; not
+                where images are kept, since they are kept whole.
+
         Raises:
             InputError: when an image cannot be decoded; it names the image and what is wrong. No image
                 is ever left out here: only draw batches from what `readable` returned.
         """
+        if parts is not None and self.cached:
+            raise ValueError("parts: images of this loader are kept whole")
+        groups = _groups(batch_indices, parts)
         streamed = self._cache is None and self._workers > 0
-        source = self._streamed(batch_indices) if streamed else self._decoded_here(batch_indices)
+        source = self._streamed(groups) if streamed else self._decoded_here(groups)
         # An error keeps this frame alive. Workers must end before: collected later, in a cycle, they
         # have lost the queue that tells them to, and are waited for five seconds.
         with closing(source):
@@ -156,14 +167,14 @@ class ImageLoader:
         groups = np.array_split(chosen, max(1, len(chosen) // 128))
         return measure_normalisation(images for images, _, _ in self.batches(groups))
 
-    def _decoded_here(self, batch_indices: Iterable[Rows]) -> Generator[_Decoded, None, None]:
+    def _decoded_here(self, groups: Iterable[_Group]) -> Generator[_Decoded, None, None]:
         """Images of groups of rows, decoded by threads of this process or taken from the cache."""
-        for rows in map(_as_rows, batch_indices):
-            yield self._decoded(rows)
+        for rows, parts in groups:
+            yield self._decoded(np.array(rows, np.int64), parts)
 
-    def _decoded(self, rows: NDArray[np.int64]) -> _Decoded:
+    def _decoded(self, rows: NDArray[np.int64], parts: list[Part] | None) -> _Decoded:
         if self._cache is None:
-            return _with_threads(self._decoder, rows)
+            return _with_threads(self._decoder, rows, parts)
         for _, error in self._decode_unknown(rows, None):
             return rows, error
         return rows, self._cache.index_select(0, torch.from_numpy(rows))
@@ -173,7 +184,7 @@ class ImageLoader:
     ) -> Iterator[tuple[int, InputError]]:
         """Decodes the rows that were not decoded before; gives those that fail."""
         missing = np.unique(rows[~self._known[rows]])
-        results = _in_threads(self._decoder, missing, self._cache, missing)
+        results = _in_threads(self._decoder, missing, None, self._cache, missing)
         for done, (row, error) in enumerate(results, start=1):
             if error is None:
                 self._known[row] = True
@@ -182,10 +193,10 @@ class ImageLoader:
             if on_progress and (done % _CHUNK == 0 or done == len(missing)):
                 on_progress(done, len(missing))
 
-    def _streamed(self, batch_indices: Iterable[Rows]) -> Generator[_Decoded, None, None]:
+    def _streamed(self, groups: Iterable[_Group]) -> Generator[_Decoded, None, None]:
         """Images of groups of rows, decoded ahead by worker processes."""
         stream = self._idle_streams.pop() if self._idle_streams else _Stream(self._decoder, self._workers)
-        yield from stream.run(batch_indices)
+        yield from stream.run(groups)
         # A stream left half-way is not used again: its workers still hold what nobody asked for.
         self._idle_streams.append(stream)
 
@@ -217,8 +228,8 @@ class _Decoder(TorchDataset[_Decoded]):
         self.size = size
         self.channels = channels
 
-    def image(self, row: int) -> Pixels:
-        """(H, W, C) uint8.
+    def image(self, row: int, part: Part | None) -> Pixels:
+        """(H, W, C) uint8, the whole image or a part of it.
 
         Raises:
             InputError: when the file cannot be read or decoded.
@@ -229,29 +240,33 @@ class _Decoder(TorchDataset[_Decoded]):
         except OSError as error:
             reason = error.strerror or str(error).removeprefix(f"{name}: ")
             refuse(name, f"cannot be read ({reason})")
-        return decode(data, name, self.size, self.channels)
+        return decode(data, name, self.size, self.channels, part)
 
     def room_for(self, images: int) -> Tensor:
         """(N, H, W, C) uint8, not yet filled."""
         return torch.empty((images, *self.size, self.channels), dtype=torch.uint8)
 
-    def fill(self, rows: list[int], out: Tensor | None, places: list[int]) -> list[_Result]:
+    def fill(
+        self, rows: list[int], parts: list[Part] | None, out: Tensor | None, places: list[int]
+    ) -> list[_Result]:
         """Decodes rows into their places of `out`; every row with its error or None."""
         target = None if out is None else out.numpy()
-        return [(row, self._fill_one(row, target, place)) for row, place in zip(rows, places, strict=True)]
+        jobs = zip(rows, repeat(None) if parts is None else parts, places, strict=False)
+        return [(row, self._fill_one(row, part, target, place)) for row, part, place in jobs]
 
-    def _fill_one(self, row: int, target: Pixels | None, place: int) -> InputError | None:
+    def _fill_one(self, row: int, part: Part | None, target: Pixels | None, place: int) -> InputError | None:
         try:
-            pixels = self.image(row)
+            pixels = self.image(row, part)
         except InputError as error:
             return error
         if target is not None:
             target[place] = pixels
         return None
 
-    def __getitem__(self, rows: list[int]) -> _Decoded:
+    def __getitem__(self, group: _Group) -> _Decoded:
+        rows, parts = group
         images = self.room_for(len(rows))
-        for _, error in self.fill(rows, images, list(range(len(rows)))):
+        for _, error in self.fill(rows, parts, images, list(range(len(rows)))):
             if error is not None:
                 return np.array(rows), error
         return np.array(rows, np.int64), images
@@ -273,7 +288,7 @@ class _Stream:
             generator=torch.Generator(),  # else a seed for the workers is drawn from the global generator
         )
 
-    def run(self, groups: Iterable[Rows]) -> Iterator[_Decoded]:
+    def run(self, groups: Iterable[_Group]) -> Iterator[_Decoded]:
         """Images of every group of rows, in order."""
         self._groups.current = groups
         return iter(self._loader)
@@ -283,10 +298,10 @@ class _Groups:
     """What a stream is to decode next: a data loader keeps its workers only as long as its sampler."""
 
     def __init__(self) -> None:
-        self.current: Iterable[Rows] = ()
+        self.current: Iterable[_Group] = ()
 
-    def __iter__(self) -> Iterator[list[int]]:
-        return (_as_rows(group).tolist() for group in self.current)
+    def __iter__(self) -> Iterator[_Group]:
+        return iter(self.current)
 
 
 def _unchanged(decoded: Any) -> Any:
@@ -300,27 +315,43 @@ def _open_own_store(_worker: int) -> None:
     decoder.store = copy.copy(decoder.store)
 
 
-def _with_threads(decoder: _Decoder, rows: NDArray[np.int64]) -> _Decoded:
+def _groups(batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None) -> Iterator[_Group]:
+    if parts is None:
+        return ((_as_rows(rows).tolist(), None) for rows in batch_indices)
+    pairs = zip(batch_indices, parts, strict=True)
+    return ((_as_rows(rows).tolist(), cast("list[Part]", own.tolist())) for rows, own in pairs)
+
+
+def _with_threads(decoder: _Decoder, rows: NDArray[np.int64], parts: list[Part] | None) -> _Decoded:
     images = decoder.room_for(len(rows))
-    for _, error in _in_threads(decoder, rows, images, np.arange(len(rows))):
+    for _, error in _in_threads(decoder, rows, parts, images, np.arange(len(rows))):
         if error is not None:
             return rows, error
     return rows, images
 
 
 def _in_threads(
-    decoder: _Decoder, rows: NDArray[np.int64], out: Tensor | None, places: NDArray[np.int64]
+    decoder: _Decoder,
+    rows: NDArray[np.int64],
+    parts: list[Part] | None,
+    out: Tensor | None,
+    places: NDArray[np.int64],
 ) -> Iterator[_Result]:
     """`fill` with a thread for every processor: the decoders let other threads run meanwhile."""
     if len(rows) == 0:
         return
     threads = _processors()
-    pieces = math.ceil(len(rows) / min(_CHUNK, math.ceil(len(rows) / threads)))
-    row_lists = [piece.tolist() for piece in np.array_split(rows, pieces)]
-    place_lists = [piece.tolist() for piece in np.array_split(places, pieces)]
+    size = min(_CHUNK, math.ceil(len(rows) / threads))
+    starts = range(0, len(rows), size)
+
+    def fill(start: int) -> list[_Result]:
+        piece = slice(start, start + size)
+        own = None if parts is None else parts[piece]
+        return decoder.fill(rows[piece].tolist(), own, out, places[piece].tolist())
+
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for results in pool.map(decoder.fill, row_lists, repeat(out), place_lists):
+            for results in pool.map(fill, starts):
                 yield from results
         finally:
             pool.shutdown(cancel_futures=True)  # when the first failure stopped it

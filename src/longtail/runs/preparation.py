@@ -12,7 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.augmentation import AUGMENTATIONS, augment_and_normalise, normalise
+from longtail.data.augmentation import (
+    AUGMENTATIONS,
+    augment_and_normalise,
+    crops,
+    draw_parts,
+    normalise,
+)
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.decoding import suggest_size
@@ -184,12 +190,36 @@ def normaliser(card: ModelCard) -> Callable[[Tensor], Tensor]:
     return partial(normalise, mean=card.mean, std=card.std)
 
 
-def augmenter(card: ModelCard, preset: str, seed: int) -> Callable[[Tensor, tuple[int, int, int]], Tensor]:
-    """uint8 images and the (epoch, step, process) they are in -> augmented, normalised images."""
+Place = tuple[int, int, int]
+"""Of a batch: epoch, step, process."""
 
-    def apply(images: Tensor, place: tuple[int, int, int]) -> Tensor:
-        number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
-        generator = torch.Generator().manual_seed(int(number))
-        return augment_and_normalise(images, preset, generator, card.mean, card.std)
+
+def cropped_by_loader(loader: ImageLoader, preset: str) -> bool:
+    """Whether crops are cut from the files' own pixels: where they are decoded for every batch."""
+    return crops(preset) and not loader.cached
+
+
+def part_drawer(card: ModelCard, seed: int) -> Callable[[Place, int], Tensor]:
+    """The place of a batch and its number of images -> the parts that it shows, as `augmenter` draws them."""
+
+    def draw(place: Place, images: int) -> Tensor:
+        return draw_parts((images, 3, *card.image_size), _generator(seed, place))
+
+    return draw
+
+
+def augmenter(
+    card: ModelCard, preset: str, seed: int, *, cropped: bool = False
+) -> Callable[[Tensor, Place], Tensor]:
+    """uint8 images, `cropped` or not, and the place of their batch -> augmented, normalised images."""
+
+    def apply(images: Tensor, place: Place) -> Tensor:
+        generator = _generator(seed, place)
+        return augment_and_normalise(images, preset, generator, card.mean, card.std, cropped=cropped)
 
     return apply
+
+
+def _generator(seed: int, place: Place) -> torch.Generator:
+    number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
+    return torch.Generator().manual_seed(int(number))

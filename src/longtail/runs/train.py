@@ -22,8 +22,10 @@ from longtail.runs.preparation import (
     Prepared,
     augmentation_name,
     augmenter,
+    cropped_by_loader,
     model_card,
     normaliser,
+    part_drawer,
     prepare,
     rows_of,
 )
@@ -67,6 +69,7 @@ def train(
     start = _start(config)
     card = model_card(config, prepared, start[1] if start else None)
     preset = augmentation_name(config, card.image_size)
+    cropped = cropped_by_loader(prepared.loader, preset)
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=state is None and not config.from_scratch)
     if start is not None and state is None:
@@ -91,7 +94,8 @@ def train(
             Feed(
                 prepared.loader,
                 sampler,
-                augmenter(card, preset, config.seed),
+                part_drawer(card, config.seed) if cropped else None,
+                augmenter(card, preset, config.seed, cropped=cropped),
                 partial(extract_features, fabric, learner, prepared.loader, normaliser(card)),
             ),
             validate=lambda: _validation(fabric, trained, prepared),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -43,6 +43,8 @@ class Feed:
     Attributes:
         loader: rows -> uint8 images.
         sampler: epoch -> rows.
+        parts: the (epoch, step, process) of a batch and its number of images -> the parts of them that
+            the loader is to decode; None where it gives whole images.
         prepare: uint8 images on the device and the (epoch, step, process) they are in -> augmented
             and normalised images.
         features: rows -> features of their images as they are, for methods that look at them.
@@ -50,6 +52,7 @@ class Feed:
 
     loader: ImageLoader
     sampler: Sampler
+    parts: Callable[[tuple[int, int, int], int], Tensor] | None
     prepare: Callable[[Tensor, tuple[int, int, int]], Tensor]
     features: Callable[[NDArray[np.int64]], Tensor]
 
@@ -126,13 +129,16 @@ def fit(
             rows, tasks = layout
             steps, batch_size = rows.shape
             rate = 0.0
-            for images, labels, index in feed.loader.batches(_own(rows[step:], fabric)):
+            own = [_own(batch, fabric) for batch in rows[step:]]
+            places = [(epoch, number, fabric.global_rank) for number in range(step, steps)]
+            parts = None if feed.parts is None else map(feed.parts, places, map(len, own))
+            batches = feed.loader.batches(own, parts)
+            for place, (images, labels, index) in zip(places, batches, strict=True):
                 rate = learning_rate(
                     epoch * steps + step, config.epochs * steps, config.peak_rate, config.warmup
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                place = (epoch, step, fabric.global_rank)
                 images = feed.prepare(images.to(fabric.device, non_blocking=True), place)
 
                 labels, index = labels.to(fabric.device), index.to(fabric.device)
@@ -175,9 +181,9 @@ def fit(
     return True
 
 
-def _own(rows: NDArray[np.int64], fabric: Fabric) -> Iterator[list[int]]:
-    """The columns of each batch that belong to this process."""
-    return (batch[fabric.global_rank :: fabric.world_size].tolist() for batch in rows)
+def _own(batch: NDArray[np.int64], fabric: Fabric) -> NDArray[np.int64]:
+    """What of a batch belongs to this process."""
+    return np.ascontiguousarray(batch[fabric.global_rank :: fabric.world_size])
 
 
 def _stop(
@@ -226,8 +232,7 @@ def _task(tasks: NDArray[np.int64] | None, step: int, fabric: Fabric) -> Tensor 
     """This process's columns of the attributes that a batch is drawn for."""
     if tasks is None:
         return None
-    own = np.ascontiguousarray(tasks[step, fabric.global_rank :: fabric.world_size])
-    return torch.from_numpy(own).to(fabric.device)
+    return torch.from_numpy(_own(tasks[step], fabric)).to(fabric.device)
 
 
 def _to_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -1,0 +1,42 @@
+import subprocess
+import sys
+
+import pytest
+
+from longtail.runs import device
+
+FAULTS = """
+import resource
+import torch
+from longtail.runs.device import launch
+
+if {launched}:
+    launch("cpu")
+for _ in range(3):
+    torch.ones(2**24).sum()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    torch.ones(2**24).sum()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(launched: bool) -> int:
+    """How often the system had to hand out a page for tensors of 64 MB, one after the other."""
+    command = [sys.executable, "-c", FAULTS.format(launched=launched)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's own memory is left as it is")
+def test_memory_that_tensors_give_back_is_kept_for_the_next_ones():
+    given_anew = faults(launched=False)
+    if given_anew < 1000:
+        pytest.skip("this C library keeps it anyway")
+    assert faults(launched=True) < given_anew / 10
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_a_c_library_without_the_setting_is_left_alone(platform, monkeypatch):
+    monkeypatch.setattr(device.sys, "platform", platform)
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: object())
+    device.keep_freed_memory()
