@@ -74,9 +74,10 @@ class ClassRectificationLoss(nn.Module):
     Raises:
         ValueError: when an argument is out of its range.
 
-    Memory beyond the inputs, forward and backward in float32, with A = ⌊ρN⌋ anchors an attribute:
-    at most 12·A·N·J + 20·N·J·D bytes at instance level, 48·A·J·κ + 16·N·J·K at class level, and on a CPU
-    1.5 MB more to sort in.
+    Memory beyond the inputs, forward and backward in float32, with A = ⌊ρN⌋ anchors an attribute: at
+    instance level at most 12·A·N·J + 4·N·J·D bytes, three tables of distances and the features, or
+    4·A·N·J + 20·N·J·D where that is more; at class level 48·A·J·κ + 16·N·J·K. On a CPU 1.5 MB more to
+    sort in.
 
     Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning",
     ICCV 2017; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019.

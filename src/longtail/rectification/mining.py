@@ -140,26 +140,36 @@ def mine_instance_level(
     capacity = anchors.row.shape[1]
     # With the anchors in front, they are views: of the images, of their classes and of the positives.
     points = _in_order(features.transpose(0, 1), anchors.order)  # (J, N, D)
-    labels = labels.gather(1, anchors.order)
     squared = _squared_distances(points, capacity)  # (J, A, N)
-    same = labels[:, :capacity, None] == labels[:, None, :]
-    other = ~same & (labels >= 0)[:, None, :]
-    itself = torch.eye(capacity, dtype=torch.bool, device=labels.device)
-    same_but_itself = same[:, :, :capacity] & ~itself
-
-    mates = squared[:, :, :capacity]
-    farthest = hardest(mates, same_but_itself, anchors.mask, min(kappa, capacity), largest=True)
-    nearest = hardest(squared, other, anchors.mask, min(kappa, labels.shape[1]), largest=False)
+    chosen = _hardest_of_each(squared, labels.gather(1, anchors.order), anchors.mask, kappa)
     # one gather for both: its gradient fills a table as large as all distances
-    distances = _root(squared.gather(2, torch.cat([farthest, nearest], 2)))
-    positive, negative = distances.split([farthest.shape[2], nearest.shape[2]], 2)
+    distances = _root(squared.gather(2, torch.cat(chosen, 2)))
+    positive, negative = distances.split([found.shape[2] for found in chosen], 2)
     of_class, others = anchors.sides(profile)
     return HardPairs(
         positive=positive,
         negative=negative,
-        positive_mask=_first(of_class - 1, farthest.shape[2]),
-        negative_mask=_first(others, nearest.shape[2]),
+        positive_mask=_first(of_class - 1, positive.shape[2]),
+        negative_mask=_first(others, negative.shape[2]),
     )
+
+
+def _hardest_of_each(squared: Tensor, labels: Tensor, mask: Tensor, kappa: int) -> tuple[Tensor, Tensor]:
+    """Columns (J, A, ·) of the farthest of an anchor's class and of the nearest of others.
+
+    Args:
+        squared: distances (J, A, N), the columns of the anchors in front.
+        labels: (J, N) int64, in the same order.
+        mask: (J, A) bool, the rows that hold an anchor.
+        kappa: κ.
+    """
+    _, capacity, images = squared.shape
+    same = labels[:, :capacity, None] == labels[:, None, :]
+    itself = torch.eye(capacity, dtype=torch.bool, device=labels.device)
+    mates = same[:, :, :capacity] & ~itself
+    farthest = hardest(squared[:, :, :capacity], mates, mask, min(kappa, capacity), largest=True)
+    other = same.logical_not_() & (labels >= 0)[:, None, :]
+    return farthest, hardest(squared, other, mask, min(kappa, images), largest=False)
 
 
 def _first(number: Tensor, of: int) -> Tensor:
@@ -168,20 +178,20 @@ def _first(number: Tensor, of: int) -> Tensor:
 
 
 def _in_order(points: Tensor, order: Tensor) -> Tensor:
-    """Points (1 or J, N, D) of every attribute in its own order (J, N)."""
+    """Points (1 or J, N, D) of every attribute in its own order (J, N), in memory of their own."""
     if points.shape[0] == 1:
         return points[0][order]
     return points.gather(1, order[:, :, None].expand(-1, -1, points.shape[2]))
 
 
 def _squared_distances(points: Tensor, anchors: int) -> Tensor:
-    """‖f_a - f_i‖² of the first `anchors` points to all of them: (J, N, D) -> (J, A, N)."""
+    """‖f_a - f_i‖² of the first `anchors` points to all of them: (J, N, D) -> (J, A, N); moves the points."""
     # Distances do not change when all points move together; moving them to the origin keeps the
-    # differences below from cancelling.
-    points = points - points.detach().mean(dim=1, keepdim=True)
+    # differences below from cancelling. In place, as the sums: both are large.
+    points.sub_(points.detach().mean(dim=1, keepdim=True))
     norms = points.square().sum(2)  # (J, N)
     sums = norms[:, :anchors, None] + norms[:, None, :]
-    return sums.baddbmm_(points[:, :anchors], points.transpose(1, 2), alpha=-2)  # in place: it is large
+    return sums.baddbmm_(points[:, :anchors], points.transpose(1, 2), alpha=-2)
 
 
 def _root(squared: Tensor) -> Tensor:
