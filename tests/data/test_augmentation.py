@@ -22,13 +22,12 @@ from longtail.data.augmentation import (
     crops,
     draw_parts,
     flip,
-    measure_normalisation,
-    normalise,
     random_crop,
     random_flip,
     random_shift,
     shift,
 )
+from longtail.data.normalisation import normalise
 from longtail.errors import InputError
 
 
@@ -324,56 +323,7 @@ def test_an_unknown_preset_is_refused_with_the_names_of_the_known():
         augment(pictures(1), "huge", seeded())
 
 
-# --- normalisation --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
-def test_normalise_scales_to_one_then_centres_and_divides(kind):
-    images = pictures(3).to(kind)
-    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
-    got = normalise(images, mean, std)
-    assert got.dtype == torch.float32
-    for c in range(3):
-        assert torch.allclose(got[:, c], (images[:, c].float() / 255 - mean[c]) / std[c], atol=1e-5)
-
-
-def test_numbers_and_tensors_normalise_alike():
-    images, mean, std = pictures(2), (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
-    assert torch.equal(normalise(images, mean, std), normalise(images, torch.tensor(mean), torch.tensor(std)))
-
-
-def test_measured_mean_and_deviation_normalise_to_zero_and_one():
-    images = pictures(20, seed=3)
-    got = normalise(images, *measure_normalisation([images]))
-    assert torch.allclose(got.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
-    assert torch.allclose(got.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-4)
-
-
-def test_measuring_depends_neither_on_order_nor_on_grouping():
-    images = pictures(20)
-    whole = measure_normalisation([images])
-    assert measure_normalisation([images[13:], images[:13].flip(0)]) == whole
-    assert measure_normalisation(iter(images.split(1))) == whole
-
-
-def test_measuring_agrees_with_numpy():
-    images = pictures(6, 2)
-    mean, std = measure_normalisation([images])
-    values = images.numpy().astype(float).transpose(1, 0, 2, 3).reshape(2, -1) / 255
-    assert np.allclose(mean, values.mean(1), atol=1e-12)
-    assert np.allclose(std, values.std(1), atol=1e-12)
-
-
-def test_a_constant_channel_is_divided_by_one_grey_level_not_by_zero():
-    images = torch.full((2, 1, 4, 4), 7, dtype=torch.uint8)
-    mean, std = measure_normalisation([images])
-    assert std == (1 / 255,)
-    assert torch.allclose(normalise(images, mean, std), torch.zeros(1), atol=1e-4)
-
-
-def test_there_must_be_a_pixel_to_measure():
-    with pytest.raises(ValueError, match="at least one image"):
-        measure_normalisation([])
+# --- augmentation and normalisation in one --------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -421,13 +371,6 @@ def test_normalised_colours_stay_within_black_and_white(name, channels):
     for channel, m, d in zip(got.unbind(1), mean, std, strict=True):
         assert channel.min().item() == pytest.approx(-m / d)
         assert channel.max().item() == pytest.approx((1 - m) / d)
-
-
-def test_normalise_writes_where_it_is_told_to():
-    images, mean, std = pictures(2), (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
-    place = torch.empty(3, 3, 16, 12)
-    assert normalise(images, mean, std, place[1:]).data_ptr() == place[1:].data_ptr()
-    assert torch.equal(place[1:], normalise(images, mean, std))
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

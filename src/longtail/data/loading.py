@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
-from longtail.data.augmentation import measure_normalisation
 from longtail.data.dataset import Dataset, ImageStore
 from longtail.data.decoding import Part, Pixels, Size, decode, refuse
+from longtail.data.normalisation import measure_normalisation
 from longtail.errors import InputError
 
 Rows = Sequence[int] | NDArray[np.int64]

@@ -17,13 +17,13 @@ from longtail.data.augmentation import (
     augment_and_normalise,
     crops,
     draw_parts,
-    normalise,
 )
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.decoding import suggest_size
 from longtail.data.loading import ImageLoader
 from longtail.data.longtail import TailProfile, impose_on
+from longtail.data.normalisation import normalise
 from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits, split_dataset
 from longtail.errors import InputError
