@@ -21,6 +21,7 @@ from measuring import OURS, case, results, show, take_turns, write
 from longtail.data.dataset import Batch
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.methods.parts import parts_of
+from longtail.runs.device import keep_freed_memory
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import ModelCard
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as training on a CPU does it
     cases = []
     for name in [QUICK] if options.quick else SHAPES:
         ce = make_step(*SHAPES[name], "ce", CRLOptions())

@@ -132,8 +132,7 @@ def fit(
             own = [_own(batch, fabric) for batch in rows[step:]]
             places = [(epoch, number, fabric.global_rank) for number in range(step, steps)]
             parts = None if feed.parts is None else map(feed.parts, places, map(len, own))
-            batches = feed.loader.batches(own, parts)
-            for place, (images, labels, index) in zip(places, batches, strict=True):
+            for place, (images, labels, index) in zip(places, feed.loader.batches(own, parts), strict=True):
                 rate = learning_rate(
                     epoch * steps + step, config.epochs * steps, config.peak_rate, config.warmup
                 )
