@@ -21,7 +21,7 @@ LAST = np.int32(2**31 - 1)
 _SHORT = 256
 """Most numbers of a row that numpy orders at full speed; of longer rows only some are looked at."""
 
-_BLOCK = 2**15
+_BLOCK = 2**16
 """Numbers that are sorted at a time: their keys stay in the cache of a core."""
 
 
