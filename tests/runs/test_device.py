@@ -15,7 +15,7 @@ if {launched}:
 for _ in range(3):
     torch.ones(2**24).sum()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(20):
     torch.ones(2**24).sum()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -32,7 +32,7 @@ def test_memory_that_tensors_give_back_is_kept_for_the_next_ones():
     given_anew = faults(launched=False)
     if given_anew < 1000:
         pytest.skip("this C library keeps it anyway")
-    assert faults(launched=True) < given_anew / 10
+    assert faults(launched=True) < given_anew / 4  # a piece may have to grow once or twice
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
