@@ -187,7 +187,7 @@ class ClassRectificationLoss(nn.Module):
 
     def _margins(self, logits: Tensor) -> Tensor:
         """m_j, (J,)."""
-        dtype = full_precision(logits.detach()[:0]).dtype
+        dtype = torch.promote_types(logits.dtype, torch.float32)
         if self.margin is None and self.level == "instance" and not self.normalize:
             num_classes = (logits.detach()[:1] > -math.inf).any(0).sum(1)  # |Z_j|, in every row the same
             return 2 * math.pi / num_classes.clamp(min=1).to(dtype)
