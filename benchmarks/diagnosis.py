@@ -49,8 +49,8 @@ from longtail.runs.feature_map import in_the_plane
 from longtail.runs.folder import write_text
 from longtail.runs.preparation import (
     Prepared,
+    augmentation,
     augmentation_name,
-    augmenter,
     model_card,
     normaliser,
     prepare,
@@ -215,7 +215,7 @@ class Training:
         loader, config = self.prepared.loader, self.config
         images = partial(extract_features, self.fabric, learner, loader, normaliser(self.card))
         preset = augmentation_name(config, self.card.image_size)
-        feed = Feed(loader, self.sampler, None, augmenter(self.card, preset, config.seed), images)
+        feed = Feed(loader, self.sampler, *augmentation(self.card, preset, config.seed, loader), images)
         fit(self.fabric, learner, config, feed, validate=lambda: None, observer=Silent(), save=lambda _: None)
 
     def judged(self) -> Evaluation:

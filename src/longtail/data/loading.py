@@ -35,7 +35,7 @@ The channels of a pixel lie side by side in memory, as an image is decoded."""
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
-_Group = tuple[list[int], list[Part] | None]
+_Group = tuple[NDArray[np.int64], list[Part] | None]
 _Decoded = tuple[NDArray[np.int64], Tensor | InputError]
 _Result = tuple[int, InputError | None]
 _T = TypeVar("_T")
@@ -170,7 +170,7 @@ class ImageLoader:
     def _decoded_here(self, groups: Iterable[_Group]) -> Generator[_Decoded, None, None]:
         """Images of groups of rows, decoded by threads of this process or taken from the cache."""
         for rows, parts in groups:
-            yield self._decoded(np.array(rows, np.int64), parts)
+            yield self._decoded(rows, parts)
 
     def _decoded(self, rows: NDArray[np.int64], parts: list[Part] | None) -> _Decoded:
         if self._cache is None:
@@ -251,7 +251,8 @@ class _Decoder(TorchDataset[_Decoded]):
     ) -> list[_Result]:
         """Decodes rows into their places of `out`; every row with its error or None."""
         target = None if out is None else out.numpy()
-        jobs = zip(rows, repeat(None) if parts is None else parts, places, strict=False)
+        whole = repeat(None, len(rows))
+        jobs = zip(rows, whole if parts is None else parts, places, strict=True)
         return [(row, self._fill_one(row, part, target, place)) for row, part, place in jobs]
 
     def _fill_one(self, row: int, part: Part | None, target: Pixels | None, place: int) -> InputError | None:
@@ -266,10 +267,10 @@ class _Decoder(TorchDataset[_Decoded]):
     def __getitem__(self, group: _Group) -> _Decoded:
         rows, parts = group
         images = self.room_for(len(rows))
-        for _, error in self.fill(rows, parts, images, list(range(len(rows)))):
+        for _, error in self.fill(rows.tolist(), parts, images, list(range(len(rows)))):
             if error is not None:
-                return np.array(rows), error
-        return np.array(rows, np.int64), images
+                return rows, error
+        return rows, images
 
 
 class _Stream:
@@ -317,9 +318,9 @@ def _open_own_store(_worker: int) -> None:
 
 def _groups(batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None) -> Iterator[_Group]:
     if parts is None:
-        return ((_as_rows(rows).tolist(), None) for rows in batch_indices)
+        return ((_as_rows(rows), None) for rows in batch_indices)
     pairs = zip(batch_indices, parts, strict=True)
-    return ((_as_rows(rows).tolist(), cast("list[Part]", own.tolist())) for rows, own in pairs)
+    return ((_as_rows(rows), cast("list[Part]", own.tolist())) for rows, own in pairs)
 
 
 def _with_threads(decoder: _Decoder, rows: NDArray[np.int64], parts: list[Part] | None) -> _Decoded:

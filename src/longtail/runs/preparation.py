@@ -12,12 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.augmentation import (
-    AUGMENTATIONS,
-    augment_and_normalise,
-    crops,
-    draw_parts,
-)
+from longtail.data.augmentation import AUGMENTATIONS, augment_and_normalise, crops, draw_parts
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.decoding import suggest_size
@@ -36,6 +31,7 @@ from longtail.runs.folder import read_json
 from longtail.runs.watcher import Watcher
 from longtail.training.checkpoint import ModelCard
 from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.fit import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,36 +186,20 @@ def normaliser(card: ModelCard) -> Callable[[Tensor], Tensor]:
     return partial(normalise, mean=card.mean, std=card.std)
 
 
-Place = tuple[int, int, int]
-"""Of a batch: epoch, step, process."""
+def augmentation(
+    card: ModelCard, preset: str, seed: int, loader: ImageLoader
+) -> tuple[Callable[[Place, int], Tensor] | None, Callable[[Tensor, Place], Tensor]]:
+    """`Feed.parts` and `Feed.prepare`: where images are decoded for every batch, the loader crops them."""
+    cropped = crops(preset) and not loader.cached
 
+    def seeded(place: Place) -> torch.Generator:
+        number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
+        return torch.Generator().manual_seed(int(number))
 
-def cropped_by_loader(loader: ImageLoader, preset: str) -> bool:
-    """Whether crops are cut from the files' own pixels: where they are decoded for every batch."""
-    return crops(preset) and not loader.cached
+    def parts(place: Place, images: int) -> Tensor:
+        return draw_parts((images, 3, *card.image_size), seeded(place))
 
+    def prepare(images: Tensor, place: Place) -> Tensor:
+        return augment_and_normalise(images, preset, seeded(place), card.mean, card.std, cropped=cropped)
 
-def part_drawer(card: ModelCard, seed: int) -> Callable[[Place, int], Tensor]:
-    """The place of a batch and its number of images -> the parts that it shows, as `augmenter` draws them."""
-
-    def draw(place: Place, images: int) -> Tensor:
-        return draw_parts((images, 3, *card.image_size), _generator(seed, place))
-
-    return draw
-
-
-def augmenter(
-    card: ModelCard, preset: str, seed: int, *, cropped: bool = False
-) -> Callable[[Tensor, Place], Tensor]:
-    """uint8 images, `cropped` or not, and the place of their batch -> augmented, normalised images."""
-
-    def apply(images: Tensor, place: Place) -> Tensor:
-        generator = _generator(seed, place)
-        return augment_and_normalise(images, preset, generator, card.mean, card.std, cropped=cropped)
-
-    return apply
-
-
-def _generator(seed: int, place: Place) -> torch.Generator:
-    number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
-    return torch.Generator().manual_seed(int(number))
+    return (parts if cropped else None), prepare

@@ -20,12 +20,10 @@ from longtail.runs.evaluate import Trained, judge, predictions_of, publish
 from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_lines
 from longtail.runs.preparation import (
     Prepared,
+    augmentation,
     augmentation_name,
-    augmenter,
-    cropped_by_loader,
     model_card,
     normaliser,
-    part_drawer,
     prepare,
     rows_of,
 )
@@ -69,7 +67,6 @@ def train(
     start = _start(config)
     card = model_card(config, prepared, start[1] if start else None)
     preset = augmentation_name(config, card.image_size)
-    cropped = cropped_by_loader(prepared.loader, preset)
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=state is None and not config.from_scratch)
     if start is not None and state is None:
@@ -94,8 +91,7 @@ def train(
             Feed(
                 prepared.loader,
                 sampler,
-                part_drawer(card, config.seed) if cropped else None,
-                augmenter(card, preset, config.seed, cropped=cropped),
+                *augmentation(card, preset, config.seed, prepared.loader),
                 partial(extract_features, fabric, learner, prepared.loader, normaliser(card)),
             ),
             validate=lambda: _validation(fabric, trained, prepared),

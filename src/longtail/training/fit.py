@@ -23,6 +23,9 @@ from longtail.training.learner import Learner
 from longtail.training.meter import Meter
 from longtail.training.schedule import learning_rate
 
+Place = tuple[int, int, int]
+"""Of a batch: epoch, step, process."""
+
 
 class Observer(Protocol):
     """Who watches a training: a progress bar, a log."""
@@ -43,17 +46,16 @@ class Feed:
     Attributes:
         loader: rows -> uint8 images.
         sampler: epoch -> rows.
-        parts: the (epoch, step, process) of a batch and its number of images -> the parts of them that
-            the loader is to decode; None where it gives whole images.
-        prepare: uint8 images on the device and the (epoch, step, process) they are in -> augmented
-            and normalised images.
+        parts: the place of a batch and its number of images -> the parts of them that the loader is to
+            decode; None where it gives whole images.
+        prepare: uint8 images on the device and the place of their batch -> augmented and normalised images.
         features: rows -> features of their images as they are, for methods that look at them.
     """
 
     loader: ImageLoader
     sampler: Sampler
-    parts: Callable[[tuple[int, int, int], int], Tensor] | None
-    prepare: Callable[[Tensor, tuple[int, int, int]], Tensor]
+    parts: Callable[[Place, int], Tensor] | None
+    prepare: Callable[[Tensor, Place], Tensor]
     features: Callable[[NDArray[np.int64]], Tensor]
 
 
