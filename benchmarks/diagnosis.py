@@ -39,13 +39,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from longtail.comparing.feature_map import in_the_plane
 from longtail.data.dataset import Batch
 from longtail.evaluation.metrics import Evaluation, evaluate
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.rectification.profiling import profile_minorities
 from longtail.runs.device import launch
 from longtail.runs.evaluate import Trained, predictions_of
-from longtail.runs.feature_map import in_the_plane
 from longtail.runs.folder import write_text
 from longtail.runs.preparation import (
     Prepared,

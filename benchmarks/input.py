@@ -46,7 +46,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from longtail.data.augmentation import (
+from longtail.data.listing import is_image
+from longtail.data.sources import open_dataset
+from longtail.data.splits import split_dataset
+from longtail.images.augment import (
     CROP_AREA,
     CROP_RATIO,
     JITTER,
@@ -54,11 +57,8 @@ from longtail.data.augmentation import (
     crops,
     draw_parts,
 )
-from longtail.data.decoding import suggest_size
-from longtail.data.listing import is_image
-from longtail.data.loading import ImageLoader
-from longtail.data.sources import open_dataset
-from longtail.data.splits import split_dataset
+from longtail.images.decode import suggest_size
+from longtail.images.load import ImageLoader
 from longtail.runs.device import keep_freed_memory
 
 try:

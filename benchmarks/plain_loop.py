@@ -41,10 +41,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from longtail.data.decoding import suggest_size
 from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
 from longtail.evaluation.results import read_results
+from longtail.images.decode import suggest_size
 from longtail.models.convnet import ConvNet
 
 METHODS = {OURS: "ce", "crl": "crl", "over-sampling": "over-sampling", "lmle": "lmle"}

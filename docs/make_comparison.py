@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from longtail.evaluation.comparison import Figure, Row, read_comparison, summarise
-from longtail.reporting.comparison_page import write_comparison_page
+from longtail.comparing.document import Figure, Row, read_comparison, summarise
+from longtail.comparing.page import write_comparison_page
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "benchmarks" / "results"

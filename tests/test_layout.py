@@ -11,18 +11,21 @@ import longtail
 
 ROOT = Path(longtail.__file__).parent
 FLOORS = [
-    {"errors", "files", "schema"},
+    {"documents", "errors", "files", "ranks", "schema", "settings", "words"},
     {"rectification"},
     {"losses"},
     {"decisions"},
     {"sampling"},
     {"models"},
     {"data"},
+    {"images"},
     {"methods"},
-    {"training"},
     {"evaluation"},
+    {"training"},
     {"reporting"},
+    {"diagnosing"},
     {"runs"},
+    {"comparing"},
     {"cli"},
 ]
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,10 +109,12 @@ def prediction(monkeypatch: pytest.MonkeyPatch) -> Job:
     return job
 
 
-def _replace(monkeypatch: pytest.MonkeyPatch, name: str, **functions: Any) -> None:
+def _replace(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: ModuleType = longtail.runs, **functions: Any
+) -> None:
     module = SimpleNamespace(**functions)
-    monkeypatch.setitem(sys.modules, f"longtail.runs.{name}", module)
-    monkeypatch.setattr(longtail.runs, name, module, raising=False)
+    monkeypatch.setitem(sys.modules, f"{package.__name__}.{name}", module)
+    monkeypatch.setattr(package, name, module, raising=False)
 
 
 def results() -> dict[str, Any]:

@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from longtail.evaluation.comparison import write_comparison
+import longtail.comparing
+from longtail.comparing.cells import Comparison
+from longtail.comparing.document import write_comparison
 from longtail.methods.options import CRLOptions
-from longtail.runs.cells import Comparison
 from longtail.training.config import DataOptions, TrainConfig
 
-from ..comparison_documents import single_attribute
+from ..comparing.comparison_documents import single_attribute
 from .conftest import Job, Run, _replace  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture
 def comparing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
-    """In place of longtail.runs.compare and longtail.runs.joining; both leave a comparison."""
+    """In place of longtail.comparing.compare and longtail.comparing.join; both leave a comparison."""
     monkeypatch.chdir(tmp_path)
     job = Job()
 
@@ -35,8 +36,8 @@ def comparing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
         job.called("join", runs=runs, folder=folder, **arguments)
         return leave(folder)
 
-    _replace(monkeypatch, "compare", compare=compare)
-    _replace(monkeypatch, "joining", join=join)
+    _replace(monkeypatch, "compare", longtail.comparing, compare=compare)
+    _replace(monkeypatch, "join", longtail.comparing, join=join)
     return job
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from longtail.data.builtin import BUILTIN
-from longtail.data.official import OFFICIAL
+from longtail.data.published.official import OFFICIAL
 from longtail.methods.rows import METHODS
 from longtail.models.backbones import BACKBONES
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from longtail.data.huggingface import is_huggingface, open_huggingface
-from longtail.data.roles import ColumnChoice
+from longtail.data.tables.roles import ColumnChoice
 from longtail.errors import InputError
 
 

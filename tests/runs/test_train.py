@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtail.data.loading import ImageLoader
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
+from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import preparation
 from longtail.runs.evaluate import evaluate

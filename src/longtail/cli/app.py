@@ -21,8 +21,8 @@ from longtail import __version__
 from longtail.cli import compare, data, diagnose, evaluate, methods, predict, train
 from longtail.cli.page import help_page
 from longtail.cli.stdio import fail
-from longtail.data.hints import did_you_mean
 from longtail.errors import InputError, Interrupted
+from longtail.words import did_you_mean
 
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""

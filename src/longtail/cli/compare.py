@@ -14,8 +14,8 @@ from longtail.cli.config_file import Settings, configure, read_settings
 from longtail.cli.flags import SharedFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
+from longtail.comparing.cells import Comparison, Engine
 from longtail.errors import InputError
-from longtail.runs.cells import Comparison, Engine
 from longtail.training.config import TrainConfig
 
 USAGE = "longtail compare DATA [OPTIONS]\n       longtail compare RUN RUN... [OPTIONS]"
@@ -109,7 +109,7 @@ def compare(
         _refuse([*flag_names(own), *flag_names(flags.given())])
         folder = output or Path("runs/comparison")
         with closing(display(sys.stdout, quiet=quiet)) as watcher:
-            from longtail.runs.joining import join
+            from longtail.comparing.join import join
 
             join([*map(Path, data)], folder, baseline=baseline, command=command, watcher=watcher)
     else:
@@ -120,7 +120,7 @@ def compare(
         if budget is not None and "epochs" in flags.given():
             raise InputError("--budget: decides the epochs of each method; leave out --epochs")
         with closing(display(sys.stdout, quiet=quiet)) as watcher:
-            from longtail.runs import compare as job
+            from longtail.comparing import compare as job
 
             job.compare(comparison, watcher=watcher)
     if not quiet:
@@ -164,8 +164,8 @@ def _configured(data: tuple[str, ...], given: Settings, path: Path | None) -> Tr
 
 
 def _show(folder: Path) -> None:
-    from longtail.evaluation.comparison import read_comparison
-    from longtail.reporting.comparison_tables import terminal_table
+    from longtail.comparing.document import read_comparison
+    from longtail.comparing.tables import terminal_table
 
     show(terminal_table(read_comparison(folder / "comparison.json")))
     print(f"page: {folder / 'comparison.html'}")

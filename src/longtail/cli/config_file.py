@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 from longtail.cli.flags import FLAT, flag_names
 from longtail.cli.values import checked
-from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
 from longtail.training.config import TrainConfig
+from longtail.words import did_you_mean
 
 Settings = dict[str, Any]
 

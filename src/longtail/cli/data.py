@@ -56,7 +56,7 @@ both) are for mtct. Columns of other names: --image-column, --split-column,
 def data() -> None:
     """List the built-in data sets, and the layouts of data that are understood."""
     from longtail.data.builtin import BUILTIN
-    from longtail.data.official import OFFICIAL
+    from longtail.data.published.official import OFFICIAL
 
     print("Built-in data sets:\n")
     for name, entry in BUILTIN.items():

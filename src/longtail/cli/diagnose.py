@@ -52,8 +52,8 @@ def diagnose(
     """
     if json_file is not None:
         expect_writable(json_file, "--json")
-    from longtail.data.diagnosis import diagnose as examine
-    from longtail.reporting.diagnosis import render, to_dict
+    from longtail.diagnosing.examine import diagnose as examine
+    from longtail.diagnosing.show import render, to_dict
     from longtail.runs.preparation import read_dataset
 
     with closing(display(sys.stderr, quiet=quiet)) as watcher:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from longtail.data.hints import did_you_mean
+from longtail.words import did_you_mean
 
 
 def checked(hint: Any, value: Any) -> Any:

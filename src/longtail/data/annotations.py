@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from longtail.data.classes import SPLIT_NAMES, uneven_classes
 from longtail.data.dataset import SPLITS
-from longtail.data.hints import count
 from longtail.data.listing import list_source
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
+from longtail.words import count
 
 
 @dataclass(frozen=True, eq=False)

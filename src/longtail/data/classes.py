@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS
-from longtail.data.hints import count, joined
 from longtail.schema import Attribute, LabelSchema
+from longtail.words import count, joined
 
 SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 """What a split may be called, in lower case, and its index in `SPLITS`."""

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from longtail.data.classes import SPLIT_NAMES, describe_attributes, order_classes, uneven_classes
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.hints import count, joined
 from longtail.data.listing import Listing
 from longtail.data.names import Names
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
+from longtail.words import count, joined
 
 ATTRIBUTE = "label"
 """Name of the one attribute that folders give."""

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from longtail.data.annotations import holds
 from longtail.data.classes import SPLIT_NAMES
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.hints import did_you_mean, joined
 from longtail.data.listing import Listing
-from longtail.data.manifest import open_manifest
 from longtail.data.names import Names
-from longtail.data.roles import ColumnChoice
-from longtail.data.table import Column, Table
+from longtail.data.tables.manifest import open_manifest
+from longtail.data.tables.roles import ColumnChoice
+from longtail.data.tables.table import Column, Table
 from longtail.errors import InputError
 from longtail.schema import UNLABELLED, Attribute, LabelSchema
+from longtail.words import did_you_mean, joined
 
 PREFIX = "hf:"
 """What a source on the hub starts with: hf:NAME, or hf:NAME:CONFIG."""
@@ -85,7 +85,7 @@ def open_huggingface(source: str, choice: ColumnChoice) -> Dataset:
 
     The image column is the one of type Image. Attributes are the columns of type ClassLabel, with all
     their classes in their order; without any, the columns of text or numbers that a manifest would
-    take, see `longtail.data.manifest`. Splits called train, validation (or val, valid) and test are
+    take, see `longtail.data.tables.manifest`. Splits called train, validation (or val, valid) and test are
     kept, others left out; a single split of any other name is divided anew.
 
     Args:

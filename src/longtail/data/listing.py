@@ -13,10 +13,10 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from longtail.data.classes import SPLIT_NAMES
 from longtail.data.dataset import ImageStore
-from longtail.data.hints import count, joined
 from longtail.data.names import Names
 from longtail.data.stores import READABLE_METHODS, FileStore, ZipStore
 from longtail.errors import InputError
+from longtail.words import count, joined
 
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm"})
 """Endings of image files, in lower case."""

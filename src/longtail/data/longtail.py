@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import Dataset
-from longtail.data.hints import did_you_mean, joined
 from longtail.errors import InputError
+from longtail.words import did_you_mean, joined
 
 
 def power_law_sizes(largest: int, smallest: int, num_classes: int, gamma: float = 1.0) -> NDArray[np.int64]:

@@ -7,14 +7,14 @@ from pathlib import Path
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
 from longtail.data.folder import open_folders
-from longtail.data.hints import did_you_mean, joined
 from longtail.data.huggingface import is_huggingface, open_huggingface
 from longtail.data.listing import MANIFEST_SUFFIXES, Listing, list_source, require_images, suffix
-from longtail.data.manifest import open_manifest
-from longtail.data.official import find_official
-from longtail.data.roles import ColumnChoice
-from longtail.data.table import Table, read_table
+from longtail.data.published.official import find_official
+from longtail.data.tables.manifest import open_manifest
+from longtail.data.tables.roles import ColumnChoice
+from longtail.data.tables.table import Table, read_table
 from longtail.errors import InputError
+from longtail.words import did_you_mean, joined
 
 
 def open_dataset(
@@ -32,7 +32,7 @@ def open_dataset(
 ) -> Dataset:
     """Open images and labels: a built-in name, a published data set, a folder, a zip archive, or a manifest.
 
-    A published data set is known by its files, see `longtail.data.official`. Any other folder or
+    A published data set is known by its files, see `longtail.data.published.official`. Any other folder or
     archive holds either class folders (CLASS/*, or SPLIT/CLASS/*) or a manifest
     (labels.csv, or the only .csv, .tsv or .parquet at its top); a manifest wins. What was found and
     decided is said in the `notes` of the data set.

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.hints import count
 from longtail.data.stratify import TRAIN, Pairs, stratify
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
+from longtail.words import count
 
 FRACTIONS = (0.7, 0.1, 0.2)
 """Shares of train, val and test where nothing else is asked for."""

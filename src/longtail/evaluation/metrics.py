@@ -7,11 +7,14 @@ image of the split belongs to has no recall and is left out of every mean, never
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longtail.documents import Part
 from longtail.errors import InputError
 from longtail.schema import UNLABELLED, LabelSchema
 
@@ -19,15 +22,31 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int64] | NDArray[np.float64]
 
-METRICS = (
-    "class_balanced_accuracy",
-    "accuracy",
-    "macro_f1",
-    "mean_average_precision",
-    "many_recall",
-    "medium_recall",
-    "few_recall",
-)
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Metrics(Part, Generic[T], frozen=True):
+    """One thing, a number or an estimate, for every figure of an attribute, in the order of tables."""
+
+    class_balanced_accuracy: T
+    accuracy: T
+    macro_f1: T
+    mean_average_precision: T
+    many_recall: T
+    medium_recall: T
+    few_recall: T
+
+    def of(self, name: str) -> T:
+        """That of one figure."""
+        return getattr(self, name)
+
+    def map(self, change: Callable[[T], U]) -> Metrics[U]:
+        """The same figures, each of them changed."""
+        return Metrics(*(change(self.of(name)) for name in METRICS))
+
+
+METRICS: tuple[str, ...] = Metrics.__struct_fields__
 """Names of the figures of an attribute, in the order of tables."""
 
 FREQUENCY_GROUPS = ("many", "medium", "few")

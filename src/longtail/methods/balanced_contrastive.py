@@ -11,7 +11,7 @@ from longtail.methods.base import Decision, Losses, Method, Setting
 from longtail.methods.options import MethodOptions
 from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
-from longtail.rectification.ranks import gather_ranks
+from longtail.ranks import gather_ranks
 
 
 class BalancedContrastive(Method):

@@ -6,7 +6,6 @@ import copy
 
 from torch import nn
 
-from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
 from longtail.methods.balanced_contrastive import BalancedContrastive
 from longtail.methods.base import Decision, Method, Setting
@@ -21,6 +20,7 @@ from longtail.methods.options import MethodOptions
 from longtail.methods.parts import crl_form, parts_of
 from longtail.methods.rows import METHODS, METRIC
 from longtail.methods.second_stage import ClassifierRetraining, LearnableWeightScaling
+from longtail.words import did_you_mean
 
 
 def build_method(name: str, options: MethodOptions, setting: Setting, backbone: nn.Module) -> Method:

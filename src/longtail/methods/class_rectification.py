@@ -14,8 +14,8 @@ from longtail.methods.base import Decision, Losses, Method, Setting
 from longtail.methods.options import CRLForm, CRLOptions, MethodOptions
 from longtail.methods.parts import Parts
 from longtail.models.output import ModelOutput
+from longtail.ranks import gather_ranks
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
-from longtail.rectification.ranks import gather_ranks
 
 
 class ClassRectification(Method):

@@ -52,13 +52,16 @@ def render_report(
     return render("report.html", page_values(results, epochs, title, facts or {}))
 
 
-def render(template: str, values: Mapping[str, Any]) -> str:
-    """A template of this folder with its values; the pages share `page.css`, `page.js` and `parts.html`."""
+def render(template: str, values: Mapping[str, Any], package: str = "longtail.reporting") -> str:
+    """A template of a package with its values; the pages share `page.css`, `page.js` and `parts.html`."""
     import jinja2
 
-    folder = resources.files("longtail.reporting")
+    def source(name: str) -> str:
+        folder = resources.files(package if name == template else "longtail.reporting")
+        return folder.joinpath(name).read_text(encoding="utf-8")
+
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(source),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,9 +9,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from longtail.data.dataset import Dataset
-from longtail.data.loading import ImageLoader
 from longtail.data.splits import Splits
 from longtail.errors import InputError
+from longtail.images.load import ImageLoader
 from longtail.methods.base import EpochContext, TrainingData
 from longtail.methods.build import build_decision
 from longtail.methods.decision import TauNorm

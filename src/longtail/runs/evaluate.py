@@ -12,11 +12,11 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.loading import ImageLoader
 from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import RunInfo, TrainingInfo, build_results, write_results
+from longtail.images.load import ImageLoader
 from longtail.methods.parts import check_decision, parts_of
 from longtail.reporting.html import write_report
 from longtail.runs.decide import decide_by

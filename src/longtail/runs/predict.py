@@ -12,10 +12,10 @@ import numpy as np
 
 from longtail.data.dataset import Dataset, ImageStore
 from longtail.data.listing import list_source, require_images
-from longtail.data.loading import ImageLoader
 from longtail.data.names import Names
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
+from longtail.images.load import ImageLoader
 from longtail.methods.parts import parts_of
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.augmentation import AUGMENTATIONS, augment_and_normalise, crops, draw_parts
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.decoding import suggest_size
-from longtail.data.loading import ImageLoader
 from longtail.data.longtail import TailProfile, impose_on
-from longtail.data.normalisation import normalise
 from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits, split_dataset
 from longtail.errors import InputError
+from longtail.images.augment import AUGMENTATIONS, augment_and_normalise, crops, draw_parts
+from longtail.images.decode import suggest_size
+from longtail.images.load import ImageLoader
+from longtail.images.normalise import normalise
 from longtail.methods.base import TrainingData
 from longtail.methods.deepid2 import count_identities
 from longtail.methods.mtct import domain_names

@@ -6,12 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from longtail.data.hints import did_you_mean
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
 from longtail.methods.parts import own_options, parts_of
 from longtail.methods.rows import METHODS
 from longtail.models.backbones import default_learning_rate
+from longtail.words import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.loading import ImageLoader
 from longtail.errors import InputError
+from longtail.images.load import ImageLoader
 from longtail.methods.base import EpochContext
 from longtail.sampling.epochs import Sampler
 from longtail.training.config import TrainConfig

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.loading import ImageLoader
-from longtail.rectification.ranks import gather_ranks
+from longtail.images.load import ImageLoader
+from longtail.ranks import gather_ranks
 from longtail.training.learner import Learner
 
 

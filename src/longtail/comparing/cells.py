@@ -1,0 +1,324 @@
+"""What a comparison trains: methods by their labels, and a cell for every method and seed. No torch here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from longtail.errors import InputError
+from longtail.methods.options import MethodOptions
+from longtail.methods.parts import check_decision, tables_of
+from longtail.methods.rows import METHODS
+from longtail.runs.folder import RunFolder, read_json
+from longtail.training.config import TrainConfig
+from longtail.words import did_you_mean
+
+LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
+"""Labels of the ICCV form of the Class Rectification Loss by the level it mines at."""
+
+AFTERWARDS = ("prior", "tau-norm")
+"""Decisions that are made by a network as any other decision trained it."""
+
+SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
+"""Methods that go on from the runs of another."""
+
+MOST_TRIALS = 9
+"""Settings there are to try for a method, see `longtail.comparing.tuning`."""
+
+Engine = Literal["local", "slurm", "submitit-local"]
+"""Who runs the trainings: this machine, a Slurm cluster, or submitit on this machine."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and where it is kept.
+
+    Attributes:
+        base: what all trainings share; its method, seed and output are not used.
+        labels: of the methods, see `entry_of`; distinct.
+        folder: of the comparison.
+        seeds: cells of a method; their seeds are 0 … seeds - 1.
+        baseline: label that the others are compared with; None for ce where it is compared, else the first.
+        parallel: trainings at a time; None for what the machine has.
+        tune: settings to try for every method, None for none.
+        budget: seconds of a training, which then decide its epochs, or None.
+        overwrite: replace cells that were trained with other settings.
+        engine: who runs the trainings.
+        command: what was typed.
+
+    Raises:
+        InputError: when a number is out of its range, or a label is there twice or not at all.
+    """
+
+    base: TrainConfig
+    labels: tuple[str, ...]
+    folder: Path
+    seeds: int = 5
+    baseline: str | None = None
+    parallel: int | None = None
+    tune: int | None = None
+    budget: float | None = None
+    overwrite: bool = False
+    engine: Engine = "local"
+    command: str = "longtail compare"
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"--seeds: expected at least 1, got {self.seeds}")
+        if self.parallel is not None and self.parallel < 1:
+            raise InputError(f"--parallel: expected at least 1, got {self.parallel}")
+        if self.tune is not None and not 2 <= self.tune <= MOST_TRIALS:
+            raise InputError(f"--tune: expected 2 to {MOST_TRIALS} settings to try, got {self.tune}")
+        if self.budget is not None and not self.budget > 0:
+            raise InputError(f"--budget: expected seconds above 0, got {self.budget}")
+        expect_labels(self.labels, self.baseline)
+
+    def entries(self) -> dict[str, Entry]:
+        """What every label stands for.
+
+        Raises:
+            InputError: see `entry_of`; or when a method goes on from one that is not compared.
+        """
+        entries = {label: entry_of(label, self.base) for label in self.labels}
+        for label, entry in entries.items():
+            if entry.first is not None and entry.first not in entries:
+                raise InputError(
+                    f"--methods {label}: goes on from the runs of {entry.first}, which is not among the "
+                    f"methods; add {entry.first}"
+                )
+        return entries
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a label of a comparison stands for.
+
+    Attributes:
+        config: of its trainings, with seed 0, without output, and with a label in place of start.
+        decision: that the trained runs are judged by, None for their own.
+        first: label of the method whose runs it goes on from, or None.
+    """
+
+    config: TrainConfig
+    decision: str | None = None
+    first: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a comparison: a label with a seed.
+
+    Attributes:
+        label: of the method.
+        config: of the training; its output is the cell's folder.
+    """
+
+    label: str
+    config: TrainConfig
+
+    @property
+    def path(self) -> Path:
+        """The folder of the run."""
+        return Path(self.config.output or "")
+
+    @property
+    def name(self) -> str:
+        """'crl-i, seed 3'."""
+        return f"{self.label}, seed {self.config.seed}"
+
+    def state(self, overwrite: bool) -> Literal["new", "again", "unfinished", "finished"]:
+        """How far the cell is; "again" has a folder to overwrite, "unfinished" a state to go on from.
+
+        Raises:
+            InputError: when the folder holds something else and must not be overwritten.
+        """
+        folder = RunFolder(self.path)
+        if not folder.config.exists():
+            folder.check_free(overwrite)
+            return "new"
+        if not self._is_of(folder):
+            if overwrite:
+                return "again"
+            raise InputError(
+                f"{self.path}: was trained with other settings; --overwrite replaces it, another --output "
+                "keeps both"
+            )
+        if folder.results.exists():
+            return "finished"
+        return "unfinished" if folder.state.exists() else "again"
+
+    def command(self, overwrite: bool, settings: Path) -> list[str]:
+        """The command line that trains it, or goes on with it.
+
+        Args:
+            overwrite: see `state`.
+            settings: file with `config` as JSON.
+
+        Raises:
+            InputError: see `state`.
+            ValueError: when the cell is finished.
+        """
+        state = self.state(overwrite)
+        if state == "finished":
+            raise ValueError(f"expected a cell to train, {self.name} is finished")
+        own = {
+            "new": ["--config", str(settings)],
+            "again": ["--config", str(settings), "--overwrite"],
+            "unfinished": ["--resume", str(self.path)],
+        }
+        return [sys.executable, "-m", "longtail", "train", *own[state]]
+
+    def _is_of(self, folder: RunFolder) -> bool:
+        try:
+            found = TrainConfig.from_dict(read_json(folder.config))
+        except InputError:
+            return False
+        return _unplaced(found) == _unplaced(self.config)
+
+
+def _unplaced(config: TrainConfig) -> TrainConfig:
+    """The configuration without the folders of its comparison, which may be moved."""
+    return replace(config, output=None, start=config.start and Path(config.start).name)
+
+
+def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str = "") -> Cell:
+    """The cell FOLDER/LABEL-MARKseedSEED."""
+    return Cell(label, replace(config, seed=seed, output=str(folder / f"{label}-{mark}seed{seed}")))
+
+
+def shared(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, those that train the same replaced by the first of them."""
+    firsts: dict[str, Cell] = {}
+    return [firsts.setdefault(repr(replace(cell.config, output=None)), cell) for cell in cells]
+
+
+def entry_of(label: str, base: TrainConfig) -> Entry:
+    """What a label stands for: a method, then its parts.
+
+    A label is a name of `METHODS`, crl-c or crl-i, each perhaps followed by +PART, where PART is a
+    value of --sampler, --class-weights, --decision, or of another such flag. The name of a second
+    stage may follow the method that it goes on from; alone it goes on from ce.
+
+    Args:
+        label: for instance crl-i+over, or crl-i+crt.
+        base: what all methods share; options that the method has no use for are left out.
+
+    Raises:
+        InputError: when the label is not known, or its parts do not go together.
+
+    Example:
+        >>> config = entry_of("crl-i+over", TrainConfig(data="digits")).config
+        >>> config.method, config.method_options.crl.level, config.method_options.sampler
+        ('crl-iccv', 'instance', 'over')
+        >>> entry_of("crt", TrainConfig(data="digits")).first
+        'ce'
+    """
+    words = label.split("+")
+    stage = max((i for i, word in enumerate(words) if word in SECOND_STAGES), default=0)
+    name, *values = words[stage:]
+    first = ("+".join(words[:stage]) or "ce") if name in SECOND_STAGES else None
+    method = "crl-iccv" if name in LEVELS else name
+    if method not in METHODS:
+        raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
+    try:
+        options = replace(base.method_options, **{_part(value): value for value in values})
+        if name in LEVELS:
+            options = replace(options, crl=replace(options.crl, level=LEVELS[name]))
+        decision = options.decision or METHODS[method].decision
+        if decision in AFTERWARDS:
+            check_decision(method, decision, options)
+            method = "ce" if method == "threshold-adjustment" else method
+            options = replace(options, decision=None)
+        options = _used(method, options)
+        config = replace(base, method=method, method_options=options, seed=0, output=None, start=first)
+    except InputError as error:
+        raise InputError(f"--methods {label}: {error}") from None
+    return Entry(config, decision if decision in AFTERWARDS else None, first)
+
+
+def default_baseline(labels: Sequence[str]) -> str:
+    """The label that the others are compared with unless the user says so."""
+    return "ce" if "ce" in labels else labels[0]
+
+
+def expect_labels(labels: Sequence[str], baseline: str | None) -> None:
+    """Refuse a list of labels that no comparison can be made of.
+
+    Raises:
+        InputError: when there is none, one is there twice, or the baseline is not among them.
+    """
+    if not labels:
+        raise InputError("--methods: expected names of methods with commas between them, got none")
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise InputError(f"--methods: expected each method once, got {twice} more than once")
+    if baseline is not None and baseline not in labels:
+        raise InputError(f"--baseline: {_unexpected(baseline, labels)}")
+
+
+def shown_flags(config: TrainConfig) -> list[str]:
+    """The flags of `longtail train` that differ from its defaults, without seed and output.
+
+    Example:
+        >>> shown_flags(entry_of("crl-i", TrainConfig(data="digits", epochs=5)).config)
+        ['--method', 'crl-iccv', '--epochs', '5', '--crl.level', 'instance']
+    """
+    usual = TrainConfig(data=config.data)
+    method = ["--method", config.method]
+    named = replace(
+        config, method=usual.method, method_options=MethodOptions(), seed=0, output=None, start=None
+    )
+    return [
+        *method,
+        *_flags(named, usual, "--"),
+        *_flags(config.method_options, usual.method_options, "--"),
+    ]
+
+
+def _flags(settings: Any, usual: Any, prefix: str) -> Iterator[str]:
+    for field in fields(settings):
+        value, default = getattr(settings, field.name), getattr(usual, field.name)
+        name = prefix + field.name.replace("_", "-")
+        if is_dataclass(value):
+            # the options of data have no prefix, those of a method have its name
+            yield from _flags(value, default, prefix if field.name == "data_options" else f"{name}.")
+        elif value != default:
+            yield from [name, *_words(value)]
+
+
+def _words(value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return []
+    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+
+
+def _used(method: str, options: MethodOptions) -> MethodOptions:
+    """The options without the tables that the method does not read, so that they make no difference."""
+    used = tables_of(method, options)
+    idle = [f for f in fields(options) if f.default_factory is not MISSING and f.name not in used]
+    return replace(options, **{f.name: getattr(MethodOptions(), f.name) for f in idle})
+
+
+def _part(value: str) -> str:
+    """The field of `MethodOptions` that the part is a value of."""
+    found = _parts()
+    if value not in found:
+        raise InputError(_unexpected(value, [*found, *SECOND_STAGES]))
+    return found[value]
+
+
+def _parts() -> dict[str, str]:
+    """Value -> field, of every field of `MethodOptions` that is a choice; of equal values the first."""
+    choices: dict[str, str] = {}
+    for name, hint in get_type_hints(MethodOptions).items():
+        for kind in (hint, *get_args(hint)):
+            if get_origin(kind) is Literal:
+                choices |= {str(value): name for value in get_args(kind) if value not in choices}
+    return choices
+
+
+def _unexpected(word: str, known: Sequence[str]) -> str:
+    return f"expected one of {', '.join(known)}, got {word!r}.{did_you_mean(word, known)}"

@@ -1,0 +1,224 @@
+"""Pictures of a comparison: the data's long tail, features in the plane, gains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from longtail.comparing.document import Gain
+from longtail.reporting import svg
+from longtail.reporting.charts import class_strokes, stripe
+from longtail.reporting.class_chart import MOST_NAMED
+from longtail.reporting.panels import (
+    BOTTOM,
+    GROUPS,
+    TOP,
+    WIDTH,
+    bars,
+    columns,
+    legend,
+    log_axis,
+    name_rows,
+    remark,
+)
+from longtail.reporting.wording import by_frequency, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_MARKED = len(svg.SERIES)
+"""Minority classes that have a colour of their own in a picture of features."""
+
+RANK_HEIGHT = 320.0
+"""Height of all rows together where they are too many to have names."""
+
+PANEL = 300.0
+"""Side of a picture of features."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How the test images of one class are drawn.
+
+    Attributes:
+        index: of the class.
+        name: of the class.
+        series: number of its colour, from 1.
+    """
+
+    index: int
+    name: str
+    series: int
+
+
+def distribution_chart(ident: str, attribute: dict[str, Any]) -> str:
+    """Training images of every class of one attribute on a logarithmic scale, most frequent first."""
+    classes = [attribute["classes"][k] for k in by_frequency(attribute["classes"])]
+    names = _row_names([c["name"] for c in classes])
+    size = WIDTH, TOP + _rows_height(len(classes)) + BOTTOM
+    counts = [c["train_count"] for c in classes]
+
+    def paint(figure: Figure) -> None:
+        (axes,) = columns(figure, size, names, 1, BOTTOM)
+        name_rows(axes, names)
+        log_axis(axes, counts, "training images")
+        bars(axes, classes, [n or None for n in counts], start=axes.get_xlim()[0])
+        for y in (y for y, n in enumerate(counts) if not n):
+            remark(axes, y, "none")
+        legend(figure, _group_legend([attribute]), size)
+
+    title = f"Training images of every class of {attribute['name']}, most frequent class first"
+    return svg.draw(ident, title, size, paint)
+
+
+def distributions_chart(ident: str, attributes: Sequence[dict[str, Any]]) -> str:
+    """A row per attribute: each class as a stroke at its training images, on a logarithmic scale."""
+    names = [shortened(a["name"], 20) for a in attributes]
+    size = WIDTH, TOP + 20.0 * len(attributes) + BOTTOM
+
+    def paint(figure: Figure) -> None:
+        (axes,) = columns(figure, size, names, 1, BOTTOM)
+        name_rows(axes, names)
+        stripe(axes, len(attributes))
+        counts = [[c["train_count"] or None for c in a["classes"]] for a in attributes]
+        log_axis(axes, [n for row in counts for n in row if n], "training images")
+        class_strokes(axes, attributes, counts)
+        legend(figure, _group_legend(attributes), size)
+
+    return svg.draw(ident, "Training images of the classes of every attribute", size, paint)
+
+
+def minority_marks(attribute: dict[str, Any]) -> list[Mark]:
+    """Marks of the minority classes, rarest first, at most `MOST_MARKED`.
+
+    Minority classes are the rarest ones that together hold at most half of the training images.
+    """
+    classes = attribute["classes"]
+    half, held, marks = sum(c["train_count"] for c in classes) / 2, 0, list[Mark]()
+    for k in reversed(by_frequency(classes)):
+        held += classes[k]["train_count"]
+        if held > half or len(marks) == MOST_MARKED:
+            break
+        marks.append(Mark(k, classes[k]["name"], len(marks) + 1))
+    return marks
+
+
+def feature_chart(
+    ident: str,
+    method: str,
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[int],
+    marks: Sequence[Mark],
+) -> str:
+    """Test images in the plane: classes with a mark strong and above, all others small and pale.
+
+    The axes have no unit; each picture is as large as its points need.
+    """
+    marked = {mark.index for mark in marks}
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.margins(0.04)
+        pale = [point for point, label in zip(points, labels, strict=True) if label not in marked]
+        _dots(axes, pale, svg.MUTED, 3.0, 0.35)
+        for mark in marks:
+            own = [point for point, label in zip(points, labels, strict=True) if label == mark.index]
+            _dots(axes, own, svg.SERIES[mark.series - 1], 6.0)
+        axes.autoscale_view()
+
+    return svg.draw(ident, f"Features of the test images under {method}", (PANEL, PANEL), paint)
+
+
+def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[float, float]) -> str:
+    """Rows by imbalance, most frequent first: the imbalance, and beside it the gain with its range.
+
+    Args:
+        ident: prefix of ids, distinct on one page.
+        title: what is shown.
+        gains: one a row, in any order.
+        limits: of the gains' axis, the same for all methods.
+    """
+    rows = sorted(gains, key=lambda gain: gain.imbalance or math.inf)
+    names = _row_names([gain.name for gain in rows])
+    size = WIDTH, TOP + _rows_height(len(rows)) + BOTTOM
+
+    def paint(figure: Figure) -> None:
+        left, right = columns(figure, size, names, 2, BOTTOM)
+        name_rows(left, names)
+        _imbalances(left, rows)
+        _gains(right, rows, limits)
+
+    return svg.draw(ident, title, size, paint)
+
+
+def gain_limits(gains: Sequence[Gain]) -> tuple[float, float]:
+    """Limits of an axis that holds 0 and the ranges of all gains."""
+    low = min((g.low for g in gains if g.low is not None), default=0.0)
+    high = max((g.high for g in gains if g.high is not None), default=0.0)
+    low, high = min(low, 0.0), max(high, 0.0)
+    room = max(0.05 * (high - low), 0.005)
+    return low - room, high + room
+
+
+def _row_names(names: Sequence[str]) -> list[str]:
+    """What stands left of the rows: nothing where there are too many."""
+    return [shortened(name, 18) if len(names) <= MOST_NAMED else "" for name in names]
+
+
+def _rows_height(rows: int) -> float:
+    return RANK_HEIGHT if rows > MOST_NAMED else rows * (20.0 if rows <= 12 else 14.0)
+
+
+def _group_legend(attributes: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    found = {c["frequency_group"] for a in attributes for c in a["classes"]}
+    return [(group, colour, 1) for group, colour in GROUPS.items() if group in found]
+
+
+def _dots(
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    colour: str,
+    width: float,
+    opacity: float = 1.0,
+) -> None:
+    """Lines of no length whose ends are the dots: all in one SVG path of a few bytes each."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if points:
+        path = Path([p for p in points for _ in range(2)], [Path.MOVETO, Path.LINETO] * len(points))
+        path.should_simplify = False  # which would drop lines of no length
+        patch = PathPatch(path, edgecolor=colour, fill=False, linewidth=width, alpha=opacity)
+        patch.set_capstyle("round")
+        axes.add_patch(patch)
+
+
+def _imbalances(axes: Axes, rows: Sequence[Gain]) -> None:
+    known = [(y, gain.imbalance) for y, gain in enumerate(rows) if gain.imbalance is not None]
+    log_axis(axes, [math.ceil(imbalance) for _, imbalance in known], "imbalance ratio")
+    start = axes.get_xlim()[0]
+    svg.boxes(axes, [(start, y - 0.36, imbalance, y + 0.36) for y, imbalance in known], svg.MUTED, 0.5)
+    for y in (y for y, gain in enumerate(rows) if gain.imbalance is None):
+        remark(axes, y, "not trained")
+
+
+def _gains(axes: Axes, rows: Sequence[Gain], limits: tuple[float, float]) -> None:
+    """Bars from 0, blue where the method gains and orange where it loses; thin boxes for the range."""
+    axes.set_xlim(*limits)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{round(100 * value, 6):+g}" if value else "0")
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_title("gain, points", fontsize=svg.FONT_SIZE, loc="left", color=svg.INK, pad=5)
+    known = [(y, g.mean, g.low, g.high) for y, g in enumerate(rows)]
+    for colour, sign in ((svg.RIGHT, 1), (svg.WRONG, -1)):
+        ends = [(y, mean) for y, mean, _, _ in known if mean is not None and sign * mean > 0]
+        svg.boxes(axes, [(0, y - 0.36, mean, y + 0.36) for y, mean in ends], colour)
+    ranges = [(y, low, high) for y, _, low, high in known if low is not None and high is not None]
+    svg.boxes(axes, [(low, y - 0.07, high, y + 0.07) for y, low, high in ranges], svg.INK)
+    axes.axvline(0, color=svg.MUTED, linewidth=0.8)
+    for y in (y for y, mean, _, _ in known if mean is None):
+        remark(axes, y, "not tested")

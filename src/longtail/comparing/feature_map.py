@@ -1,0 +1,93 @@
+"""Test images in the plane by the features of several models, t-SNE of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.data.splits import Splits
+from longtail.evaluation.results import read_results
+from longtail.images.load import ImageLoader
+from longtail.runs.device import launch
+from longtail.runs.folder import RunFolder, read_json
+from longtail.runs.preparation import normaliser, read_dataset, rows_of
+from longtail.runs.watcher import Watcher
+from longtail.schema import UNLABELLED
+from longtail.training.checkpoint import load_model
+from longtail.training.config import TrainConfig
+from longtail.training.inference import extract_features
+
+MOST_IMAGES = 1500
+"""Test images that are shown."""
+
+PERPLEXITY = 30.0
+"""Of t-SNE, its authors' usual value; less where there are few images."""
+
+Floats = NDArray[np.float64]
+
+
+def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> dict[str, Any] | None:
+    """The entry `features` of comparison.json; None where fewer than four test images are labelled.
+
+    Shown are test images of the first run, of the attribute whose imbalance in training is largest.
+
+    Args:
+        runs: label -> folder of a run; all have the same splits.
+        watcher: is told how far it is.
+
+    Raises:
+        InputError: when a run or its images cannot be read.
+    """
+    folder = RunFolder(next(iter(runs.values())))
+    config, results = TrainConfig.from_dict(read_json(folder.config)), read_results(folder.results)
+    dataset = read_dataset(config.data, config.data_options)
+    splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
+    j = most_imbalanced(results["attributes"])
+    rows = chosen_rows(dataset.labels[:, j], rows_of(splits, results["split"]))
+    if len(rows) < 4:
+        return None
+    points: dict[str, Any] = {}
+    for done, (label, run) in enumerate(runs.items(), 1):
+        learner, card = load_model(RunFolder(run).model)
+        loader = ImageLoader(dataset, card.image_size)
+        fabric = launch(config.accelerator)
+        learner.to(fabric.device)
+        features = extract_features(fabric, learner, loader, normaliser(card), rows).numpy()
+        points[label] = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3).tolist()
+        watcher.progress("features", done, len(runs))
+    return {"attribute": j, "labels": dataset.labels[rows, j].tolist(), "points": points}
+
+
+def most_imbalanced(attributes: list[dict[str, Any]]) -> int:
+    """Index of the attribute with the largest imbalance ratio, of equals the first."""
+    return max(range(len(attributes)), key=lambda j: attributes[j]["imbalance_ratio"] or 0.0)
+
+
+def chosen_rows(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most `MOST_IMAGES` of the labelled rows, at random but always the same, in their order."""
+    labelled = rows[labels[rows] != UNLABELLED]
+    if len(labelled) <= MOST_IMAGES:
+        return labelled
+    return np.sort(np.random.default_rng(0).choice(labelled, MOST_IMAGES, replace=False))
+
+
+def in_the_plane(features: NDArray[np.float32]) -> Floats:
+    """(n, 2) t-SNE of (n, D) features, n at least 4; all at the origin where the features are one point.
+
+    Source: van der Maaten and Hinton, JMLR 2008; here scikit-learn's, seeded, from the principal axes.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    spread = features.std(0)
+    if not np.isfinite(features).all() or not (spread > 0).any():
+        return np.zeros((len(features), 2))
+    perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+    start = "pca" if (spread > 0).sum() > 1 else "random"  # the second axis must not be empty
+    with threadpool_limits(1):  # on a busy machine its threads wait for each other: 35 s instead of 2
+        found: Any = TSNE(perplexity=perplexity, init=start, random_state=0).fit_transform(features)
+    return np.asarray(found, dtype=np.float64)

@@ -1,0 +1,149 @@
+"""A comparison of runs that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from longtail.comparing.cells import LEVELS, default_baseline, expect_labels, shown_flags
+from longtail.comparing.collect import Circumstances, Entrant, Run, publish
+from longtail.comparing.launcher import claimed
+from longtail.errors import InputError
+from longtail.runs.folder import RunFolder, read_json
+from longtail.runs.watcher import Silent, Watcher
+from longtail.training.config import TrainConfig
+
+
+def join(
+    runs: Sequence[Path],
+    folder: Path,
+    *,
+    baseline: str | None = None,
+    command: str = "longtail compare",
+    watcher: Watcher | None = None,
+) -> Path:
+    """Compare finished runs on the same data: grouped by method and options, paired by seed.
+
+    Args:
+        runs: their folders.
+        folder: of the comparison.
+        baseline: label that the others are compared with.
+        command: what was typed.
+        watcher: is told how it goes.
+
+    Returns:
+        The folder of the comparison.
+
+    Raises:
+        InputError: when a run is not finished, is there twice, or has other data or splits.
+    """
+    found = [_finished(path) for path in runs]
+    _expect_same_data(found)
+    entrants = grouped(found)
+    labels = [entrant.label for entrant in entrants]
+    expect_labels(labels, baseline)
+    epochs = {run.config.epochs for run in found}
+    limit = epochs.pop() if len(epochs) == 1 else None
+    about = Circumstances(command, "not recorded: runs that were there already", limit, None)
+    with claimed(folder.absolute()):
+        chosen = baseline or default_baseline(labels)
+        publish(folder.absolute(), entrants, chosen, about, watcher or Silent())
+    return folder.absolute()
+
+
+def grouped(runs: Sequence[Run]) -> list[Entrant]:
+    """Runs whose configurations differ in the seed alone, together; in the order they come.
+
+    A label is that of `entry_of` where that says enough, else with the flags that differ.
+
+    Raises:
+        InputError: when two runs differ in nothing.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(repr(_without_seed(run.config)), []).append(run)
+    names = [_label(group[0].config) for group in groups.values()]
+    entrants: list[Entrant] = []
+    for name, group in zip(names, groups.values(), strict=True):
+        _expect_distinct_seeds(group)
+        alike = [other[0].config for n, other in zip(names, groups.values(), strict=True) if n == name]
+        entrants.append(Entrant(_told_apart(name, group[0].config, alike), tuple(group)))
+    return entrants
+
+
+def _finished(path: Path) -> Run:
+    folder = RunFolder(path.absolute())
+    if not folder.results.exists():
+        raise InputError(f"{path}: expected the folder of a finished run, it has no results.json")
+    return Run(folder.path, TrainConfig.from_dict(read_json(folder.config)))
+
+
+def _expect_same_data(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    known = first.results()
+    splits: dict[int, tuple[Path, Any]] = {}
+    for run in runs:
+        own = run.results()
+        for what, is_same in {
+            "data": own["data"]["name"] == known["data"]["name"],
+            "attributes or classes": _classes(own) == _classes(known),
+            "settings of the data": _described_data(run) == _described_data(first),
+            "split that was evaluated": own["split"] == known["split"],
+        }.items():
+            if not is_same:
+                raise InputError(f"{run.path}: has other {what} than {first.path}; leave one of them out")
+        parts = read_json(RunFolder(run.path).splits)
+        images = {name: parts.get(name) for name in ("train", "val", "test")}
+        place, before = splits.setdefault(run.config.seed, (run.path, images))
+        if images != before:
+            raise InputError(
+                f"{run.path}: has other splits than {place}, with the same seed; leave one of them out"
+            )
+
+
+def _described_data(run: Run) -> Any:
+    return replace(run.config.data_options, images=None)  # where the images lie may differ
+
+
+def _classes(results: dict[str, Any]) -> list[Any]:
+    return [(a["name"], [entry["name"] for entry in a["classes"]]) for a in results["attributes"]]
+
+
+def _without_seed(config: TrainConfig) -> TrainConfig:
+    """What makes runs one method: not the seed, not the folders, not how the data's path was written."""
+    options, start = replace(config.data_options, images=None), config.start and "a run"
+    return replace(config, seed=0, output=None, data="", start=start, data_options=options)
+
+
+def _expect_distinct_seeds(group: Sequence[Run]) -> None:
+    seen: dict[int, Path] = {}
+    for run in group:
+        other = seen.setdefault(run.config.seed, run.path)
+        if other != run.path:
+            seed = run.config.seed
+            raise InputError(f"{run.path}: same method, options and seed {seed} as {other}; leave one out")
+
+
+def _label(config: TrainConfig) -> str:
+    options = config.method_options
+    level = next((name for name, level in LEVELS.items() if options.crl.level == level), config.method)
+    name = level if config.method == "crl-iccv" else config.method
+    parts = (options.sampler, options.class_weights, options.feature_layer, options.decision)
+    return "+".join([name, *(part for part in parts if part is not None)])
+
+
+def _told_apart(name: str, config: TrainConfig, alike: Sequence[TrainConfig]) -> str:
+    """The name, with the flags that not all configurations of that name have."""
+    if len(alike) == 1:
+        return name
+    pairs = [_flag_pairs(_without_seed(other)) for other in alike]
+    own = [pair for pair in _flag_pairs(_without_seed(config)) if not all(pair in other for other in pairs)]
+    return " ".join([name, *own])
+
+
+def _flag_pairs(config: TrainConfig) -> list[str]:
+    """'--epochs 5', one text for each flag with its values."""
+    words = " ".join(shown_flags(config)).split(" --")
+    return [word if word.startswith("--") else f"--{word}" for word in words]

@@ -1,0 +1,206 @@
+"""Cells waiting, running and done: no finished cell is trained twice, a failed one does not stop the rest."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from longtail.comparing.cells import Cell
+from longtail.comparing.launcher import Ended, Job, Launcher
+from longtail.errors import InputError, Interrupted
+from longtail.evaluation.results import read_results
+from longtail.reporting.wording import percent
+from longtail.runs.folder import RunFolder, read_json, write_json
+from longtail.runs.watcher import Watcher
+from longtail.training.interruption import Interruption
+from longtail.words import count
+
+PAUSE = 0.1
+"""Seconds between two looks at the running trainings."""
+
+
+@dataclass(eq=False)
+class Queue:
+    """Runs cells on a launcher.
+
+    Attributes:
+        folder: of the comparison; settings and logs of its trainings go to the folder trainings.
+        launcher: starts them.
+        watcher: is told.
+        overwrite: replace cells that were trained with other settings.
+    """
+
+    folder: Path
+    launcher: Launcher
+    watcher: Watcher
+    overwrite: bool = False
+    _running: dict[Cell, Job] = field(default_factory=dict, init=False)
+
+    def run(self, cells: Sequence[Cell], what: str = "runs") -> dict[Cell, str]:
+        """Train all cells that are not finished, and return what went wrong with those that failed.
+
+        Raises:
+            InputError: before anything runs, when a cell's folder holds something else.
+            Interrupted: when the user stopped it; what was trained is kept.
+        """
+        waiting = [cell for cell in cells if cell.state(self.overwrite) != "finished"]
+        pace = _Pace(what, cells, waiting)
+        failed: dict[Cell, str] = {}
+        with Interruption() as interruption:
+            try:
+                while (waiting or self._running) and not interruption.requested:
+                    while waiting and len(self._running) < self.launcher.parallel:
+                        cell = waiting.pop(0)
+                        self._running[cell] = self._start(cell)
+                    time.sleep(PAUSE)
+                    failed |= self._collect(pace)
+                    self.watcher.progress(*pace.progress(self._running))
+            finally:
+                self._stop()
+        if interruption.requested:
+            done = len(cells) - pace.left
+            raise Interrupted(
+                f"stopped, {done} of {count(len(cells), 'run')} are done and the rest keep their last epoch; "
+                "the same command goes on"
+            )
+        return failed
+
+    def _start(self, cell: Cell) -> Job:
+        place = self.folder / "trainings"
+        place.mkdir(exist_ok=True)
+        log = self._log(cell)
+        settings = log.with_suffix(".json")
+        write_json(settings, cell.config.to_dict())
+        return self.launcher.start(cell.command(self.overwrite, settings), log)
+
+    def _log(self, cell: Cell) -> Path:
+        # a trial and a run may have one name in two folders
+        return self.folder / "trainings" / f"{cell.path.parent.name}-{cell.path.name}.log"
+
+    def _collect(self, pace: _Pace) -> dict[Cell, str]:
+        """Take note of the trainings that ended; what went wrong with those that failed."""
+        failed: dict[Cell, str] = {}
+        for cell, found in self._ended():
+            keep_cost(cell.path, found.peak_memory_bytes)
+            fault = self._fault(cell, found)
+            pace.left -= 1
+            self.watcher.say(f"{pace.said(cell)}: {fault or _achieved(cell.path)}")
+            if fault:
+                failed[cell] = fault
+        return failed
+
+    def _fault(self, cell: Cell, ended: Ended) -> str | None:
+        if ended.code:
+            return last_words(self._log(cell).with_suffix(".err"), ended.code)
+        if not RunFolder(cell.path).results.exists():
+            return "there was no image to evaluate on; expected --test-share or --val-share above 0"
+        return None
+
+    def _stop(self) -> None:
+        """Let what runs keep its state and end; a second Ctrl-C ends it at once."""
+        try:
+            for job in self._running.values():
+                job.stop()
+            self._wait()
+        except KeyboardInterrupt:
+            for job in self._running.values():
+                job.stop(at_once=True)
+            self._wait()
+
+    def _wait(self) -> None:
+        while self._running:
+            for cell, ended in self._ended():
+                keep_cost(cell.path, ended.peak_memory_bytes)
+            time.sleep(PAUSE if self._running else 0)
+
+    def _ended(self) -> list[tuple[Cell, Ended]]:
+        """The trainings that ended since the last look; they are no longer running."""
+        ended = [(cell, found) for cell, job in self._running.items() if (found := job.poll())]
+        for cell, _ in ended:
+            del self._running[cell]
+        return ended
+
+
+class _Pace:
+    """How much is done of some cells, and how long the rest may take."""
+
+    def __init__(self, what: str, cells: Sequence[Cell], waiting: Sequence[Cell]) -> None:
+        self.left = len(waiting)
+        self._what = what
+        self._cells = cells
+        self._waiting = set(waiting)
+        self._total = sum(cell.config.epochs for cell in waiting)
+        self._before = sum(map(_epochs_done, waiting))
+        self._started = time.monotonic()
+
+    def progress(self, running: Mapping[Cell, Job]) -> tuple[str, int, int]:
+        """What `Watcher.progress` takes: the task, epochs done, all epochs."""
+        done = self._epochs()
+        return f"{count(len(running), 'run')}, epochs{self._time_left(done)}", done, self._total
+
+    def said(self, cell: Cell) -> str:
+        """'2/6 runs, 0:40 left  crl-i, seed 1'."""
+        done = len(self._cells) - self.left
+        return f"{done}/{len(self._cells)} {self._what}{self._time_left(self._epochs())}  {cell.name}"
+
+    def _epochs(self) -> int:
+        return min(sum(map(_epochs_done, self._waiting)), self._total)
+
+    def _time_left(self, done: int) -> str:
+        new, rest = done - self._before, self._total - done
+        if new <= 0 or not rest or not self.left:
+            return ""
+        minutes, seconds = divmod(round((time.monotonic() - self._started) * rest / new), 60)
+        return f", {minutes}:{seconds:02} left"
+
+
+def keep_cost(run: Path, peak_memory_bytes: int | None) -> None:
+    """Write cost.json of a run; of a run that was resumed, the larger peak counts."""
+    if not RunFolder(run).config.exists():
+        return
+    known = [peak for peak in (peak_memory_bytes, peak_memory(run)) if peak is not None]
+    write_json(run / "cost.json", {"peak_memory_bytes": max(known, default=None)})
+
+
+def peak_memory(run: Path) -> int | None:
+    """The peak memory that cost.json of a run holds, None where it is not known."""
+    path = run / "cost.json"
+    return read_json(path).get("peak_memory_bytes") if path.exists() else None
+
+
+def last_words(errors: Path, code: int) -> str:
+    """Why a process failed, in one line: the last one that it wrote to standard error, or its signal."""
+    lines = errors.read_text(encoding="utf-8", errors="replace").splitlines() if errors.exists() else []
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if said and code > 0:
+        return said.removeprefix("longtail: ").removeprefix("error: ")
+    if code == -signal.SIGKILL:
+        return "killed (signal 9), perhaps for want of memory; try a smaller --parallel or --batch-size"
+    return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code} and without a word"
+
+
+def _epochs_done(cell: Cell) -> int:
+    try:
+        return (cell.path / "metrics.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _achieved(run: Path) -> str:
+    results = read_results(run / "results.json")
+    balanced = results["mean"]["class_balanced_accuracy"]
+    seconds = results["training"]["seconds"] if results["training"] else 0.0
+    return f"balanced {percent(balanced and balanced['value'])}%, {seconds:.1f} s"
+
+
+def last_validation(run: Path) -> float | None:
+    """Class-balanced accuracy on the validation images after the last epoch; None where there is none."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return (json.loads(lines[-1])["validation"] or {}).get("class_balanced_accuracy")
+    except (OSError, IndexError, ValueError):
+        raise InputError(f"{run}: no epochs in metrics.jsonl") from None

@@ -1,0 +1,221 @@
+"""comparison.json as a table: for a terminal of 80 columns, Markdown, CSV and LaTeX.
+
+A figure is its mean over the seeds ± their standard deviation, in percent; behind or below it stands
+the difference to the baseline, paired by seed, with its 95 % interval in brackets.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from longtail.comparing.document import Figure, Figures, Row, summarise
+from longtail.evaluation.metrics import METRICS
+from longtail.reporting.wording import METRIC_NAMES, NOTHING, count, percent, shown
+
+NAME_WIDTH = 22
+"""Columns of the terminal for a method's name; a longer one goes on in the next line."""
+
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "±": r"$\pm$",
+    "|": r"\textbar{}",
+    "<": "$<$",
+    ">": "$>$",
+}
+"""What LaTeX would not print as it stands, and what prints it."""
+
+
+def to_markdown(document: dict[str, Any]) -> str:
+    """A Markdown table of all figures, what its words mean, and which runs failed.
+
+    Args:
+        document: what `read_comparison` gives.
+    """
+    rows = summarise(document)
+    heads = ["method", "runs", *_markdown_figures(rows[0]), "training, s"]
+    table = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
+    for row in rows:
+        figures = [_with_difference(figure) for figure in _markdown_figures(row).values()]
+        table.append([_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
+    lines = ["| " + " | ".join(cells) + " |" for cells in table]
+    failures = [f"- {_markdown(line)}" for line in failed_cells(document)]
+    notes = [_markdown(explanation(document)), *(["", "Failed:", "", *failures] if failures else [])]
+    return "\n".join([*lines, "", *notes, ""])
+
+
+def to_csv(document: dict[str, Any]) -> str:
+    """A line for each method with every number behind the tables: shares of 0 to 1, empty where undefined.
+
+    Columns: method, finished, failed; for every metric, at the method's own decision and adjusted, its
+    mean, sd, and difference with low and high; then seconds, images_per_second, peak_memory_bytes.
+    """
+    output = io.StringIO()
+    lines = [_numbers(row) for row in summarise(document)]
+    writer = csv.DictWriter(output, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return output.getvalue()
+
+
+def to_latex(document: dict[str, Any]) -> str:
+    """A LaTeX `tabular` with rules of the booktabs package."""
+    heads = ["method", "class-balanced, %", "difference", "adjusted, %", "difference", "recall, few, %", "s"]
+    lines = [_latex_line(heads)]
+    for row in summarise(document):
+        name = f"{row.method} ({runs(row)})" if row.failed else row.method
+        balanced, adjusted = (f["class_balanced_accuracy"] for f in (row.own, row.adjusted))
+        figures = [figure_text(balanced), difference_text(balanced), figure_text(adjusted)]
+        figures += [difference_text(adjusted), figure_text(row.own["few_recall"]), seconds(row.seconds)]
+        lines.append(_latex_line([name, *figures]))
+    head, *body = lines
+    return "\n".join(
+        [
+            f"% {shown(explanation(document))}",
+            "% needs \\usepackage{booktabs}",
+            f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+            *["\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""],
+        ]
+    )
+
+
+def terminal_table(document: dict[str, Any]) -> RenderableType:
+    """The figures that matter most, two lines a method, within 80 columns; failed runs are named below."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
+    table.add_column("method", max_width=NAME_WIDTH, overflow="fold")
+    for head in ("class-balanced, %", "adjusted, %", "few, %", "s"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in summarise(document):
+        balanced, adjusted = (f["class_balanced_accuracy"] for f in (row.own, row.adjusted))
+        few = row.own["few_recall"]
+        table.add_row(
+            Text(f"{shown(row.method)}\n{runs(row)}"),
+            _two_lines(balanced),
+            _two_lines(adjusted),
+            percent(few.mean if few else None),
+            seconds(row.seconds),
+        )
+    failures = [Text(shown(f"Failed: {line}")) for line in failed_cells(document)]
+    return Group(table, Padding(Text(shown(explanation(document))), (1, 0, 0, 0)), *failures)
+
+
+def explanation(document: dict[str, Any]) -> str:
+    """What stands in a table, in sentences."""
+    return (
+        "Mean ± standard deviation over seeds, in percent; then the difference to "
+        f"{document['baseline']} in points, over the seeds both finished, with its 95 % interval (not "
+        "corrected for the number of methods). Adjusted: scores divided by the classes' shares in "
+        "training, for the baseline too."
+    )
+
+
+def failed_cells(document: dict[str, Any]) -> Iterator[str]:
+    """A line for every failed cell: 'crl, seed 3: out of memory'."""
+    for method in document["methods"]:
+        for cell in method["cells"]:
+            if cell["status"] == "failed":
+                yield f"{method['name']}, seed {cell['seed']}: {cell['error']}"
+
+
+def runs(row: Row) -> str:
+    """How many runs there are behind a row: '5 runs', or '4/5 runs, 1 failed'."""
+    if not row.failed:
+        return count(row.finished, "run")
+    total = row.finished + row.failed
+    return f"{row.finished}/{count(total, 'run')}, {row.failed} failed"
+
+
+def figure_text(figure: Figure | None) -> str:
+    """'71.2 ± 1.1' in percent; without the deviation where there is a single seed."""
+    if figure is None:
+        return NOTHING
+    return percent(figure.mean) + ("" if figure.sd is None else f" ± {percent(figure.sd)}")
+
+
+def difference_text(figure: Figure | None) -> str:
+    """'+2.3 [+0.4, +4.2]' in points."""
+    if figure is None or figure.difference is None:
+        return NOTHING
+    value, low, high = map(points, figure.difference)
+    return f"{value} [{low}, {high}]"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in points, with its sign: 0.023 -> '+2.3', never '-0.0'."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def seconds(number: float | None) -> str:
+    """Seconds, with a decimal below ten."""
+    return NOTHING if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
+
+
+def _markdown_figures(row: Row) -> dict[str, Figure | None]:
+    balanced, *others = METRICS
+    return {
+        METRIC_NAMES[balanced]: row.own[balanced],
+        "the same, adjusted": row.adjusted[balanced],
+        **{METRIC_NAMES[metric]: row.own[metric] for metric in others},
+    }
+
+
+def _with_difference(figure: Figure | None) -> str:
+    difference = difference_text(figure)
+    return figure_text(figure) + ("" if difference == NOTHING else f" ({difference})")
+
+
+def _two_lines(figure: Figure | None) -> str:
+    difference = difference_text(figure)
+    return figure_text(figure) + ("" if difference == NOTHING else f"\n{difference}")
+
+
+def _markdown(text: str) -> str:
+    """The text with a backslash before every sign that Markdown would obey."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", shown(text))
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    line = " & ".join(map(_latex, cells)) + r" \\"
+    return "{}" + line if line.startswith("[") else line  # else it is an argument of the \\ before
+
+
+def _latex(text: str) -> str:
+    escaped = "".join(LATEX_SIGNS.get(sign, sign) for sign in shown(text))
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", escaped)
+
+
+def _numbers(row: Row) -> dict[str, str | float | int | None]:
+    return {
+        "method": row.method,
+        "finished": row.finished,
+        "failed": row.failed,
+        **_figure_numbers(row.own, ""),
+        **_figure_numbers(row.adjusted, "adjusted_"),
+        "seconds": row.seconds,
+        "images_per_second": row.images_per_second,
+        "peak_memory_bytes": row.peak_memory_bytes,
+    }
+
+
+def _figure_numbers(figures: Figures, prefix: str) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = {}
+    for metric, figure in figures.items():
+        mean, sd = (figure.mean, figure.sd) if figure else (None, None)
+        difference = figure.difference if figure else None
+        value, low, high = difference or (None, None, None)
+        named = {"mean": mean, "sd": sd, "difference": value, "low": low, "high": high}
+        numbers |= {f"{prefix}{metric}_{name}": number for name, number in named.items()}
+    return numbers

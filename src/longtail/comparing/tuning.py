@@ -1,0 +1,157 @@
+"""What is settled for every method before its runs: epochs that fit a budget, and tuned settings.
+
+Every method gets the same number of trials, each a whole training of seed 0, and is chosen by
+class-balanced accuracy on the validation images; the test images play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+from longtail.comparing.cells import Cell, cell_of, shared, shown_flags
+from longtail.comparing.queue import Queue, last_validation
+from longtail.errors import InputError
+from longtail.evaluation.results import read_results
+from longtail.methods.parts import tables_of
+from longtail.runs.evaluate import evaluate
+from longtail.runs.folder import RunFolder, read_lines
+from longtail.training.config import TrainConfig
+
+RATES = (1.0, 0.3, 3.0, 0.1, 0.5, 2.0, 0.2, 5.0, 0.05)
+"""Multiples of a method's own learning rate, the most promising first; a guess."""
+
+MAIN: Mapping[str, tuple[str, str, tuple[float, float]]] = {
+    "crl": ("crl", "weight", (0.05, 0.5)),
+    "crl-iccv": ("crl", "weight", (0.3, 3.0)),
+    "triplet": ("metric", "margin", (0.1, 0.5)),
+    "contrastive": ("metric", "margin", (0.5, 1.5)),
+    "deepid2": ("deepid2", "verification", (0.01, 0.2)),
+    "lmle": ("lmle", "g3", (0.1, 0.4)),
+    "mtct": ("mtct", "weight", (0.3, 3.0)),
+    "focal": ("focal", "gamma", (1.0, 3.0)),
+    "ldam-drw": ("ldam", "margin", (0.3, 0.7)),
+    "logit-adjustment": ("adjustment", "tau", (0.5, 1.5)),
+}
+"""By method its main weight or margin: table, option, and what to try beside its default; guesses."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was tried for a method.
+
+    Attributes:
+        trials: cells of seed 0, the first with the method's own settings.
+        values: class-balanced accuracy of each on the validation images, None where it failed.
+        chosen: index of the best, of equals the first.
+    """
+
+    trials: tuple[Cell, ...]
+    values: tuple[float | None, ...]
+    chosen: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry `tuned` of comparison.json."""
+        flags = [shown_flags(cell.config) for cell in self.trials]
+        trials = [{"flags": f, "validation": value} for f, value in zip(flags, self.values, strict=True)]
+        return {"trials": trials, "chosen": self.chosen}
+
+
+def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
+    """The nine settings that are tried for a method, its own first.
+
+    Three learning rates times three values of the method's main weight or margin, or nine learning
+    rates where it has none: see `RATES` and `MAIN`.
+    """
+    main = MAIN.get(config.method)
+    if main is None or main[0] not in tables_of(config.method, config.method_options):
+        yield from (_at_rate(config, rate) for rate in RATES)
+        return
+    table, option, values = main
+    own = config, *(_with_option(config, table, option, value) for value in values)
+    # own settings, then one change at a time, then both
+    order = sorted(product(range(3), range(3)), key=lambda place: bool(place[0]) + bool(place[1]))
+    yield from (_at_rate(own[v], RATES[r]) for r, v in order)
+
+
+def tune(
+    queue: Queue, configs: Mapping[str, TrainConfig], decisions: Mapping[str, str | None], number: int
+) -> dict[str, Tuned]:
+    """Try `number` settings of every method; the trials that ran before are not run again.
+
+    Args:
+        queue: trains them.
+        configs: of the methods, by label.
+        decisions: that each method is judged by, None for its own.
+        number: of settings.
+
+    Raises:
+        InputError: when trials finished and none of them has validation images.
+    """
+    place = queue.folder / "tune"
+    trials = shared(
+        cell_of(label, setting, place, 0, mark=f"{i}-")
+        for label, config in configs.items()
+        for i, setting in enumerate(islice(settings_of(config), number))
+    )
+    failed = queue.run(list(dict.fromkeys(trials)), "trials")
+    return {
+        label: _tuned(trials[i * number : (i + 1) * number], failed, decisions[label])
+        for i, label in enumerate(configs)
+    }
+
+
+def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float) -> dict[str, TrainConfig]:
+    """The configurations with as many epochs as fit the budget, by a measured epoch of each method.
+
+        epochs = max(1, ⌊budget / seconds of an epoch⌋)
+
+    The epoch is measured while as many trainings run at a time as later. A method whose measurement
+    fails is given one epoch, in which its cells fail on their own.
+    """
+    probes = {
+        label: cell_of(label, replace(config, epochs=1), queue.folder / "probe", 0)
+        for label, config in configs.items()
+    }
+    queue.run(list(probes.values()), "measured epochs")
+    epochs = {label: _epochs_within(seconds, cell.path) for label, cell in probes.items()}
+    queue.watcher.say("epochs: " + ", ".join(f"{label} {number}" for label, number in epochs.items()))
+    return {label: replace(config, epochs=epochs[label]) for label, config in configs.items()}
+
+
+def _epochs_within(seconds: float, probe: Path) -> int:
+    measured = [float(record["seconds"]) for record in read_lines(probe / "metrics.jsonl")]
+    return max(1, int(seconds / measured[0])) if measured else 1
+
+
+def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str], decision: str | None) -> Tuned:
+    values = [None if cell in failed else _validated(cell.path, decision) for cell in cells]
+    best = max(range(len(cells)), key=lambda i: -1.0 if values[i] is None else values[i] or 0.0)
+    return Tuned(tuple(cells), tuple(values), best)
+
+
+def _validated(run: Path, decision: str | None) -> float:
+    found = last_validation(run)
+    if found is None:
+        raise InputError("--tune: there are no validation images to choose by; set --val-share above 0")
+    if decision is None:
+        return found
+    path = RunFolder(run).results_by(f"val.{decision}")
+    results = read_results(path) if path.exists() else None
+    results = results or evaluate(run, split="val", decision=decision, output=path)
+    return float(results["mean"]["class_balanced_accuracy"]["value"])
+
+
+def _at_rate(config: TrainConfig, factor: float) -> TrainConfig:
+    if factor == 1:
+        return config
+    return replace(config, learning_rate=float(f"{config.peak_rate * factor:.6g}"))
+
+
+def _with_option(config: TrainConfig, table: str, option: str, value: float) -> TrainConfig:
+    options = config.method_options
+    changed = replace(getattr(options, table), **{option: value})
+    return replace(config, method_options=replace(options, **{table: changed}))

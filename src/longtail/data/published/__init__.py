@@ -1,0 +1,1 @@
+"""Published data sets, in the files that their authors distribute."""

@@ -1,0 +1,277 @@
+"""CelebA: 202,599 aligned faces, 40 attributes, the identity of each, and the authors' partition.
+
+Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICCV 2015.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.data.classes import describe_attributes, uneven_classes
+from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.listing import Listing, list_source, suffix
+from longtail.data.names import Names
+from longtail.data.published.layouts import Layout
+from longtail.errors import InputError
+from longtail.schema import Attribute, LabelSchema
+from longtail.words import count
+
+SOURCE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+
+# The .csv forms hold the same rows below one header line; Kaggle distributes them.
+_ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+_IDENTITIES = ("identity_CelebA.txt", "identity_CelebA.csv")
+_PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
+_IMAGES = ("img_align_celeba", "img_align_celeba.zip")
+_FOLDERS = ("Anno", "Eval", "Img")
+_OWN = {*_ATTRIBUTES, *_IDENTITIES, *_PARTITION, *_IMAGES, *_FOLDERS, "README.txt"}
+
+_CLASSES = ("no", "yes")
+_CODE = {"-1": 0, "1": 1}
+_SPLIT = {"0": 0, "1": 1, "2": 2}  # train, val, test: the order of SPLITS
+
+
+@dataclass(frozen=True, eq=False)
+class _List:
+    """A list file: N images and their values, in its order.
+
+    Attributes:
+        path: the file.
+        rows: row of each image, by its name.
+        columns: what the W values of an image are.
+        values: (N, W) int64.
+    """
+
+    path: Path
+    rows: dict[str, int]
+    columns: list[str]
+    values: NDArray[np.int64]
+
+
+def _recognises(path: Path) -> bool:
+    """Whether the attribute list lies there, or the images and nothing that is not CelebA's."""
+    with suppress(OSError):
+        if _find(path, _ATTRIBUTES[:1]):
+            return True
+        if not _find(path, _IMAGES):
+            return False
+        seen = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+        return bool(_find(path, _ATTRIBUTES)) or seen <= _OWN
+    return False
+
+
+def _find(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of the files that is there, at the top or in the authors' sub-folders."""
+    places = (root / folder / name for folder in ("", *_FOLDERS) for name in names)
+    return next((place for place in places if place.exists()), None)
+
+
+def _load(root: Path) -> Dataset:
+    """The N images of the attribute list, in its order.
+
+    Raises:
+        InputError: when the attributes or the images are not there, a line does not fit, or the
+            files do not speak of the same images.
+    """
+    attributes = _read_attributes(_attribute_file(root))
+    found = _list_images(root)
+    schema = LabelSchema(tuple(Attribute(name, _CLASSES) for name in attributes.columns))
+    identities = _read_beside(attributes, _find(root, _IDENTITIES), "identity", _whole, "a whole number")
+    split = _read_beside(
+        attributes, _find(root, _PARTITION), "partition", _SPLIT.__getitem__, "0 (train), 1 (val) or 2 (test)"
+    )
+    paths = _match_images(attributes, found)
+    return Dataset(
+        name=CELEBA.name,
+        schema=schema,
+        labels=attributes.values,
+        ids=Names(attributes.rows),
+        images=found.store(paths),
+        groups=identities if split is None else None,  # the authors' partition keeps identities whole
+        split=None if split is None else split.astype(np.int8),
+        identities=identities,
+        notes=(
+            f"{count(len(paths), 'image')} named by {attributes.path}",
+            *describe_attributes(schema, attributes.values),
+            *_describe_identities(identities, split),
+            *_describe_split(schema, attributes.values, split),
+            *_left_out(found, len(paths)),
+        ),
+    )
+
+
+def _attribute_file(root: Path) -> Path:
+    path = _find(root, _ATTRIBUTES)
+    if path is None:
+        raise InputError(
+            f"{root}: CelebA's images are there, but no attributes; expected {_ATTRIBUTES[0]} there or in"
+            f" Anno/ (get it from {SOURCE})"
+        )
+    return path
+
+
+def _list_images(root: Path) -> Listing:
+    place = _find(root, _IMAGES)
+    found = None if place is None else list_source(place)
+    if found is None or not found.images:
+        raise InputError(
+            f"{root}: CelebA's attributes are there, but no images; expected {_IMAGES[0]}/ or {_IMAGES[1]}"
+            f" there or in Img/ (get them from {SOURCE})"
+        )
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of every line that is not blank."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            fields = line.replace(",", " ").split()
+            if fields:
+                yield number, fields
+
+
+def _read_attributes(path: Path) -> _List:
+    lines = _lines(path)
+    announced = None if suffix(path.name) == "csv" else _announced(path, lines)
+    names = next(lines, (0, []))[1]
+    columns = names if announced is not None else names[1:]
+    if not columns or len(set(columns)) < len(columns):
+        raise InputError(f"{path}: expected the distinct names of the attributes above the first image")
+    read = _read(path, lines, columns, _CODE.__getitem__, "-1 or 1")
+    if announced not in (None, len(read.rows)):
+        raise InputError(
+            f"{path}, line 1: announces {announced} images, but {len(read.rows)} follow;"
+            f" the file is cut short or was edited: correct the number, or get the file from {SOURCE}"
+        )
+    return read
+
+
+def _announced(path: Path, lines: Iterator[tuple[int, list[str]]]) -> int:
+    fields = next(lines, (1, [""]))[1]
+    if len(fields) != 1 or not fields[0].isdecimal():
+        raise InputError(
+            f"{path}, line 1: expected the number of images, got {' '.join(fields)[:40]!r};"
+            f" get the file from {SOURCE}"
+        )
+    return int(fields[0])
+
+
+def _read_beside(
+    attributes: _List, path: Path | None, column: str, code: Callable[[str], int], expected: str
+) -> NDArray[np.int64] | None:
+    """(N,) one value an image in the order of the attributes, or None without the file."""
+    if path is None:
+        return None
+    lines = _lines(path)
+    if suffix(path.name) == "csv":
+        next(lines, None)
+    read = _read(path, lines, [column], code, expected)
+    absent = [name for name in attributes.rows if name not in read.rows]
+    if absent:
+        raise InputError(
+            f"{path}: has no line for {absent[0]}{_more(absent)}, which {attributes.path.name} names;"
+            f" get the file from {SOURCE}"
+        )
+    return read.values[[read.rows[name] for name in attributes.rows], 0]
+
+
+def _read(
+    path: Path,
+    lines: Iterator[tuple[int, list[str]]],
+    columns: list[str],
+    code: Callable[[str], int],
+    expected: str,
+) -> _List:
+    """The lines `NAME VALUE ... VALUE`; `code` gives a value's number, or raises KeyError."""
+    rows: dict[str, int] = {}
+    values = array("q")
+    for number, fields in lines:
+        name = fields[0]
+        if len(fields) != len(columns) + 1:
+            raise InputError(
+                f"{path}, line {number}: expected an image and {count(len(columns), 'value')},"
+                f" got {count(len(fields) - 1, 'value')} after {name!r}"
+            )
+        if name in rows:
+            raise InputError(f"{path}, line {number}: names {name} a second time; keep one line an image")
+        try:
+            values.extend(map(code, fields[1:]))
+        except KeyError as error:
+            column = columns[len(values) - len(rows) * len(columns)]
+            raise InputError(
+                f"{path}, line {number}, {column}: expected {expected}, got {error.args[0]!r}"
+            ) from None
+        rows[name] = len(rows)
+    if not rows:
+        raise InputError(f"{path}: expected one line an image, found none; get the file from {SOURCE}")
+    return _List(path, rows, columns, np.frombuffer(values, np.int64).reshape(len(rows), len(columns)))
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise KeyError(text)
+    return int(text)
+
+
+def _match_images(attributes: _List, found: Listing) -> list[str]:
+    """Path of every image below the root of `found`; their folder may be wrapped in another."""
+    places = {image.rpartition("/")[2]: image for image in found.images}
+    absent = [name for name in attributes.rows if name not in places]
+    if absent:
+        raise InputError(
+            f"{attributes.path}: names {absent[0]}{_more(absent)}, which is not in {found.root};"
+            f" unpack {_IMAGES[1]} again (it is at {SOURCE})"
+        )
+    return [places[name] for name in attributes.rows]
+
+
+def _more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
+def _describe_identities(
+    identities: NDArray[np.int64] | None, split: NDArray[np.int64] | None
+) -> tuple[str, ...]:
+    if identities is None:
+        return (f"{_IDENTITIES[0]} is not there: who an image shows is not known",)
+    number = count(len(np.unique(identities)), "identity", "identities")
+    return (number if split is not None else f"{number}, each whole in one split",)
+
+
+def _describe_split(
+    schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int64] | None
+) -> list[str]:
+    if split is None:
+        return [f"{_PARTITION[0]} is not there: the authors' train, val and test are not known"]
+    sizes = ", ".join(f"{which} {int((split == s).sum())}" for s, which in enumerate(SPLITS))
+    return [f"splits of the authors: {sizes} images", *uneven_classes(schema, labels, split.astype(np.int8))]
+
+
+def _left_out(found: Listing, used: int) -> list[str]:
+    rest = len(found.images) - used
+    return [f"{count(rest, 'image')} of {found.root} left out, not in {_ATTRIBUTES[0]}"] if rest else []
+
+
+CELEBA = Layout(
+    name="CelebA",
+    size="202,599 faces of 10,177 people; train 162,770, val 19,867, test 19,962",
+    labels="40 attributes, each no or yes; the rarest (Bald) in 2.2 % of the images",
+    licence="non-commercial research only; the authors hold no rights in the images",
+    source=SOURCE,
+    expected=(
+        "list_attr_celeba.txt (or in Anno/)",
+        "img_align_celeba/ or img_align_celeba.zip (or in Img/)",
+        "list_eval_partition.txt (or in Eval/)",
+        "identity_CelebA.txt (or in Anno/)",
+    ),
+    recognises=_recognises,
+    load=_load,
+)
+"""The aligned and cropped images; the lists as .csv are read as well."""

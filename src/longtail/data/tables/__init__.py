@@ -1,0 +1,1 @@
+"""Manifests: a table whose rows are images."""

@@ -1,0 +1,190 @@
+"""Which column of a manifest is what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from longtail.data.tables.resolve import Resolver
+from longtail.data.tables.table import Column, Table
+from longtail.errors import InputError
+from longtail.words import count, joined
+
+IMAGE_COLUMNS = (
+    "image", "image_path", "path", "file", "filename", "file_name", "filepath", "file_path", "image_name",
+    "image_file", "img", "image_id", "img_id", "id", "name",
+)  # fmt: skip
+"""Usual names of the column that names the image, most telling first."""
+
+_SAMPLE = 200
+
+_GUIDES = ("split", "group", "identity", "domain", "match")
+"""Roles of columns that guide splits and training."""
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """What the user said about the columns; nothing said is found out by looking.
+
+    Attributes:
+        image: column that names the image.
+        attributes: columns to recognise, in this order.
+        split: column of train, val or test.
+        group: column of what must not be on two sides of a split.
+        identity: column of who or what an image shows.
+        domain: column of where an image comes from.
+        match: column of what two images in two domains have in common.
+    """
+
+    image: str | None = None
+    attributes: tuple[str, ...] = ()
+    split: str | None = None
+    group: str | None = None
+    identity: str | None = None
+    domain: str | None = None
+    match: str | None = None
+
+    def refuse(self, source: str, reason: str) -> None:
+        """Refuse a choice where there are no columns.
+
+        Raises:
+            InputError: when anything was chosen.
+        """
+        flags = {
+            "--image-column": self.image,
+            "--attributes": self.attributes,
+            "--split-column": self.split,
+            "--group-column": self.group,
+            "--identity-column": self.identity,
+            "--domain-column": self.domain,
+            "--match-column": self.match,
+        }
+        for flag, value in flags.items():
+            if value:
+                raise InputError(
+                    f"{source}: {flag} chooses a column of a manifest, but {reason}; leave it out"
+                )
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns of a manifest by what they are, and notes on what was decided."""
+
+    image: str
+    attributes: tuple[str, ...]
+    split: str | None
+    group: str | None
+    identity: str | None
+    domain: str | None
+    match: str | None
+    notes: tuple[str, ...]
+
+
+def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver) -> Roles:
+    """Decide what each column is.
+
+    The image column is the one whose texts name images; split, group, identity, domain and match are
+    those of these names; the attributes are all the others that are neither constant nor different in
+    more than half of their rows.
+
+    Raises:
+        InputError: when a chosen column is not there, no column names images, or none is left to
+            recognise.
+    """
+    taken = {*choice.attributes, choice.image}
+    guides = {role: _guide(table, role, getattr(choice, role), taken) for role in _GUIDES}
+    image = _image_column(table, choice, resolver, {*choice.attributes, *guides.values()})
+    if choice.attributes:
+        return Roles(image=image, attributes=_chosen(table, choice.attributes), **guides, notes=())
+    attributes, notes = _guess(table, {image, *guides.values()})
+    return Roles(image=image, attributes=attributes, **guides, notes=notes)
+
+
+def _guide(table: Table, role: str, chosen: str | None, taken: set[str | None]) -> str | None:
+    """The column of a role that is not recognised: the chosen one, or the one of its name."""
+    if chosen is not None:
+        table.column(chosen, f"--{role}-column")
+        return chosen
+    return _named(table, role, taken)
+
+
+def _named(table: Table, name: str, taken: set[str | None]) -> str | None:
+    return next((column for column in table.columns if column.lower() == name and column not in taken), None)
+
+
+def _image_column(table: Table, choice: ColumnChoice, resolver: Resolver, taken: Iterable[str | None]) -> str:
+    if choice.image is not None:
+        table.column(choice.image, "--image-column")
+        return choice.image
+    columns = [name for name in table.columns if name not in taken]
+    # Labels 0 and 1 would fit images 0.jpg and 1.jpg: a column of few texts does not name images.
+    telling_apart = [name for name in columns if len(table.columns[name].values) > len(table) / 10]
+    shares = {name: resolver.share(_sample(table.columns[name])) for name in telling_apart}
+    best = max(shares.values(), default=0.0)
+    if best == 0:
+        seen = joined((f"{name} {table.columns[name].values[0]!r}" for name in columns), 40)
+        raise InputError(
+            f"{table.path}: no column names images (looked at {seen}); name it with"
+            " --image-column, where the images lie with --images, or move the file away to take"
+            " the classes from folders"
+        )
+    # Numeric ids also fit numeric labels: among the columns that fit, a telling name decides, then
+    # which one tells most rows apart.
+    fitting = [name for name in telling_apart if shares[name] >= best / 2]
+    return min(fitting, key=lambda name: (_telling(name), -len(table.columns[name].values)))
+
+
+def _telling(name: str) -> int:
+    return IMAGE_COLUMNS.index(name.lower()) if name.lower() in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
+
+
+def _sample(column: Column) -> list[str]:
+    values = column.filled
+    return values[:: max(len(values) // _SAMPLE, 1)]
+
+
+def _chosen(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
+    for i, name in enumerate(names):
+        if not table.column(name, "--attributes").filled:
+            raise InputError(
+                f"{table.path}: column {name} of --attributes is empty in every row; leave it out"
+            )
+        if name in names[:i]:
+            raise InputError(f"{table.path}: --attributes names column {name} twice; name it once")
+    return names
+
+
+def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    attributes: list[str] = []
+    notes: list[str] = []
+    for name, column in table.columns.items():
+        if name in taken:
+            continue
+        reason = _why_not(column)
+        if reason:
+            notes.append(f"column {name} is no attribute: {reason}; --attributes {name} makes it one")
+        else:
+            attributes.append(name)
+    if not attributes:
+        seen = joined(
+            f"{name} ({_why_not(table.columns[name])})" for name in table.columns if name not in taken
+        )
+        raise InputError(
+            f"{table.path}: no column to recognise; looked at {seen or 'none'};"
+            " expected a column with at least two classes (choose one with --attributes)"
+        )
+    return tuple(attributes), tuple(notes)
+
+
+def _why_not(column: Column) -> str:
+    distinct = len(column.filled)
+    if distinct == 0:
+        return "it is empty"
+    if distinct == 1:
+        return f"it is {column.filled[0]!r} in every row"
+    rows = len(column.codes)
+    if "" in column.values:
+        rows -= int((column.codes == column.values.index("")).sum())
+    if distinct > rows / 2:
+        return f"{count(distinct, 'different text')} in {rows} rows"
+    return ""

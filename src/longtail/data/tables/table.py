@@ -1,0 +1,205 @@
+"""A manifest file as columns of codes: CSV, TSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.data.listing import suffix
+from longtail.errors import InputError
+from longtail.words import did_you_mean, joined
+
+_ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column, each distinct text once.
+
+    Attributes:
+        values: the distinct texts in order of first appearance; '' is an empty cell.
+        codes: (N,) int32 index into `values`.
+    """
+
+    values: list[str]
+    codes: NDArray[np.int32]
+
+    @property
+    def filled(self) -> list[str]:
+        """The distinct texts without the empty one."""
+        return [value for value in self.values if value]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A manifest of N rows.
+
+    Attributes:
+        path: what messages call it.
+        columns: the columns by name, in the file's order.
+        lines: (N,) line of each row in a text file; None where rows are only numbered.
+        notes: what was decided in reading.
+    """
+
+    path: str
+    columns: dict[str, Column]
+    lines: NDArray[np.int64] | None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())).codes)
+
+    def where(self, row: int) -> str:
+        """'labels.csv, line 7', for messages."""
+        place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        return f"{self.path}, {place}"
+
+    def column(self, name: str, flag: str) -> Column:
+        """The column of this name, asked for by a flag.
+
+        Raises:
+            InputError: when there is none.
+        """
+        if name not in self.columns:
+            raise InputError(
+                f"{self.path}: {flag} names column {name!r}, which is not there; its columns are"
+                f" {joined(self.columns, 40)}.{did_you_mean(name, self.columns)}"
+            )
+        return self.columns[name]
+
+
+def read_table(path: str, file: BinaryIO) -> Table:
+    """Read a manifest; its kind follows from the ending of `path`.
+
+    Raises:
+        InputError: when it is not UTF-8, a row has another number of fields than the header, two
+            columns share a name, there is no row, or pyarrow is needed and absent.
+    """
+    table = _read_parquet(path, file) if suffix(path) == "parquet" else _read_text(path, file)
+    if not table.columns or len(table) == 0:
+        raise InputError(f"{path}: expected a header line and at least one row, found no row")
+    return table
+
+
+class _Codes(dict[str, int]):
+    """Gives each new text the next code."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = code = len(self)
+        return code
+
+
+def _read_text(path: str, file: BinaryIO) -> Table:
+    lines = _decoded_lines(path, file)
+    header = next(lines, "")
+    delimiter = _delimiter(path, header)
+    reader = csv.reader(_rejoined(header, lines), delimiter=delimiter, strict=True)
+    try:
+        names = _column_names(path, next(reader, []))
+        codes = [_Codes() for _ in names]
+        columns = [array("i") for _ in names]
+        places = array("q")
+        rows = _rows(path, reader, len(names), places)
+        while chunk := list(islice(rows, _ROWS_AT_ONCE)):
+            for code, column, cells in zip(codes, columns, zip(*chunk, strict=True), strict=True):
+                column.extend(map(code.__getitem__, cells))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: cannot be read as CSV ({error})") from error
+    found = {
+        name: _blank_as_empty(Column(list(code), np.array(column, np.int32)))
+        for name, code, column in zip(names, codes, columns, strict=True)
+    }
+    usual = "\t" if suffix(path) == "tsv" else ","
+    notes = () if delimiter == usual else (f"{path}: fields are separated by {delimiter!r}",)
+    return Table(path, found, np.array(places, np.int64), notes)
+
+
+def _decoded_lines(path: str, file: BinaryIO) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}, line {number}: is not UTF-8 (byte 0x{line[error.start]:02x});"
+                " save the file with encoding UTF-8"
+            ) from error
+
+
+def _rejoined(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _delimiter(path: str, header: str) -> str:
+    """Comma, semicolon or tab: whichever the header has most of; a .tsv has tabs."""
+    return "\t" if suffix(path) == "tsv" else max(",;\t", key=header.count)
+
+
+def _column_names(path: str, header: list[str]) -> list[str]:
+    names = [name.strip() or f"unnamed {i}" for i, name in enumerate(header, 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}, line 1: column {twice[0]!r} appears twice; give each column its own name")
+    return names
+
+
+def _rows(path: str, reader: Iterator[list[str]], width: int, places: array[int]) -> Iterator[list[str]]:
+    """The rows that are not blank, checked; the line each one starts on goes to `places`."""
+    line = _line_number(reader)
+    for row in reader:
+        start, line = line + 1, _line_number(reader)
+        if not row:
+            continue
+        if len(row) != width:
+            raise InputError(
+                f"{path}, line {start}: expected {width} fields as in the header, got {len(row)};"
+                " quote a field that holds the separator"
+            )
+        places.append(start)
+        yield row
+
+
+def _line_number(reader: Iterator[list[str]]) -> int:
+    return reader.line_num  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _blank_as_empty(column: Column) -> Column:
+    """Cells of nothing but spaces are empty cells."""
+    if not any(value and value.isspace() for value in column.values):
+        return column
+    values = ["" if value.isspace() else value for value in column.values]
+    distinct = list(dict.fromkeys(values))
+    place = {value: code for code, value in enumerate(distinct)}
+    return Column(distinct, np.array([place[value] for value in values], np.int32)[column.codes])
+
+
+def _read_parquet(path: str, file: BinaryIO) -> Table:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise InputError(f"{path}: reading Parquet needs pyarrow; pip install 'longtail[parquet]'") from error
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: is not a readable Parquet file ({reason})") from error
+    names = _column_names(path, [str(name) for name in table.column_names])
+    columns: dict[str, Column] = {}
+    notes: list[str] = []
+    for name, values in zip(names, table.columns, strict=True):
+        if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+            notes.append(f"{path}: column {name} holds {values.type}, no text or number: left out")
+            continue
+        coded = values.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
+        columns[name] = _blank_as_empty(
+            Column(coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int32))
+        )
+    return Table(path, columns, None, tuple(notes))

@@ -1,0 +1,260 @@
+"""Reading every image of a data set once: which cannot be used, how large they are, which are the same."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.data.dataset import SPLITS, Dataset, ImageStore
+from longtail.errors import InputError
+from longtail.schema import UNLABELLED
+
+BLOCK = 64
+"""Images a thread takes at a time: few enough for steady progress, many enough to cost no overhead."""
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+
+
+@dataclass(frozen=True)
+class ImageProblem:
+    """An image that cannot be used: its id, where it was looked for, and the reason."""
+
+    id: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The smallest, the median and the largest of some figures."""
+
+    smallest: int
+    median: float
+    largest: int
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An attribute for which identical images have different labels, one an id (None = unlabelled)."""
+
+    attribute: str
+    labels: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class DuplicateSet:
+    """Images with the same pixels.
+
+    Attributes:
+        ids: at least two, sorted.
+        conflicts: the attributes whose labels contradict each other.
+        groups: how many groups the images belong to, None where the data have no groups.
+        splits: the given splits that hold one of them, in the order of `SPLITS`.
+    """
+
+    ids: tuple[str, ...]
+    conflicts: tuple[Conflict, ...]
+    groups: int | None
+    splits: tuple[str, ...]
+
+    @property
+    def pairs(self) -> int:
+        """n (n − 1) / 2 for n images."""
+        return len(self.ids) * (len(self.ids) - 1) // 2
+
+
+@dataclass(frozen=True)
+class ImageDiagnosis:
+    """What reading every image once has shown. All tuples are sorted by id.
+
+    Attributes:
+        checked: images that were looked for.
+        missing: files that are not there.
+        unreadable: files that are there, but cannot be read or decoded.
+        formats: file format and number of images, most frequent first; "array" = already decoded.
+        width: in pixels, None when no image could be read.
+        height: in pixels, None when no image could be read.
+        duplicates: sets of images with the same pixels.
+    """
+
+    checked: int
+    missing: tuple[ImageProblem, ...]
+    unreadable: tuple[ImageProblem, ...]
+    formats: tuple[tuple[str, int], ...]
+    width: Spread | None
+    height: Spread | None
+    duplicates: tuple[DuplicateSet, ...]
+
+    @property
+    def conflicting(self) -> tuple[DuplicateSet, ...]:
+        """The duplicates whose labels contradict each other."""
+        return tuple(d for d in self.duplicates if d.conflicts)
+
+    @property
+    def across_splits(self) -> tuple[DuplicateSet, ...]:
+        """The duplicates of which at least two given splits hold an image."""
+        return tuple(d for d in self.duplicates if len(d.splits) > 1)
+
+    @property
+    def across_groups(self) -> tuple[DuplicateSet, ...]:
+        """The duplicates of which at least two groups hold an image."""
+        return tuple(d for d in self.duplicates if d.groups is not None and d.groups > 1)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What one image has shown: its format, size and digest, or why it cannot be used."""
+
+    format: str = ""
+    height: int = 0
+    width: int = 0
+    digest: bytes = b""
+    missing: str = ""
+    unreadable: str = ""
+
+
+def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | None = None) -> ImageDiagnosis:
+    """Read, decode and compare all images of a data set, with a thread a core.
+
+    Two images are duplicates when their decoded pixels are equal: that is what a model sees, so a
+    file saved again without loss, or with other metadata, is found too. One that was compressed
+    again with loss is not.
+
+    Args:
+        dataset: the images; only sizes and digests are kept of them.
+        on_progress: called with the images done and all images, in the caller's thread.
+    """
+    readings = list(_read_all(dataset.images, on_progress))
+    usable = [r for r in readings if r.digest]
+    return ImageDiagnosis(
+        checked=len(readings),
+        missing=_problems(dataset, [r.missing for r in readings]),
+        unreadable=_problems(dataset, [r.unreadable for r in readings]),
+        formats=_tally(r.format for r in usable),
+        width=_spread([r.width for r in usable]),
+        height=_spread([r.height for r in usable]),
+        duplicates=find_duplicates(dataset, [r.digest for r in readings]),
+    )
+
+
+def find_duplicates(dataset: Dataset, digests: Sequence[bytes]) -> tuple[DuplicateSet, ...]:
+    """Sets of at least two images with the same digest; an empty digest equals no other."""
+    rows_of: dict[bytes, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        if digest:
+            rows_of[digest].append(row)
+    sets = [_duplicate_set(dataset, rows) for rows in rows_of.values() if len(rows) > 1]
+    return tuple(sorted(sets, key=lambda found: found.ids))
+
+
+def image_format(data: bytes | NDArray[np.uint8]) -> str:
+    """The format that the first bytes of a file name, or "array" for a decoded image."""
+    if not isinstance(data, bytes):
+        return "array"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    return next((name for start, name in _SIGNATURES.items() if data.startswith(start)), "other")
+
+
+def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None) -> Iterator[_Reading]:
+    total = len(store)
+    blocks = [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        done = 0
+        for readings in pool.map(partial(_read_block, store), blocks):
+            yield from readings
+            done += len(readings)
+            if on_progress is not None:
+                on_progress(done, total)
+    finally:
+        # an interrupted check ends after the blocks at work, not after all that wait
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_block(store: ImageStore, block: range) -> list[_Reading]:
+    return [_read(store, index) for index in block]
+
+
+def _read(store: ImageStore, index: int) -> _Reading:
+    # decoding needs torch, which a look at the labels alone does not
+    from longtail.images.decode import decode, image_size
+
+    name = store.name(index)
+    try:
+        data = store.read(index)
+        pixels = decode(data, name, image_size(data, name))
+    except FileNotFoundError as error:
+        return _Reading(missing=_reason(error, name))
+    except (OSError, InputError) as error:
+        return _Reading(unreadable=_reason(error, name))
+    height, width = pixels.shape[:2]
+    digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return _Reading(image_format(data), height, width, digest.digest())
+
+
+def _reason(error: Exception, name: str) -> str:
+    """Why, never empty, and without the name that stands beside it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).removeprefix(f"{name}: ") or type(error).__name__
+
+
+def _problems(dataset: Dataset, reasons: Sequence[str]) -> tuple[ImageProblem, ...]:
+    found = (
+        ImageProblem(dataset.ids[row], dataset.images.name(row), reason)
+        for row, reason in enumerate(reasons)
+        if reason
+    )
+    return tuple(sorted(found, key=lambda problem: problem.id))
+
+
+def _tally(names: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _spread(values: list[int]) -> Spread | None:
+    if not values:
+        return None
+    return Spread(min(values), float(np.median(values)), max(values))
+
+
+def _duplicate_set(dataset: Dataset, rows: list[int]) -> DuplicateSet:
+    rows = sorted(rows, key=lambda row: dataset.ids[row])
+    return DuplicateSet(
+        ids=tuple(dataset.ids[row] for row in rows),
+        conflicts=tuple(_conflicts(dataset, rows)),
+        groups=None if dataset.groups is None else len(set(dataset.groups[rows].tolist())),
+        splits=_splits_of(dataset, rows),
+    )
+
+
+def _conflicts(dataset: Dataset, rows: list[int]) -> Iterator[Conflict]:
+    for attribute, labels in zip(dataset.schema.attributes, dataset.labels[rows].T.tolist(), strict=True):
+        # an image without a label contradicts nothing
+        if len(set(labels) - {UNLABELLED}) > 1:
+            names = (None if k == UNLABELLED else attribute.classes[k] for k in labels)
+            yield Conflict(attribute.name, tuple(names))
+
+
+def _splits_of(dataset: Dataset, rows: list[int]) -> tuple[str, ...]:
+    if dataset.split is None:
+        return ()
+    held = set(dataset.split[rows].tolist())
+    return tuple(name for index, name in enumerate(SPLITS) if index in held)

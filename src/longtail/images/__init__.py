@@ -1,0 +1,1 @@
+"""Images: decoded, augmented, normalised, loaded in batches."""

@@ -1,0 +1,182 @@
+import json
+import os
+import signal
+
+import pytest
+
+from longtail.comparing import queue as queue_module
+from longtail.comparing.cells import cell_of, entry_of
+from longtail.comparing.queue import Queue, keep_cost, last_validation, last_words, peak_memory
+from longtail.errors import InputError, Interrupted
+from longtail.training.config import TrainConfig
+
+from .comparing import Listening, Scripted, ScriptedLauncher
+
+BASE = TrainConfig(data="digits", epochs=2)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(queue_module, "PAUSE", 0)
+    monkeypatch.setattr(queue_module, "_achieved", lambda run: "good")
+
+
+def cells(tmp_path, number):
+    config = entry_of("ce", BASE).config
+    return [cell_of("ce", config, tmp_path / "runs", seed) for seed in range(number)]
+
+
+def finish(path):
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "results.json").touch()
+
+
+def finishing(looks=2):
+    """Jobs whose run is finished from the start."""
+
+    def make(command, log):
+        config = json.loads(log.with_suffix(".json").read_text())
+        path = log.parent.parent / "runs" / f"ce-seed{config['seed']}"
+        path.mkdir(parents=True)
+        (path / "config.json").write_text(json.dumps(config))
+        (path / "metrics.jsonl").write_text("{}\n{}\n")
+        finish(path)
+        return Scripted(looks=looks)
+
+    return make
+
+
+def test_all_cells_are_trained_and_never_more_at_a_time_than_allowed(tmp_path):
+    running = []
+
+    def make(command, log):
+        job = finishing(looks=3)(command, log)
+        running.append(sum(other.looks > 0 for other in launcher.jobs) + 1)
+        return job
+
+    launcher, watcher = ScriptedLauncher(make, parallel=2), Listening()
+    assert Queue(tmp_path, launcher, watcher).run(cells(tmp_path, 5)) == {}
+    assert (len(launcher.commands), max(running)) == (5, 2)
+    assert [line.split("  ")[0].split(",")[0] for line in watcher.lines] == [
+        f"{n}/5 runs" for n in range(1, 6)
+    ]
+    assert watcher.shares[-1][1:] == (10, 10)
+    assert all(peak_memory(cell.path) == 1000 for cell in cells(tmp_path, 5))
+
+
+def test_what_is_finished_is_not_started_again(tmp_path):
+    launcher = ScriptedLauncher(finishing())
+    Queue(tmp_path, launcher, Listening()).run(cells(tmp_path, 2))
+    watcher = Listening()
+    Queue(tmp_path, launcher, watcher).run(cells(tmp_path, 3))
+    assert len(launcher.commands) == 3
+    assert watcher.lines[0].startswith("3/3 runs")
+
+
+def test_a_failed_cell_says_why_and_does_not_stop_the_rest(tmp_path):
+    def make(command, log):
+        if "seed1" in log.name:
+            log.with_suffix(".err").write_text("Traceback\n  line\nRuntimeError: no luck\n\n")
+            return Scripted(code=1)
+        return finishing()(command, log)
+
+    watcher, (first, second, third) = Listening(), cells(tmp_path, 3)
+    launcher = ScriptedLauncher(make, parallel=1)
+    assert Queue(tmp_path, launcher, watcher).run([first, second, third]) == {second: "RuntimeError: no luck"}
+    assert len(launcher.commands) == 3
+    assert any(line.endswith("ce, seed 1: RuntimeError: no luck") for line in watcher.lines)
+
+
+def test_a_run_that_ends_well_without_results_has_failed(tmp_path):
+    (cell,) = cells(tmp_path, 1)
+    failed = Queue(tmp_path, ScriptedLauncher(lambda command, log: Scripted()), Listening()).run([cell])
+    assert failed[cell].startswith("there was no image to evaluate on")
+
+
+def test_nothing_runs_when_one_cell_may_not_be_trained(tmp_path):
+    some = cells(tmp_path, 2)
+    some[1].path.mkdir(parents=True)
+    (some[1].path / "thesis.tex").touch()
+    launcher = ScriptedLauncher(finishing())
+    with pytest.raises(InputError, match="ce-seed1: the folder holds other files"):
+        Queue(tmp_path, launcher, Listening()).run(some)
+    assert launcher.commands == []
+
+
+def interrupting(times):
+    """Jobs that go on until they are stopped; looking at them presses Ctrl-C."""
+    left = [times]
+
+    def press():
+        if left[0]:
+            left[0] -= 1
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return lambda command, log: Scripted(looks=10**6, on_look=press, obeys=times == 1)
+
+
+def test_ctrl_c_lets_every_training_end_in_its_own_way(tmp_path):
+    launcher = ScriptedLauncher(interrupting(1))
+    with pytest.raises(Interrupted, match=r"stopped, 0 of 3 runs are done.*the same command goes on"):
+        Queue(tmp_path, launcher, Listening()).run(cells(tmp_path, 3))
+    assert [job.stopped for job in launcher.jobs] == [[False], [False]]
+
+
+def test_a_second_ctrl_c_stops_them_at_once(tmp_path):
+    launcher = ScriptedLauncher(interrupting(2), parallel=1)
+    with pytest.raises(Interrupted):
+        Queue(tmp_path, launcher, Listening()).run(cells(tmp_path, 3))
+    assert [job.stopped for job in launcher.jobs] == [[False, True]]
+
+
+def test_no_training_outlives_a_fault_of_ours(tmp_path):
+    launcher = ScriptedLauncher(lambda command, log: Scripted(looks=10**6))
+
+    class Broken(Listening):
+        def progress(self, task, done, total):
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        Queue(tmp_path, launcher, Broken()).run(cells(tmp_path, 2))
+    assert all(job.stopped == [False] for job in launcher.jobs)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("longtail: error: no such file\n", 2, "no such file"),
+        ("a\n  CUDA out of memory  \n\n", 1, "CUDA out of memory"),
+        ("", 3, "ended with exit code 3 and without a word"),
+        ("a\n", -11, "ended by signal 11"),
+        (
+            "a\n",
+            -9,
+            "killed (signal 9), perhaps for want of memory; try a smaller --parallel or --batch-size",
+        ),
+        (None, 1, "ended with exit code 1 and without a word"),
+    ],
+)
+def test_the_last_words_of_a_process(tmp_path, text, code, words):
+    if text is not None:
+        (tmp_path / "a.err").write_text(text)
+    assert last_words(tmp_path / "a.err", code) == words
+
+
+def test_the_larger_peak_of_a_resumed_run_counts(tmp_path):
+    keep_cost(tmp_path, 5)
+    assert peak_memory(tmp_path) is None  # no run there
+    (tmp_path / "config.json").touch()
+    for peak, kept in ((None, None), (5, 5), (7, 7), (6, 7), (None, 7)):
+        keep_cost(tmp_path, peak)
+        assert peak_memory(tmp_path) == kept
+
+
+def test_the_last_validation_is_the_one_that_counts(tmp_path):
+    lines = [{"validation": {"class_balanced_accuracy": value}} for value in (0.9, 0.4)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert last_validation(tmp_path) == 0.4
+    (tmp_path / "metrics.jsonl").write_text('{"validation": null}\n')
+    assert last_validation(tmp_path) is None
+    (tmp_path / "metrics.jsonl").unlink()
+    with pytest.raises(InputError, match="no epochs"):
+        last_validation(tmp_path)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from longtail.data.listing import Listing
+from longtail.data.tables.resolve import Resolver
+from longtail.data.tables.roles import ColumnChoice, Roles, find_roles
+from longtail.data.tables.table import read_table
+from longtail.errors import InputError
+
+
+def roles(text: str, *images: str, choice: ColumnChoice | None = None) -> Roles:
+    table = read_table("labels.csv", io.BytesIO(text.encode()))
+    found = Resolver(Listing(Path(), list(images), [], Counter()))
+    return find_roles(table, choice or ColumnChoice(), found)
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NUMBERED = [f"images/{i}.jpg" for i in range(6)]
+
+
+def rows(header: str, *columns: str) -> str:
+    return header + "\n" + "\n".join(map(",".join, zip(*columns))) + "\n"
+
+
+def test_numeric_labels_are_not_taken_for_numeric_ids() -> None:
+    assert roles(rows("label,nr", "010101", "012345"), *NUMBERED).image == "nr"
+
+
+def test_a_column_of_few_texts_is_not_taken_for_the_ids() -> None:
+    with pytest.raises(InputError, match=r"no column names images \(looked at id 'a', kids '0'\)"):
+        roles("id,kids\n" + "".join(f"{letter},{i % 2}\n" for i, letter in enumerate(LETTERS)), *NUMBERED)
+
+
+def test_a_telling_name_decides_between_columns_that_both_name_images() -> None:
+    assert roles(rows("nr,id,label", "543210", "012345", "xyxyxy"), *NUMBERED).image == "id"
+    assert roles(rows("id,Path,label", "543210", "012345", "xyxyxy"), *NUMBERED).image == "Path"
+
+
+def test_a_telling_name_that_names_no_image_is_passed_over() -> None:
+    found = roles(rows("id,photo,label", "abcdef", "012345", "xyxyxy"), *NUMBERED)
+    assert (found.image, found.attributes) == ("photo", ("label",))
+
+
+def test_a_group_equal_to_the_ids_is_still_the_group() -> None:
+    found = roles(rows("group,id,label", "012345", "012345", "xyxyxy"), *NUMBERED)
+    assert (found.image, found.group, found.attributes) == ("id", "group", ("label",))
+
+
+def test_columns_that_are_nearly_all_different_constant_or_empty_are_no_attributes() -> None:
+    text = "id,text,one,none,label\n" + "".join(f"{i},t{i},c,,{'xy'[i % 2]}\n" for i in range(6))
+    found = roles(text, *NUMBERED)
+    assert found.attributes == ("label",)
+    assert found.notes == (
+        "column text is no attribute: 6 different texts in 6 rows; --attributes text makes it one",
+        "column one is no attribute: it is 'c' in every row; --attributes one makes it one",
+        "column none is no attribute: it is empty; --attributes none makes it one",
+    )
+
+
+def test_empty_cells_do_not_count_when_judging_a_column() -> None:
+    text = "id,few,label\n0,p,x\n1,q,y\n2,r,x\n3,,y\n4,,x\n5,,y\n"
+    assert roles(text, *NUMBERED).attributes == ("label",)
+
+
+def test_a_column_chosen_as_attribute_has_no_other_role() -> None:
+    text = rows("id,split,group,label", "012345", "ababab", "cdcdcd", "xyxyxy")
+    found = roles(text, *NUMBERED, choice=ColumnChoice(attributes=("split", "group")))
+    assert (found.attributes, found.split, found.group) == (("split", "group"), None, None)
+
+
+def test_a_choice_without_a_manifest_is_refused_by_its_flag() -> None:
+    ColumnChoice().refuse("digits", "it is built in")
+    with pytest.raises(
+        InputError, match="digits: --group-column chooses a column of a manifest, but it is built in"
+    ):
+        ColumnChoice(group="who").refuse("digits", "it is built in")
