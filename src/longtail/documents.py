@@ -46,9 +46,10 @@ class Form(Generic[T]):
 
     def encode(self, document: T, indent: int | None = None) -> str:
         """The document as JSON; in one line where `indent` is 0."""
-        content = msgspec.json.encode(document)
+        plain = msgspec.json.decode(msgspec.json.encode(document))
         width = self.indent if indent is None else indent
-        return (msgspec.json.format(content, indent=width) if width else content).decode()
+        # numbers are spelled as Python does, 1e-05 and not 0.00001
+        return json.dumps(plain, indent=width or None, ensure_ascii=False)
 
     def decode(self, content: str | bytes, where: str) -> T:
         """The document in a text.

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longtail.documents import Part
 from longtail.evaluation.metrics import (
-    METRICS,
     Evaluation,
     Floats,
+    Metrics,
     Predictions,
     attribute_figures,
     defined_mean,
@@ -32,7 +34,7 @@ _WEIGHTS_AT_ONCE = 1 << 20
 """Weights held at a time (8 MiB): small enough to stay near the processor, whatever the split's size."""
 
 
-class Estimate(NamedTuple):
+class Estimate(Part, frozen=True):
     """A value and its 95 % interval."""
 
     value: float
@@ -42,15 +44,15 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """For every name in `METRICS` an estimate, or None where the figure is undefined.
+    """For every figure an estimate, or None where the figure is undefined.
 
     Attributes:
-        attributes: one table an attribute.
-        mean: the table of the means over attributes.
+        attributes: those of each attribute.
+        mean: those of the means over attributes.
     """
 
-    attributes: tuple[dict[str, Estimate | None], ...]
-    mean: dict[str, Estimate | None]
+    attributes: tuple[Metrics[Estimate | None], ...]
+    mean: Metrics[Estimate | None]
 
 
 def bootstrap_intervals(
@@ -83,11 +85,10 @@ def bootstrap_intervals(
         raise ValueError(f"resamples: expected at least {LEAST_RESAMPLES}, got {resamples}")
     drawn = _resampled_figures(predictions, resamples, seed)
     attributes = tuple(
-        {name: _estimate(figures.figures[name], drawn[name][:, j]) for name in METRICS}
-        for j, figures in enumerate(evaluation.attributes)
+        _estimates(attribute.figures, drawn.map(itemgetter((slice(None), j))))
+        for j, attribute in enumerate(evaluation.attributes)
     )
-    mean = {name: _estimate(evaluation.mean[name], defined_mean(drawn[name])) for name in METRICS}
-    return Intervals(attributes, mean)
+    return Intervals(attributes, _estimates(evaluation.mean, drawn.map(defined_mean)))
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
@@ -119,6 +120,10 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def _estimates(figures: Metrics[float], drawn: Metrics[Floats]) -> Metrics[Estimate | None]:
+    return Metrics.each(lambda name: _estimate(figures.of(name), drawn.of(name)))
+
+
 def _estimate(value: float, drawn: Floats) -> Estimate | None:
     if np.isnan(value):
         return None
@@ -128,15 +133,15 @@ def _estimate(value: float, drawn: Floats) -> Estimate | None:
     return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
-def _resampled_figures(predictions: Predictions, resamples: int, seed: int) -> dict[str, Floats]:
+def _resampled_figures(predictions: Predictions, resamples: int, seed: int) -> Metrics[Floats]:
     """(resamples, J) of every figure."""
     tallies = [_Tally.of(predictions, j) for j in range(predictions.schema.num_attributes)]
-    blocks: dict[str, list[Floats]] = {name: [] for name in METRICS}
-    for weights in _weights(predictions, resamples, seed):
-        columns = [tally.figures(weights) for tally in tallies]
-        for name in METRICS:
-            blocks[name].append(np.stack([column[name] for column in columns], axis=1))
-    return {name: np.concatenate(blocks[name]) for name in METRICS}
+    blocks = [
+        [tally.figures(weights) for tally in tallies] for weights in _weights(predictions, resamples, seed)
+    ]
+    return Metrics.each(
+        lambda name: np.concatenate([np.stack([f.of(name) for f in block], axis=1) for block in blocks])
+    )
 
 
 def _weights(predictions: Predictions, resamples: int, seed: int) -> Iterator[Floats]:
@@ -189,7 +194,7 @@ class _Tally:
         rankings = tuple(_Ranking.of(scores[:, c], labels == c, rows, images) for c in range(classes))
         return cls(counts, rankings, predictions.class_groups(column))
 
-    def figures(self, weights: Floats) -> dict[str, Floats]:
+    def figures(self, weights: Floats) -> Metrics[Floats]:
         """(b,) of every figure, from weights (N, b)."""
         hits, images, predicted = np.split((self.counts @ weights).T, 3, axis=1)
         precisions = np.stack([ranking.average_precision(weights) for ranking in self.rankings], axis=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +37,26 @@ class Metrics(Part, Generic[T], frozen=True):
     medium_recall: T
     few_recall: T
 
+    @staticmethod
+    def each(make: Callable[[str], U]) -> Metrics[U]:
+        """What `make` gives for the name of each figure."""
+        return Metrics(*map(make, METRICS))
+
     def of(self, name: str) -> T:
         """That of one figure."""
         return getattr(self, name)
 
     def map(self, change: Callable[[T], U]) -> Metrics[U]:
         """The same figures, each of them changed."""
-        return Metrics(*(change(self.of(name)) for name in METRICS))
+        return Metrics.each(lambda name: change(self.of(name)))
 
 
 METRICS: tuple[str, ...] = Metrics.__struct_fields__
 """Names of the figures of an attribute, in the order of tables."""
 
-FREQUENCY_GROUPS = ("many", "medium", "few")
+FrequencyGroup = Literal["many", "medium", "few"]
+
+FREQUENCY_GROUPS: tuple[FrequencyGroup, ...] = get_args(FrequencyGroup)
 """Names of the groups that classes fall into by their number of training images."""
 
 
@@ -148,7 +155,7 @@ class AttributeFigures:
         precision: (C,) confusion[c, c] / column sum; NaN for a class that is never predicted.
         f1: (C,) 2·confusion[c, c] / (row sum + column sum); NaN for a class without images.
         average_precision: (C,) one class against the rest; NaN for a class without images.
-        figures: one number for every name in `METRICS`, NaN where undefined.
+        figures: NaN where undefined.
     """
 
     confusion: Ints
@@ -156,15 +163,15 @@ class AttributeFigures:
     precision: Floats
     f1: Floats
     average_precision: Floats
-    figures: dict[str, float]
+    figures: Metrics[float]
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The figures of every attribute, and for every metric the mean over attributes that define it."""
+    """The figures of every attribute, and of each figure the mean over the attributes that define it."""
 
     attributes: tuple[AttributeFigures, ...]
-    mean: dict[str, float]
+    mean: Metrics[float]
 
 
 def evaluate(predictions: Predictions) -> Evaluation:
@@ -175,19 +182,19 @@ def evaluate(predictions: Predictions) -> Evaluation:
         >>> schema = LabelSchema.single("animal", ["cat", "dog"])
         >>> labels = np.array([[0], [1], [1]])
         >>> result = evaluate(Predictions(scores, labels, schema, class_counts(labels, schema)))
-        >>> result.mean["class_balanced_accuracy"]
+        >>> result.mean.class_balanced_accuracy
         0.75
     """
     columns = range(predictions.schema.num_attributes)
     attributes = tuple(_evaluate_attribute(predictions, column) for column in columns)
-    table = {name: np.array([a.figures[name] for a in attributes]) for name in METRICS}
-    return Evaluation(attributes, {name: float(defined_mean(table[name])) for name in METRICS})
+    mean = Metrics.each(lambda name: float(defined_mean(np.array([a.figures.of(name) for a in attributes]))))
+    return Evaluation(attributes, mean)
 
 
 def attribute_figures(
     hits: Counts, images: Counts, predicted: Counts, precisions: Floats, class_groups: NDArray[np.str_]
-) -> dict[str, Floats]:
-    """The figures named in `METRICS` from counts of C classes; leading axes are kept.
+) -> Metrics[Floats]:
+    """The figures from counts of C classes; leading axes are kept.
 
     - class_balanced_accuracy: mean of the recalls of the classes that have images;
     - accuracy: share of images whose class was predicted;
@@ -203,15 +210,14 @@ def attribute_figures(
         class_groups: (C,) names from `FREQUENCY_GROUPS`.
     """
     recall = ratio(hits, images)
-    figures = {
-        "class_balanced_accuracy": defined_mean(recall),
-        "accuracy": ratio(hits.sum(-1), images.sum(-1)),
-        "macro_f1": defined_mean(_f1(hits, images, predicted)),
-        "mean_average_precision": defined_mean(precisions),
-    }
-    for group in FREQUENCY_GROUPS:
-        figures[f"{group}_recall"] = defined_mean(recall[..., class_groups == group])
-    return figures
+    by_group = [defined_mean(recall[..., class_groups == group]) for group in FREQUENCY_GROUPS]
+    return Metrics(
+        defined_mean(recall),
+        ratio(hits.sum(-1), images.sum(-1)),
+        defined_mean(_f1(hits, images, predicted)),
+        defined_mean(precisions),
+        *by_group,
+    )
 
 
 def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
@@ -271,7 +277,7 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
         precision=ratio(hits, predicted),
         f1=_f1(hits, images, predicted),
         average_precision=precisions,
-        figures={name: float(figures[name]) for name in METRICS},
+        figures=figures.map(float),
     )
 
 

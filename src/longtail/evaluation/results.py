@@ -1,71 +1,149 @@
-"""results.json: the one document that evaluation hands to reports, tables and other programs.
-
-Its form is `results.schema.json` beside this file (JSON Schema, draft 2020-12), version 1.
-"""
+"""results.json: the one document that evaluation hands to reports, tables and other programs."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from longtail import __version__
-from longtail.evaluation.document import DocumentForm
-from longtail.evaluation.intervals import Estimate, Intervals, bootstrap_intervals
-from longtail.evaluation.metrics import AttributeFigures, Evaluation, Ints, Predictions, evaluate
+from longtail.documents import Form, Part
+from longtail.evaluation.intervals import Estimate, bootstrap_intervals
+from longtail.evaluation.metrics import (
+    AttributeFigures,
+    FrequencyGroup,
+    Ints,
+    Metrics,
+    Predictions,
+    evaluate,
+)
 
-SCHEMA_VERSION = 1
+Count = Annotated[int, Meta(ge=0)]
+Length = Annotated[int, Meta(ge=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Text = Annotated[str, Meta(min_length=1)]
+Split = Annotated[str, Meta(pattern="^(train|val|test)$")]
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$")]
+"""ISO 8601 date and time with the offset from UTC."""
 
 
-class MethodInfo(TypedDict):
-    """What was trained: the method's name in the comparison table and its options, as JSON holds them."""
+class MethodInfo(Part, frozen=True):
+    """What was trained: the method's name and the options that shape it."""
 
-    name: str
+    name: Text
     options: dict[str, Any]
 
 
-class ModelInfo(TypedDict):
-    """The backbone's name and the number of parameters of the whole model."""
+class ModelInfo(Part, frozen=True):
+    """The backbone's name, and the number of parameters of the whole model."""
 
-    backbone: str
-    parameters: int
+    backbone: Text
+    parameters: Count
 
 
-class DataInfo(TypedDict):
-    """The data's name, images of every split by name, and the (height, width) the model sees."""
+class DataInfo(Part, frozen=True):
+    """The data's name, images of every split there is, and the height and width that the model sees."""
 
     name: str
-    images: dict[str, int]
-    image_size: list[int]
+    images: Annotated[dict[Split, Count], Meta(min_length=1)]
+    image_size: tuple[Length, Length]
 
 
-class TrainingInfo(TypedDict):
-    """What the training cost; a speed that is not finite is written as null."""
+class TrainingInfo(Part, frozen=True):
+    """What the training cost; step_shares holds the share of its time that each part took."""
 
-    epochs: int
-    seconds: float
-    seconds_per_epoch: float | None
-    images_per_second: float | None
-    step_shares: dict[str, float]
+    epochs: Count
+    seconds: Amount
+    seconds_per_epoch: Amount | None
+    images_per_second: Amount | None
+    step_shares: dict[str, Amount | None]
+
+
+class Bounds(Part, frozen=True):
+    """many: more than many_above training images; few: less than few_below; medium: between."""
+
+    many_above: Count
+    few_below: Count
+
+
+class ClassResults(Part, frozen=True):
+    """One class; test_count are its images in the evaluated split, whatever its name."""
+
+    name: str
+    train_count: Count
+    test_count: Count
+    frequency_group: FrequencyGroup
+    recall: Share | None
+    precision: Share | None
+    f1: Share | None
+    average_precision: Share | None
+
+
+class AttributeResults(Part, frozen=True):
+    """One attribute.
+
+    Attributes:
+        train_labelled: training images whose class is known.
+        test_labelled: the same in the evaluated split, whatever its name.
+        imbalance_ratio: most over fewest training images of a class that has any.
+        metrics: its figures.
+        classes: in the order of their indices.
+        confusion: images of the evaluated split, a row for each true class, a column for each predicted one.
+    """
+
+    name: str
+    train_labelled: Count
+    test_labelled: Count
+    imbalance_ratio: Annotated[float, Meta(ge=1)] | None
+    metrics: Metrics[Estimate | None]
+    classes: Annotated[tuple[ClassResults, ...], Meta(min_length=1)]
+    confusion: tuple[tuple[Count, ...], ...]
+
+    def __post_init__(self) -> None:
+        size = len(self.classes)
+        if [len(row) for row in self.confusion] != [size] * size:
+            raise ValueError(f"confusion: expected {size} rows of {size} numbers, one a class")
+        if [sum(row) for row in self.confusion] != [entry.test_count for entry in self.classes]:
+            raise ValueError("confusion: expected rows that sum to the test_count of their class")
+
+
+class Results(Part, frozen=True):
+    """What one trained model achieves on one split; null stands for a figure that is undefined.
+
+    Attributes:
+        created: when it was evaluated.
+        split: name of the evaluated split.
+        decision: how scores became decisions.
+        training: None where the model was not trained here.
+        mean: of each figure the mean over the attributes that define it.
+    """
+
+    schema_version: Literal[1]
+    longtail_version: Text
+    created: Time
+    method: MethodInfo
+    model: ModelInfo
+    data: DataInfo
+    seed: int
+    split: Text
+    decision: Text
+    training: TrainingInfo | None
+    groups: Bounds
+    attributes: Annotated[tuple[AttributeResults, ...], Meta(min_length=1)]
+    mean: Metrics[Estimate | None]
+
+
+RESULTS = Form(Results, "results", source="the results.json of a run", anew="evaluate again")
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What the figures belong to.
-
-    Attributes:
-        method: name and options.
-        model: backbone and size.
-        data: name, images of every split, image size.
-        seed: of the run.
-        split: name of the split the figures are of.
-        training: costs, or None where the model was not trained here.
-        decision: how scores became decisions.
-    """
+    """What the figures belong to; see `Results`."""
 
     method: MethodInfo
     model: ModelInfo
@@ -76,8 +154,8 @@ class RunInfo:
     decision: str = "argmax"
 
 
-def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 1000) -> dict[str, Any]:
-    """The results of one split as a document that `results.schema.json` accepts.
+def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 1000) -> Results:
+    """The results of one split, as they are read again from a file: None in the place of NaN.
 
     Args:
         predictions: scores and labels of the split, and the training counts.
@@ -86,116 +164,82 @@ def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 10
             the same predictions always have the same intervals.
 
     Raises:
-        ValueError: when an entry of `run` does not fit the schema, or there are too few resamples.
+        ValueError: when there are too few resamples.
+        InputError: when an entry of `run` does not fit.
     """
     evaluation = evaluate(predictions)
     intervals = bootstrap_intervals(predictions, evaluation, resamples=resamples)
-    results = {
-        "schema_version": SCHEMA_VERSION,
-        "longtail_version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **_run_entries(run),
-        "groups": {
-            "many_above": predictions.frequency.many_above,
-            "few_below": predictions.frequency.few_below,
-        },
-        "attributes": _attributes(predictions, evaluation, intervals),
-        "mean": _metrics(intervals.mean),
-    }
-    return _FORM.checked(results)
+    attributes = tuple(
+        _attribute(predictions, j, figures, metrics)
+        for j, (figures, metrics) in enumerate(zip(evaluation.attributes, intervals.attributes, strict=True))
+    )
+    results = Results(
+        schema_version=1,
+        longtail_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=run.method,
+        model=run.model,
+        data=run.data,
+        seed=run.seed,
+        split=run.split,
+        decision=run.decision,
+        training=run.training,
+        groups=Bounds(predictions.frequency.many_above, predictions.frequency.few_below),
+        attributes=attributes,
+        mean=intervals.mean,
+    )
+    return RESULTS.decode(RESULTS.encode(results), f"results of {run.data.name}")
 
 
-def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None:
-    """Write results to a file: all of it or nothing, NaN and infinities as null.
+def write_results(path: Path, results: Results) -> None:
+    """Write results to a file: all of it or nothing.
 
     Raises:
-        ValueError: when the schema does not accept them; nothing is written then.
         InputError: when the file cannot be written.
     """
-    _FORM.write(path, results)
+    RESULTS.write(path, results)
 
 
-def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_results(path: Path) -> Results:
     """The results in a file.
 
     Raises:
-        InputError: when the file is missing, is not JSON, has another schema version, or does not fit
-            the schema; then with the JSON path of the first fault.
+        InputError: when the file is missing, is not JSON, has another schema version, or does not fit;
+            then with the JSON path of the fault.
     """
-    return _FORM.read(path)
+    return RESULTS.read(path)
 
 
-def _run_entries(run: RunInfo) -> dict[str, Any]:
-    return {
-        "method": run.method,
-        "model": run.model,
-        "data": run.data,
-        "seed": run.seed,
-        "split": run.split,
-        "decision": run.decision,
-        "training": run.training,
-    }
+def _attribute(
+    predictions: Predictions, column: int, figures: AttributeFigures, metrics: Metrics[Estimate | None]
+) -> AttributeResults:
+    counts = predictions.train_counts[column]
+    return AttributeResults(
+        name=predictions.schema.attributes[column].name,
+        train_labelled=int(counts.sum()),
+        test_labelled=int(predictions.labelled(column).sum()),
+        imbalance_ratio=_imbalance_ratio(counts),
+        metrics=metrics,
+        classes=_classes(predictions, column, figures),
+        confusion=tuple(map(tuple, figures.confusion.tolist())),
+    )
 
 
-def _attributes(
-    predictions: Predictions, evaluation: Evaluation, intervals: Intervals
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": attribute.name,
-            "train_labelled": int(predictions.train_counts[j].sum()),
-            "test_labelled": int(predictions.labelled(j).sum()),
-            "imbalance_ratio": _imbalance_ratio(predictions.train_counts[j]),
-            "metrics": _metrics(intervals.attributes[j]),
-            "classes": _classes(predictions, j, evaluation.attributes[j]),
-            "confusion": evaluation.attributes[j].confusion.tolist(),
-        }
-        for j, attribute in enumerate(predictions.schema.attributes)
-    ]
-
-
-def _classes(predictions: Predictions, column: int, figures: AttributeFigures) -> list[dict[str, Any]]:
-    groups, images = predictions.class_groups(column), figures.confusion.sum(1)
-    return [
-        {
-            "name": name,
-            "train_count": int(predictions.train_counts[column, c]),
-            "test_count": int(images[c]),
-            "frequency_group": str(groups[c]),
-            "recall": float(figures.recall[c]),
-            "precision": float(figures.precision[c]),
-            "f1": float(figures.f1[c]),
-            "average_precision": float(figures.average_precision[c]),
-        }
-        for c, name in enumerate(predictions.schema.attributes[column].classes)
-    ]
-
-
-def _metrics(estimates: dict[str, Estimate | None]) -> dict[str, dict[str, float] | None]:
-    return {name: None if found is None else found._asdict() for name, found in estimates.items()}
+def _classes(predictions: Predictions, column: int, figures: AttributeFigures) -> tuple[ClassResults, ...]:
+    columns = (
+        predictions.train_counts[column],
+        figures.confusion.sum(1),
+        predictions.class_groups(column),
+        figures.recall,
+        figures.precision,
+        figures.f1,
+        figures.average_precision,
+    )
+    names = predictions.schema.attributes[column].classes
+    return tuple(ClassResults(*row) for row in zip(names, *(values.tolist() for values in columns)))
 
 
 def _imbalance_ratio(train_counts: Ints) -> float | None:
     """Most over fewest training images; classes without any have no finite ratio and are left out."""
     counts = train_counts[train_counts > 0]
     return float(np.max(counts) / np.min(counts)) if len(counts) else None
-
-
-def _confusion_faults(results: dict[str, Any]) -> Iterator[str]:
-    """What a schema cannot say: a confusion matrix is square and its rows are the classes' images."""
-    for j, attribute in enumerate(results["attributes"]):
-        size, rows = len(attribute["classes"]), attribute["confusion"]
-        if [len(row) for row in rows] != [size] * size:
-            yield f"$.attributes[{j}].confusion: expected {size} rows of {size} numbers, one a class"
-        elif [sum(row) for row in rows] != [entry["test_count"] for entry in attribute["classes"]]:
-            yield f"$.attributes[{j}].confusion: expected rows that sum to the test_count of their class"
-
-
-_FORM = DocumentForm(
-    kind="results",
-    schema="results.schema.json",
-    version=SCHEMA_VERSION,
-    further_faults=_confusion_faults,
-    source="the results.json of a run",
-    anew="evaluate again",
-)
