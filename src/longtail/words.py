@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+NOTHING = "–"
+"""Stands where a figure is not defined, for instance the recall of a class without test images."""
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
@@ -33,3 +37,38 @@ def count(number: int, noun: str, plural: str = "") -> str:
         ('1 image', '2000 classes')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence, each of bounded length, at most `most` of them: 'a, b and 3 more'."""
+    names = [shortened(name, 40) for name in names]
+    if len(names) > most:
+        return joined(names, most)
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1 as a percentage without its sign: 0.5 -> '50.0'."""
+    return NOTHING if share is None else f"{100 * share:.1f}"
+
+
+def of_hundred(share: float) -> str:
+    """A share as a whole number of a hundred, for sentences."""
+    return f"{100 * share:.0f}"
+
+
+def shown(text: str) -> str:
+    """The text in a form that every output can carry: no control characters, no lone surrogates.
+
+    Directory names may hold both; a terminal would obey the first, UTF-8 refuses the second.
+    """
+    whole = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in whole)
+
+
+def shortened(text: str, cells: int) -> str:
+    """The text in at most `cells` columns of a terminal, ending in … where it was cut."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = shown(text)
+    return text if cell_len(text) <= cells else set_cell_size(text, cells - 1).rstrip() + "…"

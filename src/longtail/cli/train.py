@@ -131,14 +131,15 @@ def _resumed(run: Path, others: list[str]) -> TrainConfig:
 def _show(run: Path) -> None:
     """The results of a finished run, and where its files are."""
     from longtail.runs.device import is_first_process
-    from longtail.runs.folder import RunFolder, read_json
+    from longtail.runs.folder import RunFolder
 
     if not is_first_process():
         return
     folder = RunFolder(run)
     if folder.results.exists():
+        from longtail.evaluation.results import read_results
         from longtail.reporting.terminal import results_table
 
-        show(results_table(read_json(folder.results)))
+        show(results_table(read_results(folder.results)))
         print(f"report: {folder.report}")
     print(f"run: {run}")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from longtail.data.dataset import SPLITS
 from longtail.diagnosing.batch_shares import BatchShares
 from longtail.diagnosing.examine import AttributeDiagnosis, ClassDiagnosis, Diagnosis
-from longtail.reporting.wording import FEW_TEST_IMAGES, listed, shortened
+from longtail.reporting.wording import FEW_TEST_IMAGES
+from longtail.words import listed, shortened
 
 EXTREME_RATIO = 100
 """From 100 : 1 on, never to name the smaller of two classes costs less than a point of accuracy on both."""

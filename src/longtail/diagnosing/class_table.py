@@ -12,7 +12,7 @@ from longtail.data.dataset import SPLITS
 from longtail.diagnosing.batch_shares import SIMULATED_BATCHES
 from longtail.diagnosing.examine import AttributeDiagnosis, Diagnosis
 from longtail.reporting.layout import columns, section, whole_percent
-from longtail.reporting.wording import shortened
+from longtail.words import shortened
 
 ALL_ROWS = 60
 """About how many classes are shown, over all attributes: two screens."""

@@ -17,7 +17,7 @@ from longtail.diagnosing.class_table import class_table
 from longtail.diagnosing.examine import AttributeDiagnosis, Diagnosis
 from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis, ImageProblem, Spread
 from longtail.reporting.layout import columns, section, whole_percent
-from longtail.reporting.wording import NOTHING, shortened, shown
+from longtail.words import NOTHING, shortened, shown
 
 MOST_IDS = 4
 """Ids and labels shown of one set of identical images; the dict holds all."""

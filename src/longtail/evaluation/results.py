@@ -71,13 +71,18 @@ class Bounds(Part, frozen=True):
     few_below: Count
 
 
-class ClassResults(Part, frozen=True):
-    """One class; test_count are its images in the evaluated split, whatever its name."""
+class ClassFacts(Part, frozen=True):
+    """A class and how many images there are of it; test_count: in the evaluated split, whatever its name."""
 
     name: str
     train_count: Count
     test_count: Count
     frequency_group: FrequencyGroup
+
+
+class ClassResults(ClassFacts, frozen=True):
+    """How well one class is recognised."""
+
     recall: Share | None
     precision: Share | None
     f1: Share | None

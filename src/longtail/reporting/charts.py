@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from longtail.evaluation.results import AttributeResults, ClassFacts
 from longtail.reporting import svg
 from longtail.reporting.class_chart import Mined
 from longtail.reporting.confusion import Confusion
@@ -22,16 +23,16 @@ from longtail.reporting.panels import (
     name_rows,
     share_axis,
 )
-from longtail.reporting.wording import of_hundred, shortened
+from longtail.words import of_hundred, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def overview_chart(ident: str, attributes: Sequence[dict[str, Any]], mined: Sequence[Mined] | None) -> str:
+def overview_chart(ident: str, attributes: Sequence[AttributeResults], mined: Sequence[Mined] | None) -> str:
     """A row per attribute: each class as a stroke at its training images and at its recall."""
-    names = [shortened(a["name"], 20) for a in attributes]
+    names = [shortened(a.name, 20) for a in attributes]
     size = WIDTH, TOP + 20.0 * len(attributes) + BOTTOM
 
     def paint(figure: Figure) -> None:
@@ -39,15 +40,16 @@ def overview_chart(ident: str, attributes: Sequence[dict[str, Any]], mined: Sequ
         name_rows(panels[0], names)
         for panel in panels:
             stripe(panel, len(attributes))
-        counts = [[c["train_count"] or None for c in a["classes"]] for a in attributes]
+        classes = [a.classes for a in attributes]
+        counts = [[c.train_count or None for c in row] for row in classes]
         log_axis(panels[0], [n for row in counts for n in row if n], "training images")
         share_axis(panels[1], "recall, %")
-        class_strokes(panels[0], attributes, counts)
-        class_strokes(panels[1], attributes, [[c["recall"] for c in a["classes"]] for a in attributes])
+        class_strokes(panels[0], classes, counts)
+        class_strokes(panels[1], classes, [[c.recall for c in row] for row in classes])
         _balanced_intervals(panels[1], attributes)
         if mined:
             share_axis(panels[2], "rectified, %")
-            class_strokes(panels[2], attributes, [m.kept for m in mined])
+            class_strokes(panels[2], classes, [m.kept for m in mined])
         legend(figure, [(group, colour, 1) for group, colour in GROUPS.items()], size)
 
     return svg.draw(ident, "Training images and recall of the classes of every attribute", size, paint)
@@ -85,23 +87,23 @@ def stripe(axes: Axes, rows: int) -> None:
 
 
 def class_strokes(
-    axes: Axes, attributes: Sequence[dict[str, Any]], values: Sequence[Sequence[float | None]]
+    axes: Axes, classes: Sequence[Sequence[ClassFacts]], values: Sequence[Sequence[float | None]]
 ) -> None:
     """A stroke per class; rarer groups have taller and thicker ones, so that colour is not needed."""
     for (group, colour), height, width in zip(GROUPS.items(), (0.4, 0.6, 0.8), (1.0, 1.6, 2.4), strict=True):
         points = [
             (value, float(y))
-            for y, attribute in enumerate(attributes)
-            for c, value in zip(attribute["classes"], values[y], strict=True)
-            if value is not None and c["frequency_group"] == group
+            for y, row in enumerate(classes)
+            for c, value in zip(row, values[y], strict=True)
+            if value is not None and c.frequency_group == group
         ]
         svg.strokes(axes, points, height, colour, width)
 
 
-def _balanced_intervals(axes: Axes, attributes: Sequence[dict[str, Any]]) -> None:
-    known = [(y, a["metrics"]["class_balanced_accuracy"]) for y, a in enumerate(attributes)]
-    known = [(y, metric) for y, metric in known if metric]
-    svg.boxes(axes, [(m["low"], y - 0.3, m["high"], y + 0.3) for y, m in known], svg.INK, 0.25)
+def _balanced_intervals(axes: Axes, attributes: Sequence[AttributeResults]) -> None:
+    balanced = [a.metrics.class_balanced_accuracy for a in attributes]
+    known = [(b.low, y - 0.3, b.high, y + 0.3) for y, b in enumerate(balanced) if b]
+    svg.boxes(axes, known, svg.INK, 0.25)
 
 
 def _heat(axes: Axes, confusion: Confusion, figures: bool) -> None:

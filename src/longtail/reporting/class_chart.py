@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.results import AttributeResults, Bounds, ClassResults
 from longtail.reporting import svg
 from longtail.reporting.confusion import READABLE
 from longtail.reporting.panels import (
@@ -22,7 +24,8 @@ from longtail.reporting.panels import (
     share_axis,
     short_count,
 )
-from longtail.reporting.wording import by_frequency, shortened
+from longtail.reporting.wording import by_frequency
+from longtail.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,19 +53,19 @@ class Mined:
     skipped: Sequence[float]
 
 
-def class_chart(ident: str, attribute: dict[str, Any], groups: dict[str, Any], mined: Mined | None) -> str:
+def class_chart(ident: str, attribute: AttributeResults, groups: Bounds, mined: Mined | None) -> str:
     """Training images and recall of every class, and how often it was rectified where that is known.
 
     Classes run from the most to the least frequent, so that picture and table can be read side by side.
     """
-    order = by_frequency(attribute["classes"])
+    order = by_frequency(attribute.classes)
     rows = _Rows(
-        classes=[attribute["classes"][k] for k in order],
+        classes=[attribute.classes[k] for k in order],
         mined=mined and Mined([mined.kept[k] for k in order], [mined.skipped[k] for k in order]),
-        balanced=attribute["metrics"]["class_balanced_accuracy"],
-        limits=(groups["many_above"], groups["few_below"]),
+        balanced=attribute.metrics.class_balanced_accuracy,
+        limits=(groups.many_above, groups.few_below),
     )
-    title = f"Training images and recall of every class of {attribute['name']}, most frequent class first"
+    title = f"Training images and recall of every class of {attribute.name}, most frequent class first"
     if len(order) > MOST_NAMED:
         return svg.draw(ident, title, _RANK_SIZE, lambda figure: _paint_ranks(figure, rows))
     size = WIDTH, TOP + _row_height(len(order)) * len(order) + rows.bottom
@@ -73,9 +76,9 @@ def class_chart(ident: str, attribute: dict[str, Any], groups: dict[str, Any], m
 class _Rows:
     """What both forms of the chart show, most frequent class first."""
 
-    classes: Sequence[dict[str, Any]]
+    classes: Sequence[ClassResults]
     mined: Mined | None
-    balanced: dict[str, Any] | None
+    balanced: Estimate | None
     limits: tuple[int, int]
 
     @property
@@ -85,7 +88,7 @@ class _Rows:
 
     @property
     def present_groups(self) -> list[tuple[str, str, float]]:
-        found = {c["frequency_group"] for c in self.classes}
+        found = {c.frequency_group for c in self.classes}
         return [(group, colour, 1) for group, colour in GROUPS.items() if group in found]
 
 
@@ -94,7 +97,7 @@ def _row_height(rows: int) -> float:
 
 
 def _paint_rows(figure: Figure, rows: _Rows, size: tuple[float, float]) -> None:
-    names = [shortened(c["name"], 18) for c in rows.classes]
+    names = [shortened(c.name, 18) for c in rows.classes]
     panels = columns(figure, size, names, 3 if rows.mined else 2, rows.bottom)
     name_rows(panels[0], names)
     _counts(panels[0], rows)
@@ -108,7 +111,7 @@ def _paint_rows(figure: Figure, rows: _Rows, size: tuple[float, float]) -> None:
 
 
 def _counts(axes: Axes, rows: _Rows) -> None:
-    counts = [c["train_count"] for c in rows.classes]
+    counts = [c.train_count for c in rows.classes]
     log_axis(axes, counts, "training images")
     for limit in rows.limits:
         axes.axvline(limit, color=svg.MUTED, linewidth=0.8, linestyle=":")
@@ -119,13 +122,13 @@ def _counts(axes: Axes, rows: _Rows) -> None:
 
 def _recalls(axes: Axes, rows: _Rows) -> None:
     share_axis(axes, "recall, %")
-    recalls = [c["recall"] for c in rows.classes]
+    recalls = [c.recall for c in rows.classes]
     svg.boxes(
         axes, [(0, y - 0.36, 1, y + 0.36) for y, r in enumerate(recalls) if r is not None], svg.GRID, 0.4
     )
     bars(axes, rows.classes, recalls, start=0)
     if rows.balanced:
-        axes.axvline(rows.balanced["value"], color=svg.INK, linewidth=1, linestyle="--")
+        axes.axvline(rows.balanced.value, color=svg.INK, linewidth=1, linestyle="--")
     for y in (y for y, r in enumerate(recalls) if r is None):
         remark(axes, y, "not tested")
 
@@ -139,9 +142,9 @@ def _rectified(axes: Axes, mined: Mined) -> None:
     )
 
 
-def _divide_groups(axes: Axes, classes: Sequence[dict[str, Any]]) -> None:
+def _divide_groups(axes: Axes, classes: Sequence[ClassResults]) -> None:
     for y in range(1, len(classes)):
-        if classes[y]["frequency_group"] != classes[y - 1]["frequency_group"]:
+        if classes[y].frequency_group != classes[y - 1].frequency_group:
             axes.axhline(y - 0.5, color=svg.MUTED, linewidth=0.8)
 
 
@@ -158,7 +161,7 @@ def _paint_ranks(figure: Figure, rows: _Rows) -> None:
 
 
 def _count_columns(axes: Axes, rows: _Rows) -> None:
-    counts = [c["train_count"] for c in rows.classes]
+    counts = [c.train_count for c in rows.classes]
     axes.set_yscale("log")
     axes.set(ylim=(0.5, max(2, *counts) * 1.3), ylabel="training images")
     axes.set_xticks([])
@@ -172,11 +175,11 @@ def _count_columns(axes: Axes, rows: _Rows) -> None:
 def _recall_columns(axes: Axes, rows: _Rows) -> None:
     axes.set(ylim=(0, 1), ylabel="recall, %", xlabel="classes, most frequent first")
     axes.set_yticks([0, 0.5, 1], ["0", "50", "100"])
-    recalls = [c["recall"] for c in rows.classes]
+    recalls = [c.recall for c in rows.classes]
     svg.boxes(axes, [(x, 0, x + 1, 1) for x, r in enumerate(recalls) if r is not None], svg.GRID, 0.4)
     _group_columns(axes, rows, recalls, 0)
     if rows.balanced:
-        axes.axhline(rows.balanced["value"], color=svg.INK, linewidth=1, linestyle="--")
+        axes.axhline(rows.balanced.value, color=svg.INK, linewidth=1, linestyle="--")
 
 
 def _group_columns(axes: Axes, rows: _Rows, ends: Sequence[float | None], start: float) -> None:
@@ -184,6 +187,6 @@ def _group_columns(axes: Axes, rows: _Rows, ends: Sequence[float | None], start:
         shown = [
             (x, start, x + 1, end)
             for x, (c, end) in enumerate(zip(rows.classes, ends, strict=True))
-            if end is not None and c["frequency_group"] == group
+            if end is not None and c.frequency_group == group
         ]
         svg.boxes(axes, shown, colour)

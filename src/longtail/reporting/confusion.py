@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from longtail.evaluation.results import AttributeResults, ClassResults
 from longtail.reporting.wording import by_frequency
 
 READABLE = 25
@@ -50,13 +50,13 @@ class MixUp:
     share: float
 
 
-def readable(attribute: dict[str, Any], most: int = READABLE) -> Confusion:
+def readable(attribute: AttributeResults, most: int = READABLE) -> Confusion:
     """The confusion matrix from the most to the least frequent class, at most `most` rows.
 
     Where it has to be reduced it shows the rarest classes that have test images, each with the class
     it is most often taken for; everything else is merged into one last row and column.
     """
-    classes, counts = attribute["classes"], attribute["confusion"]
+    classes, counts = attribute.classes, attribute.confusion
     order = by_frequency(classes)
     if len(classes) <= most:
         return _merged(classes, counts, [[k] for k in order], [])
@@ -64,20 +64,20 @@ def readable(attribute: dict[str, Any], most: int = READABLE) -> Confusion:
     return _merged(classes, counts, [[k] for k in order if k in kept], [k for k in order if k not in kept])
 
 
-def most_frequent(attribute: dict[str, Any], most: int) -> list[MixUp]:
+def most_frequent(attribute: AttributeResults, most: int) -> list[MixUp]:
     """The pairs (true, predicted) with the most wrongly recognised images, largest first."""
-    names = [c["name"] for c in attribute["classes"]]
-    counts = attribute["confusion"]
+    names = [c.name for c in attribute.classes]
+    counts = attribute.confusion
     pairs = [(-n, i, k) for i, row in enumerate(counts) for k, n in enumerate(row) if n and i != k]
     return [MixUp(names[i], names[k], -n, -n / sum(counts[i])) for n, i, k in sorted(pairs)[:most]]
 
 
 def _rarest_and_their_rivals(
-    classes: Sequence[dict[str, Any]], counts: Sequence[Sequence[int]], order: Sequence[int], most: int
+    classes: Sequence[ClassResults], counts: Sequence[Sequence[int]], order: Sequence[int], most: int
 ) -> set[int]:
     kept: set[int] = set()
     for k in reversed(order):
-        if classes[k]["test_count"] == 0:
+        if classes[k].test_count == 0:
             continue
         wrong = [0 if other == k else n for other, n in enumerate(counts[k])]
         pair = {k, wrong.index(max(wrong))} if max(wrong) else {k}
@@ -88,13 +88,13 @@ def _rarest_and_their_rivals(
 
 
 def _merged(
-    classes: Sequence[dict[str, Any]],
+    classes: Sequence[ClassResults],
     counts: Sequence[Sequence[int]],
     singles: list[list[int]],
     others: list[int],
 ) -> Confusion:
     blocks = [*singles, others] if others else singles
-    names = [classes[block[0]]["name"] for block in singles] + [OTHERS] * bool(others)
+    names = [classes[block[0]].name for block in singles] + [OTHERS] * bool(others)
     counts_of = tuple(
         tuple(sum(counts[i][k] for i in rows for k in columns) for columns in blocks) for rows in blocks
     )

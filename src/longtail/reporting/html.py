@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from longtail.evaluation.results import Results
 from longtail.files import write_text
 from longtail.reporting.page import page_values
-from longtail.reporting.wording import shown
+from longtail.training.record import EpochRecord
+from longtail.words import shown
 
 
 def write_report(
-    path: str | os.PathLike[str],
-    results: dict[str, Any],
-    epochs: Sequence[dict[str, Any]],
+    path: Path,
+    results: Results,
+    epochs: Sequence[EpochRecord],
     *,
     title: str,
     facts: Mapping[str, str] | None = None,
@@ -26,12 +27,12 @@ def write_report(
     Raises:
         InputError: when the file cannot be written, and as `render_report` does.
     """
-    write_text(Path(path), render_report(results, epochs, title=title, facts=facts))
+    write_text(path, render_report(results, epochs, title=title, facts=facts))
 
 
 def render_report(
-    results: dict[str, Any],
-    epochs: Sequence[dict[str, Any]],
+    results: Results,
+    epochs: Sequence[EpochRecord],
     *,
     title: str,
     facts: Mapping[str, str] | None = None,
@@ -41,8 +42,8 @@ def render_report(
     The page is a function of its arguments: the same input gives the same text.
 
     Args:
-        results: the content of results.json.
-        epochs: the lines of metrics.jsonl, empty where the model was not trained here.
+        results: what was measured.
+        epochs: of its training, empty where the model was not trained here.
         title: heading of the page.
         facts: further lines for the foot of the page, for instance the command that was run.
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import cast
 
 from markupsafe import Markup
 
 from longtail.errors import InputError
+from longtail.evaluation.results import (
+    AttributeResults,
+    Bounds,
+    ClassResults,
+    Results,
+    TrainingInfo,
+)
 from longtail.reporting import charts, confusion
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
 from longtail.reporting.curves import Series, line_chart
 from longtail.reporting.panels import GROUPS
 from longtail.reporting.wording import (
     METRIC_NAMES,
-    NOTHING,
     by_frequency,
     cautions,
-    count,
     group_meaning,
     headline,
     interval,
-    percent,
-    shown,
+    value,
 )
+from longtail.training.record import EpochRecord, Statistic
+from longtail.words import NOTHING, count, percent, shown
 
 MANY_ATTRIBUTES = 12
 """With more attributes than this, they share one picture and each is folded away."""
@@ -39,80 +45,80 @@ Chart = tuple[str, str]
 
 
 def page_values(
-    results: dict[str, Any], epochs: Sequence[dict[str, Any]], title: str, facts: Mapping[str, str]
-) -> dict[str, Any]:
+    results: Results, epochs: Sequence[EpochRecord], title: str, facts: Mapping[str, str]
+) -> dict[str, object]:
     """Everything the template shows, by name.
 
     Raises:
         InputError: when the lines of metrics.jsonl belong to other classes than results.json.
     """
-    attributes = results["attributes"]
+    attributes = results.attributes
     mined = _mean_mined(attributes, epochs)
     crowded = len(attributes) > MANY_ATTRIBUTES
     several = len(attributes) > 1
     return {
         "title": title,
-        "split": results["split"],
+        "split": results.split,
         "headline": headline(results),
         "cards": _cards(results),
         "facts": _run_facts(results),
         "cautions": cautions(results),
-        "groups": {g: group_meaning(results["groups"], g) for g in GROUPS},
+        "groups": {g: group_meaning(results.groups, g) for g in GROUPS},
         "crowded": crowded,
         "overview": _overview(attributes, mined) if several else None,
         "summary": [_summary_row(i, a) for i, a in enumerate(attributes)] if several else [],
         "attributes": [
-            _attribute(i, a, results["groups"], mined[i] if mined else None, crowded)
+            _attribute(i, a, results.groups, mined[i] if mined else None, crowded)
             for i, a in enumerate(attributes)
         ],
         "curves": _curves(epochs),
         "mining": _mining(epochs),
-        "origin": {**facts, "longtail": results["longtail_version"], "evaluated": results["created"]},
+        "origin": {**facts, "longtail": results.longtail_version, "evaluated": results.created},
     }
 
 
-def _cards(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _cards(results: Results) -> list[tuple[str, str, str]]:
     """Name, value and interval of the figures a reader should see first."""
-    over = "mean over attributes: " if len(results["attributes"]) > 1 else ""
+    over = "mean over attributes: " if len(results.attributes) > 1 else ""
     shown_first = {
         "class_balanced_accuracy": "class-balanced accuracy",
-        "few_recall": f"recall of rare classes ({group_meaning(results['groups'], 'few')} training images)",
+        "few_recall": f"recall of rare classes ({group_meaning(results.groups, 'few')} training images)",
         "accuracy": "plain accuracy",
     }
-    means = [(over + name, results["mean"][metric]) for metric, name in shown_first.items()]
+    means = [(over + name, results.mean.of(metric)) for metric, name in shown_first.items()]
     return [
-        (name, f"{percent(m['value'])} %", f"95 % interval {interval(m)}")
+        (name, f"{percent(m.value)} %", f"95 % interval {interval(m)}")
         if m
         else (name, NOTHING, "not defined: no such class was tested")
         for name, m in means
     ]
 
 
-def _run_facts(results: dict[str, Any]) -> dict[str, str]:
-    data, model, method, training = results["data"], results["model"], results["method"], results["training"]
-    images = ", ".join(f"{split} {number:,}" for split, number in data["images"].items())
-    options = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in method["options"].items())
+def _run_facts(results: Results) -> dict[str, str]:
+    data, model, method, training = results.data, results.model, results.method, results.training
+    images = ", ".join(f"{split} {number:,}" for split, number in data.images.items())
+    options = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in method.options.items())
     facts = {
-        "data": f"{data['name']}, {' × '.join(map(str, data['image_size']))} pixels",
+        "data": f"{data.name}, {' × '.join(map(str, data.image_size))} pixels",
         "images": images,
-        "method": f"{method['name']} ({options})" if options else method["name"],
-        "backbone": f"{model['backbone']}, {model['parameters']:,} parameters",
-        "seed": str(results["seed"]),
-        "measured on": f"{results['split']}, decision: {results['decision']}",
+        "method": f"{method.name} ({options})" if options else method.name,
+        "backbone": f"{model.backbone}, {model.parameters:,} parameters",
+        "seed": str(results.seed),
+        "measured on": f"{results.split}, decision: {results.decision}",
     }
     return facts | (_training_facts(training) if training else {})
 
 
-def _training_facts(training: dict[str, Any]) -> dict[str, str]:
-    shares = {name: share for name, share in training["step_shares"].items() if share is not None}
+def _training_facts(training: TrainingInfo) -> dict[str, str]:
+    shares = {name: share for name, share in training.step_shares.items() if share is not None}
     spent = [f"{name} {percent(shares[name])} %" for name in sorted(shares, key=lambda name: -shares[name])]
-    speed = f"{count(training['epochs'], 'epoch')} in {training['seconds']:.0f} s"
-    if training["images_per_second"] is not None:
-        speed += f", {training['images_per_second']:.0f} images per second"
+    speed = f"{count(training.epochs, 'epoch')} in {training.seconds:.0f} s"
+    if training.images_per_second is not None:
+        speed += f", {training.images_per_second:.0f} images per second"
     return {"training": speed} | ({"time of a step": ", ".join(spent)} if spent else {})
 
 
-def _overview(attributes: Sequence[dict[str, Any]], mined: Sequence[Mined] | None) -> Chart:
+def _overview(attributes: Sequence[AttributeResults], mined: Sequence[Mined] | None) -> Chart:
     caption = (
         "A stroke for each class: at its number of training images, and at the share of its test images that "
         "were recognised. Rarer groups have taller and thicker strokes. Grey boxes: 95 % interval of the "
@@ -123,34 +129,36 @@ def _overview(attributes: Sequence[dict[str, Any]], mined: Sequence[Mined] | Non
     return caption, Markup(charts.overview_chart("overview", attributes, mined))
 
 
-def _summary_row(index: int, attribute: dict[str, Any]) -> dict[str, Any]:
-    metrics = attribute["metrics"]
-    balanced = metrics["class_balanced_accuracy"]
+def _summary_row(index: int, attribute: AttributeResults) -> dict[str, object]:
+    metrics = attribute.metrics
+    balanced = metrics.class_balanced_accuracy
     figures = [
-        len(attribute["classes"]),
-        attribute["train_labelled"],
+        len(attribute.classes),
+        attribute.train_labelled,
         _ratio(attribute),
-        _percent(balanced),
+        value(balanced),
         interval(balanced),
-        _percent(metrics["accuracy"]),
-        _percent(metrics["few_recall"]),
+        value(metrics.accuracy),
+        value(metrics.few_recall),
     ]
-    return {"name": attribute["name"], "anchor": f"a{index}", "cells": figures}
+    return {"name": attribute.name, "anchor": f"a{index}", "cells": figures}
 
 
 def _attribute(
-    index: int, attribute: dict[str, Any], groups: dict[str, Any], mined: Mined | None, crowded: bool
-) -> dict[str, Any]:
-    order = by_frequency(attribute["classes"])
-    metrics = attribute["metrics"]
+    index: int, attribute: AttributeResults, groups: Bounds, mined: Mined | None, crowded: bool
+) -> dict[str, object]:
+    order = by_frequency(attribute.classes)
+    metrics = attribute.metrics
     small = crowded and len(order) <= SMALL
     heads = ["class", "training images", "test images", "group", "recall, %", "precision, %", "F1, %"]
     heads += ["average precision, %", *(["rectified, %", "skipped, %"] if mined else [])]
     return {
-        "name": attribute["name"],
+        "name": attribute.name,
         "anchor": f"a{index}",
         "facts": _attribute_facts(attribute),
-        "metrics": [(name, _percent(metrics[m]), interval(metrics[m])) for m, name in METRIC_NAMES.items()],
+        "metrics": [
+            (name, value(metrics.of(m)), interval(metrics.of(m))) for m, name in METRIC_NAMES.items()
+        ],
         "classes": None if small else _class_picture(f"a{index}-classes", attribute, groups, mined),
         "matrix": None if crowded else _matrix_picture(f"a{index}-confusion", attribute),
         "counts": confusion.readable(attribute) if small else None,
@@ -158,56 +166,55 @@ def _attribute(
         if len(order) > NUMBERED or (crowded and not small)
         else [],
         "heads": heads,
-        "rows": [_class_row(attribute["classes"][k], k, mined) for k in order],
+        "rows": [_class_row(attribute.classes[k], k, mined) for k in order],
         "folded": len(order) > confusion.READABLE,
     }
 
 
-def _class_picture(
-    ident: str, attribute: dict[str, Any], groups: dict[str, Any], mined: Mined | None
-) -> Chart:
+def _class_picture(ident: str, attribute: AttributeResults, groups: Bounds, mined: Mined | None) -> Chart:
     caption = (
         "Training images of every class on a logarithmic scale, and the share of its test images that "
         "were recognised (recall). Dotted: limits of the groups; dashed: class-balanced accuracy."
     )
-    if mined and len(attribute["classes"]) <= MOST_NAMED:
+    if mined and len(attribute.classes) <= MOST_NAMED:
         caption += " Right: batches in which the class was rectified or skipped, mean over the epochs."
     return caption, Markup(class_chart(ident, attribute, groups, mined))
 
 
-def _matrix_picture(ident: str, attribute: dict[str, Any]) -> Chart:
+def _matrix_picture(ident: str, attribute: AttributeResults) -> Chart:
     matrix = confusion.readable(attribute)
     caption = "Where the test images of each class went, in percent of the class. Blue: right; orange: wrong."
     if matrix.reduced:
         caption += (
             " Only the rarest tested classes and those they are most often taken for; grey: all others."
         )
-    return caption, Markup(charts.confusion_chart(ident, attribute["name"], matrix))
+    return caption, Markup(charts.confusion_chart(ident, attribute.name, matrix))
 
 
-def _attribute_facts(attribute: dict[str, Any]) -> str:
+def _attribute_facts(attribute: AttributeResults) -> str:
     return (
-        f"{count(len(attribute['classes']), 'class', 'classes')}; labelled images: "
-        f"{attribute['train_labelled']:,} for training, {attribute['test_labelled']:,} for testing; "
+        f"{count(len(attribute.classes), 'class', 'classes')}; labelled images: "
+        f"{attribute.train_labelled:,} for training, {attribute.test_labelled:,} for testing; "
         f"most frequent to rarest class: {_ratio(attribute)} to 1"
     )
 
 
-def _class_row(entry: dict[str, Any], index: int, mined: Mined | None) -> dict[str, Any]:
-    figures = [entry[key] for key in ("recall", "precision", "f1", "average_precision")]
+def _class_row(entry: ClassResults, index: int, mined: Mined | None) -> dict[str, object]:
+    figures = [entry.recall, entry.precision, entry.f1, entry.average_precision]
     figures += [mined.kept[index], mined.skipped[index]] if mined else []
-    cells = [entry["train_count"], entry["test_count"], entry["frequency_group"], *map(percent, figures)]
-    return {"name": entry["name"], "cells": cells}
+    cells = [entry.train_count, entry.test_count, entry.frequency_group, *map(percent, figures)]
+    return {"name": entry.name, "cells": cells}
 
 
-def _mean_mined(attributes: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]]) -> list[Mined] | None:
+def _mean_mined(attributes: Sequence[AttributeResults], epochs: Sequence[EpochRecord]) -> list[Mined] | None:
     """Mean over epochs of how often each class was rectified and skipped; None if nothing was mined."""
-    records = [e["mined"] for e in epochs if "kept_share" in e.get("mined", {})]
+    records = [e.mined for e in epochs if e.mined and "kept_share" in e.mined]
     if not records:
         return None
-    sizes = [len(a["classes"]) for a in attributes]
+    sizes = [len(a.classes) for a in attributes]
     kept, skipped = (
-        [_trimmed(r[key], sizes, key) for r in records] for key in ("kept_share", "skipped_share")
+        [_trimmed(cast("Sequence[Sequence[float]]", mined[key]), sizes, key) for mined in records]
+        for key in ("kept_share", "skipped_share")
     )
     return [
         Mined(_mean([rows[j] for rows in kept]), _mean([rows[j] for rows in skipped]))
@@ -233,12 +240,12 @@ def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
     return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
 
 
-def _curves(epochs: Sequence[dict[str, Any]]) -> list[Chart]:
-    numbers = [e["epoch"] for e in epochs]
-    terms = dict.fromkeys(term for e in epochs for term in e["loss"])
-    losses = _present(Series(shown(term), [e["loss"].get(term) for e in epochs]) for term in terms)
+def _curves(epochs: Sequence[EpochRecord]) -> list[Chart]:
+    numbers = [e.epoch for e in epochs]
+    terms = dict.fromkeys(term for e in epochs for term in e.loss)
+    losses = _present(Series(shown(term), [e.loss.get(term) for e in epochs]) for term in terms)
     validation = _present(
-        Series(METRIC_NAMES[m], [(e["validation"] or {}).get(m) for e in epochs])
+        Series(METRIC_NAMES[m], [e.validation.of(m) if e.validation else None for e in epochs])
         for m in ("class_balanced_accuracy", "few_recall")
     )
     pictures: list[Chart] = []
@@ -251,9 +258,9 @@ def _curves(epochs: Sequence[dict[str, Any]]) -> list[Chart]:
     return pictures
 
 
-def _mining(epochs: Sequence[dict[str, Any]]) -> list[Chart]:
-    records = [e for e in epochs if "mined" in e]
-    numbers = [e["epoch"] for e in records]
+def _mining(epochs: Sequence[EpochRecord]) -> list[Chart]:
+    numbers = [e.epoch for e in epochs if e.mined is not None]
+    records = [e.mined for e in epochs if e.mined is not None]
     amounts = {"anchors": "anchors", "positive_pairs": "positive pairs", "negative_pairs": "negative pairs"}
     shares = {"active_share": "active comparisons", "empty_share": "batches without a pair"}
     pairs, parts = _mined_series(records, amounts), _mined_series(records, shares)
@@ -271,8 +278,11 @@ def _mining(epochs: Sequence[dict[str, Any]]) -> list[Chart]:
     return pictures
 
 
-def _mined_series(records: Sequence[dict[str, Any]], names: dict[str, str]) -> list[Series]:
-    return _present(Series(name, [r["mined"].get(key) for r in records]) for key, name in names.items())
+def _mined_series(records: Sequence[dict[str, Statistic]], names: dict[str, str]) -> list[Series]:
+    return _present(
+        Series(name, [cast("float | None", mined.get(key)) for mined in records])
+        for key, name in names.items()
+    )
 
 
 def _present(lines: Iterable[Series]) -> list[Series]:
@@ -280,10 +290,6 @@ def _present(lines: Iterable[Series]) -> list[Series]:
     return [line for line in lines if any(value is not None for value in line.values)]
 
 
-def _percent(metric: dict[str, Any] | None) -> str:
-    return percent(metric["value"] if metric else None)
-
-
-def _ratio(attribute: dict[str, Any]) -> str:
-    ratio = attribute["imbalance_ratio"]
+def _ratio(attribute: AttributeResults) -> str:
+    ratio = attribute.imbalance_ratio
     return NOTHING if ratio is None else f"{ratio:,.1f}".removesuffix(".0")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from longtail.evaluation.results import ClassFacts
 from longtail.reporting import svg
 from longtail.reporting.confusion import READABLE
 
@@ -101,12 +102,10 @@ def short_count(number: float) -> str:
     return f"{number:g}"
 
 
-def bars(axes: Axes, classes: Sequence[dict[str, Any]], ends: Sequence[float | None], start: float) -> None:
+def bars(axes: Axes, classes: Sequence[ClassFacts], ends: Sequence[float | None], start: float) -> None:
     """A bar per row from `start` to its end, none where the end is None; coloured by frequency group."""
     for group, colour in GROUPS.items():
-        rows = [
-            (y, e) for y, e in enumerate(ends) if e is not None and classes[y]["frequency_group"] == group
-        ]
+        rows = [(y, e) for y, e in enumerate(ends) if e is not None and classes[y].frequency_group == group]
         svg.boxes(axes, [(start, y - 0.36, end, y + 0.36) for y, end in rows], colour)
 
 

@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from longtail.reporting.wording import shown
+from longtail.words import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from rich.cells import cell_len, set_cell_size
-
-NOTHING = "–"
-"""Stands where a figure is not defined, for instance the recall of a class without test images."""
+from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.results import AttributeResults, Bounds, ClassFacts, Results
+from longtail.words import NOTHING, count, listed, of_hundred, percent, shortened
 
 FEW_TEST_IMAGES = 10
 """With fewer test images than this, one image moves a recall by more than ten points."""
@@ -29,94 +26,61 @@ METRIC_NAMES = {
 """What each figure of results.json is called in a table."""
 
 
-def shown(text: str) -> str:
-    """The text in a form that every output can carry: no control characters, no lone surrogates.
-
-    Directory names may hold both; a terminal would obey the first, UTF-8 refuses the second.
-    """
-    whole = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in whole)
+def value(figure: Estimate | None) -> str:
+    """A figure in percent, without its sign and its interval."""
+    return percent(figure.value if figure else None)
 
 
-def shortened(text: str, cells: int) -> str:
-    """The text in at most `cells` columns of a terminal, ending in … where it was cut."""
-    text = shown(text)
-    return text if cell_len(text) <= cells else set_cell_size(text, cells - 1).rstrip() + "…"
-
-
-def percent(share: float | None) -> str:
-    """A share of 0 to 1 as a percentage without its sign: 0.5 -> '50.0'."""
-    return NOTHING if share is None else f"{100 * share:.1f}"
-
-
-def of_hundred(share: float) -> str:
-    """A share as a whole number of a hundred, for sentences."""
-    return f"{100 * share:.0f}"
-
-
-def interval(metric: dict[str, Any] | None, between: str = " to ") -> str:
+def interval(figure: Estimate | None) -> str:
     """The 95 % interval of a figure in percent, without its sign: '55.1 to 66.8'."""
-    return NOTHING if metric is None else f"{percent(metric['low'])}{between}{percent(metric['high'])}"
+    return NOTHING if figure is None else f"{percent(figure.low)} to {percent(figure.high)}"
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: '1 class', '2 classes'."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in a sentence, at most `most` of them: 'a, b and 3 more'."""
-    names = [shortened(name, 40) for name in names]
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def by_frequency(classes: Sequence[dict[str, Any]]) -> list[int]:
+def by_frequency(classes: Sequence[ClassFacts]) -> list[int]:
     """Indices of the classes from the most to the least frequent in training; ties keep their order."""
-    return sorted(range(len(classes)), key=lambda k: -classes[k]["train_count"])
+    return sorted(range(len(classes)), key=lambda k: -classes[k].train_count)
 
 
-def group_meaning(groups: dict[str, Any], group: str) -> str:
+def group_meaning(groups: Bounds, group: str) -> str:
     """What a frequency group holds, in training images: 'fewer than 20'."""
-    many, few = groups["many_above"], groups["few_below"]
+    many, few = groups.many_above, groups.few_below
     return {"many": f"more than {many}", "few": f"fewer than {few}"}.get(group, f"{few} to {many}")
 
 
-def headline(results: dict[str, Any]) -> str:
+def headline(results: Results) -> str:
     """What the class-balanced accuracy means, for a person who has not met the term."""
-    mean = results["mean"]
-    balanced, plain, few = mean["class_balanced_accuracy"], mean["accuracy"], mean["few_recall"]
+    mean = results.mean
+    balanced, plain, few = mean.class_balanced_accuracy, mean.accuracy, mean.few_recall
     if balanced is None:
         return "No class has test images, so nothing can be said about how well the model recognises them."
     sentences = [_balanced_sentence(results, balanced)]
     if few is not None:
-        meaning = group_meaning(results["groups"], "few")
+        meaning = group_meaning(results.groups, "few")
         rare = f"In the rare classes, those with {meaning} training images, it is"
-        sentences.append(f"{rare} {of_hundred(few['value'])} of 100.")
-    if plain is not None and plain["value"] - balanced["value"] > 0.05:
+        sentences.append(f"{rare} {of_hundred(few.value)} of 100.")
+    if plain is not None and plain.value - balanced.value > 0.05:
         looks = "looks better because frequent classes dominate it"
-        sentences.append(f"Plain accuracy, {of_hundred(plain['value'])} of 100, {looks}.")
+        sentences.append(f"Plain accuracy, {of_hundred(plain.value)} of 100, {looks}.")
     return " ".join(sentences)
 
 
-def _balanced_sentence(results: dict[str, Any], balanced: dict[str, Any]) -> str:
-    attributes = results["attributes"]
+def _balanced_sentence(results: Results, balanced: Estimate) -> str:
+    attributes = results.attributes
     over = f"Averaged over {len(attributes)} attributes: if" if len(attributes) > 1 else "If"
-    guess = sum(1 / len(a["classes"]) for a in attributes) / len(attributes)
-    low, high = of_hundred(balanced["low"]), of_hundred(balanced["high"])
+    guess = sum(1 / len(a.classes) for a in attributes) / len(attributes)
+    low, high = of_hundred(balanced.low), of_hundred(balanced.high)
     return (
-        f"{over} every class were equally common, about {of_hundred(balanced['value'])} of 100 images would "
+        f"{over} every class were equally common, about {of_hundred(balanced.value)} of 100 images would "
         f"be recognised correctly (95 % interval: {low} to {high}); guessing would reach {of_hundred(guess)}."
     )
 
 
-def cautions(results: dict[str, Any]) -> list[str]:
+def cautions(results: Results) -> list[str]:
     """Reasons not to trust a figure, in sentences: classes without images, groups too small to measure.
 
     A reason that holds for many attributes is said once.
     """
-    attributes, meaning = results["attributes"], group_meaning(results["groups"], "few")
+    attributes, meaning = results.attributes, group_meaning(results.groups, "few")
     return [
         *_of_kind(
             attributes, _without_test_images, "some classes have no test image; averages leave them out"
@@ -132,9 +96,9 @@ def cautions(results: dict[str, Any]) -> list[str]:
 
 
 def _of_kind(
-    attributes: Sequence[dict[str, Any]], reason: Callable[[Sequence[dict[str, Any]]], str], together: str
+    attributes: Sequence[AttributeResults], reason: Callable[[Sequence[ClassFacts]], str], together: str
 ) -> list[str]:
-    found = [(a["name"], reason(a["classes"])) for a in attributes]
+    found = [(a.name, reason(a.classes)) for a in attributes]
     found = [(name, sentence) for name, sentence in found if sentence]
     if len(found) > MOST_ALIKE:
         return [
@@ -143,21 +107,21 @@ def _of_kind(
     return [f"{shortened(name, 40)}: {sentence}." for name, sentence in found]
 
 
-def _without_test_images(classes: Sequence[dict[str, Any]]) -> str:
-    names = [c["name"] for c in classes if c["test_count"] == 0]
+def _without_test_images(classes: Sequence[ClassFacts]) -> str:
+    names = [c.name for c in classes if c.test_count == 0]
     verdict = f"no test image; averages over classes leave {_them(names)} out"
     return f"{_share_of(names, classes)} {verdict}" if names else ""
 
 
-def _without_training_images(classes: Sequence[dict[str, Any]]) -> str:
-    names = [c["name"] for c in classes if c["train_count"] == 0]
+def _without_training_images(classes: Sequence[ClassFacts]) -> str:
+    names = [c.name for c in classes if c.train_count == 0]
     verdict = f"no training image; no model can learn {_them(names)}"
     return f"{_share_of(names, classes)} {verdict}" if names else ""
 
 
-def _too_few_test_images(classes: Sequence[dict[str, Any]]) -> str:
-    few = [c for c in classes if c["frequency_group"] == "few"]
-    tested = sum(c["test_count"] for c in few)
+def _too_few_test_images(classes: Sequence[ClassFacts]) -> str:
+    few = [c for c in classes if c.frequency_group == "few"]
+    tested = sum(c.test_count for c in few)
     if not 0 < tested < FEW_TEST_IMAGES:
         return ""
     subject = "the rare class has" if len(few) == 1 else f"the {len(few)} rare classes together have"
@@ -166,7 +130,7 @@ def _too_few_test_images(classes: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _share_of(names: Sequence[str], classes: Sequence[dict[str, Any]]) -> str:
+def _share_of(names: Sequence[str], classes: Sequence[ClassFacts]) -> str:
     verb = "has" if len(names) == 1 else "have"
     return f"{len(names)} of {count(len(classes), 'class', 'classes')} ({listed(names)}) {verb}"
 

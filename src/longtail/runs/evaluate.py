@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -15,13 +15,22 @@ from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
-from longtail.evaluation.results import RunInfo, TrainingInfo, build_results, write_results
+from longtail.evaluation.results import (
+    DataInfo,
+    MethodInfo,
+    ModelInfo,
+    Results,
+    RunInfo,
+    TrainingInfo,
+    build_results,
+    write_results,
+)
 from longtail.images.load import ImageLoader
 from longtail.methods.parts import check_decision, parts_of
 from longtail.reporting.html import write_report
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
-from longtail.runs.folder import RunFolder, read_json, read_lines
+from longtail.runs.folder import RunFolder, read_json
 from longtail.runs.preparation import leave_out_unreadable, normaliser, read_dataset, rows_of
 from longtail.runs.watcher import Silent, Watcher
 from longtail.sampling.balance import imbalance_ratio
@@ -30,6 +39,7 @@ from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import DataOptions, TrainConfig
 from longtail.training.inference import predict_scores
 from longtail.training.learner import Learner
+from longtail.training.record import EPOCHS, EpochRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +49,7 @@ class Trained:
     learner: Learner
     card: ModelCard
     config: TrainConfig
-    epochs: list[dict[str, Any]]
+    epochs: Sequence[EpochRecord]
     decision: str
 
 
@@ -53,8 +63,8 @@ def evaluate(
     accelerator: str = "auto",
     output: Path | None = None,
     watcher: Watcher | None = None,
-) -> dict[str, Any]:
-    """Evaluate a run's model and return the results document.
+) -> Results:
+    """Evaluate a run's model and return its results.
 
     Without `data`, on a split of the run's own data; for the test split results.json and report.html
     of the run are written again. With `data`, on the images of another data set that are in its own
@@ -72,7 +82,7 @@ def evaluate(
     config = TrainConfig.from_dict(read_json(folder.config))
     own = parts_of(config.method, config.method_options).decision
     check_decision(config.method, decision or own, config.method_options)
-    trained = Trained(learner, card, config, read_lines(folder.metrics), decision or own)
+    trained = Trained(learner, card, config, EPOCHS.read_lines(folder.metrics), decision or own)
 
     if data is None:
         options = config.data_options
@@ -111,8 +121,8 @@ def judge(
     splits: Splits,
     split: str,
     watcher: Watcher,
-) -> dict[str, Any]:
-    """The results document of one split.
+) -> Results:
+    """The results of one split.
 
     Raises:
         InputError: when no image is in it.
@@ -148,9 +158,7 @@ def predictions_of(
     )
 
 
-def publish(
-    folder: RunFolder, trained: Trained, results: dict[str, Any], decision: str | None = None
-) -> None:
+def publish(folder: RunFolder, trained: Trained, results: Results, decision: str | None = None) -> None:
     """Write results.json and report.html of a run, named after a decision that is not its own."""
     write_results(folder.results_by(decision), results)
     config = trained.config
@@ -163,16 +171,16 @@ def publish(
         "Seed": str(config.seed),
         "Imbalance that training saw": _imbalance_seen(trained),
     }
-    title = f"{results['data']['name']}: {results['method']['name']}"
+    title = f"{results.data.name}: {results.method.name}"
     write_report(folder.report_by(decision), results, trained.epochs, title=title, facts=facts)
 
 
 def _run_info(trained: Trained, name: str, counts: dict[str, int], split: str) -> RunInfo:
     config, card = trained.config, trained.card
     return RunInfo(
-        method={"name": config.method, "options": config.shown_options},
-        model={"backbone": card.backbone, "parameters": trained.learner.model.num_parameters},
-        data={"name": name, "images": counts, "image_size": list(card.image_size)},
+        method=MethodInfo(config.method, config.shown_options),
+        model=ModelInfo(card.backbone, trained.learner.model.num_parameters),
+        data=DataInfo(name, counts, card.image_size),
         seed=config.seed,
         split=split,
         decision=trained.decision,
@@ -186,20 +194,19 @@ def _imbalance_seen(trained: Trained) -> str:
     return ", ".join(f"{name} {ratio:.3g}" for name, ratio in zip(trained.card.schema.names, ratios))
 
 
-def _training_info(epochs: list[dict[str, Any]]) -> TrainingInfo | None:
+def _training_info(epochs: Sequence[EpochRecord]) -> TrainingInfo | None:
     if not epochs:
         return None
-    seconds = [float(epoch["seconds"]) for epoch in epochs]
-    images = sum(epoch["images_per_second"] * epoch["seconds"] for epoch in epochs)
-    waited = sum(epoch["input_wait_share"] * epoch["seconds"] for epoch in epochs)
-    total = sum(seconds)
-    return {
-        "epochs": len(epochs),
-        "seconds": total,
-        "seconds_per_epoch": total / len(epochs),
-        "images_per_second": images / total,
-        "step_shares": {"input wait": waited / total},
-    }
+    total = sum(epoch.seconds for epoch in epochs)
+    images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
+    waited = sum(epoch.input_wait_share * epoch.seconds for epoch in epochs)
+    return TrainingInfo(
+        epochs=len(epochs),
+        seconds=total,
+        seconds_per_epoch=total / len(epochs),
+        images_per_second=images / total,
+        step_shares={"input wait": waited / total},
+    )
 
 
 def _count_table(card: ModelCard) -> NDArray[np.int64]:

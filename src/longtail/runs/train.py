@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from lightning_fabric import Fabric
 
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
+from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.methods.parts import parts_of
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
-from longtail.runs.folder import RunFolder, read_json, read_lines, write_json, write_lines
+from longtail.runs.folder import RunFolder, read_json, write_json
 from longtail.runs.preparation import (
     Prepared,
     augmentation,
@@ -33,6 +35,7 @@ from longtail.training.config import TrainConfig
 from longtail.training.fit import Feed, fit
 from longtail.training.inference import extract_features, predict_scores
 from longtail.training.learner import Learner
+from longtail.training.record import EPOCHS, EpochRecord
 
 MOST_WAIT = 0.02
 """Share of an epoch that a model may wait for images before the user hears of it."""
@@ -192,15 +195,15 @@ class _Journal:
         self.folder = folder
         self.learner = learner
         self.card = card
-        self.records = read_lines(folder.metrics)
+        self.records = EPOCHS.read_lines(folder.metrics)
         self.step = watcher.step
         self._watcher = watcher
         self._told = False
 
     def epoch(self, record: dict[str, Any]) -> None:
-        self.records.append(record)
+        self.records.append(msgspec.convert(record, EpochRecord))
         if self.first:
-            write_lines(self.folder.metrics, self.records)  # a line half written would block --resume
+            EPOCHS.write_lines(self.folder.metrics, self.records)  # a line half written would block --resume
         self._watcher.epoch(record)
         if record["input_wait_share"] > MOST_WAIT and not self._told:
             self._told = True
@@ -224,8 +227,8 @@ def _open(
         write_json(folder.config, config.to_dict())
         write_json(folder.splits, prepared.splits.to_dict(prepared.dataset.ids))
         return
-    kept = [record for record in read_lines(folder.metrics) if record["epoch"] <= state["epoch"]]
-    write_lines(folder.metrics, kept)
+    kept = [record for record in EPOCHS.read_lines(folder.metrics) if record.epoch <= state["epoch"]]
+    EPOCHS.write_lines(folder.metrics, kept)
 
 
 def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
@@ -234,13 +237,13 @@ def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
     return load_state(folder.state)
 
 
-def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> dict[str, float | None] | None:
+def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> Metrics[float | None] | None:
     rows = prepared.splits.val
     if not len(rows):
         return None
     scores = predict_scores(fabric, trained.learner, prepared.loader, rows, normaliser(trained.card))
     figures = figures_of(predictions_of(trained, prepared.dataset, rows, scores)).mean
-    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+    return figures.map(lambda value: None if math.isnan(value) else value)
 
 
 def _start(config: TrainConfig) -> tuple[Learner, ModelCard] | None:
