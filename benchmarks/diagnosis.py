@@ -296,7 +296,7 @@ def watch(training: Training, j: int) -> Json:
 
 def figures_of(found: Evaluation) -> dict[str, float]:
     """The figures that are shown."""
-    return {name: round(float(found.mean[name]), 4) for name in FIGURES}
+    return {name: round(float(found.mean.of(name)), 4) for name in FIGURES}
 
 
 def nearest_mean(

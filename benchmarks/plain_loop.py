@@ -219,7 +219,7 @@ def run_ours(
     ]
     whole, peak = timed(words, options.threads)
     last = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    accuracy = read_results(run / "results.json")["mean"]["class_balanced_accuracy"]["value"]
+    accuracy = read_results(run / "results.json").mean.class_balanced_accuracy.value
     return Training(last["seconds"], whole, peak, accuracy, last["input_wait_share"])
 
 

@@ -23,7 +23,7 @@ from zipfile import ZipFile
 
 import torch
 
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import Results, read_results
 
 LEVELS = ("class", "instance")
 COMPARISONS = ("relative", "absolute", "distribution")
@@ -115,14 +115,14 @@ def cell(options: argparse.Namespace, name: str) -> dict:
     predicted = called(longtail("predict", str(run), *some_images(options.data, run), "--quiet"))
     row = {
         "flags": ROWS[name],
-        "decision": results["decision"],
+        "decision": results.decision,
         **{figure: value_of(results, figure) for figure in FIGURES},
         "against_the_prior": value_of(read_results(prior), FIGURES[0]) if prior.exists() else None,
-        "evaluated_again": evaluated and read_results(run / "again.json")["mean"] == results["mean"],
+        "evaluated_again": evaluated and read_results(run / "again.json").mean == results.mean,
         "predicted": predicted,
-        "epochs": results["training"]["epochs"],
-        "seconds_per_epoch": results["training"]["seconds_per_epoch"],
-        "parameters": results["model"]["parameters"],
+        "epochs": results.training.epochs,
+        "seconds_per_epoch": results.training.seconds_per_epoch,
+        "parameters": results.model.parameters,
     }
     print(f"{options.data.stem} {name}: {row}", file=sys.stderr, flush=True)
     return row
@@ -151,9 +151,9 @@ def called(command: list[str]) -> bool:
     return done.returncode == 0
 
 
-def value_of(result: dict, figure: str) -> float | None:
-    found = result["mean"][figure]
-    return None if found is None else found["value"]
+def value_of(results: Results, figure: str) -> float | None:
+    found = results.mean.of(figure)
+    return None if found is None else found.value
 
 
 def table(rows: dict[str, dict]) -> str:

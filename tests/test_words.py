@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from longtail.words import count, did_you_mean, joined
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from longtail.words import count, did_you_mean, joined, listed, of_hundred, percent, shortened, shown
+
+NAMES = st.text(st.characters(), max_size=80)
+"""Any code points, lone surrogates and control characters among them."""
 
 
 def test_the_nearest_option_is_offered_in_its_own_spelling() -> None:
@@ -24,3 +31,32 @@ def test_numbers_and_nouns_agree() -> None:
         "0 rows",
         "2 classes",
     )
+
+
+@given(NAMES)
+def test_every_name_can_be_written_and_moves_no_cursor(name: str) -> None:
+    text = shown(name)
+    text.encode("utf-8")
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text)
+
+
+@given(NAMES, st.integers(2, 40))
+def test_a_shortened_name_fits_and_says_that_it_was_cut(name: str, cells: int) -> None:
+    text = shortened(name, cells)
+    assert cell_len(text) <= cells
+    assert text == shown(name) or text.endswith("…")
+
+
+def test_lone_surrogates_stay_recognisable() -> None:
+    assert shown("caf\udce9") == r"caf\udce9"
+
+
+def test_lists_of_names_are_sentences_and_end() -> None:
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(list("abcdefg"), most=3) == "a, b, c and 4 more"
+
+
+def test_shares_are_percentages_and_undefined_ones_a_dash() -> None:
+    assert (percent(0.12345), percent(0.0), percent(None)) == ("12.3", "0.0", "–")
+    assert of_hundred(0.605) == "60"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,18 @@ import pytest
 
 import longtail.runs
 from longtail.cli import main
+from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.metrics import Metrics
+from longtail.evaluation.results import (
+    RESULTS,
+    AttributeResults,
+    Bounds,
+    ClassResults,
+    DataInfo,
+    MethodInfo,
+    ModelInfo,
+    Results,
+)
 from longtail.training.config import TrainConfig
 
 
@@ -117,51 +128,31 @@ def _replace(
     monkeypatch.setattr(package, name, module, raising=False)
 
 
-def results() -> dict[str, Any]:
-    """results.json of a model with two classes."""
-    figure = {"value": 0.75, "low": 0.5, "high": 1.0}
-    metrics = dict.fromkeys(
-        ("class_balanced_accuracy", "accuracy", "macro_f1", "mean_average_precision", "many_recall"), figure
-    ) | {"medium_recall": None, "few_recall": figure}
-    classes = [
-        {
-            "name": name,
-            "train_count": train,
-            "test_count": 2,
-            "frequency_group": group,
-            "recall": 0.75,
-            "precision": 0.75,
-            "f1": 0.75,
-            "average_precision": 0.75,
-        }
-        for name, train, group in (("cat", 200, "many"), ("lynx", 4, "few"))
-    ]
-    attribute = {
-        "name": "animal",
-        "train_labelled": 204,
-        "test_labelled": 4,
-        "imbalance_ratio": 50.0,
-        "metrics": metrics,
-        "classes": classes,
-        "confusion": [[2, 0], [1, 1]],
-    }
-    return {
-        "schema_version": 1,
-        "longtail_version": "0.1.0",
-        "created": "2026-01-01T00:00:00+00:00",
-        "method": {"name": "crl", "options": {}},
-        "model": {"backbone": "convnet", "parameters": 1000},
-        "data": {"name": "pets", "images": {"train": 204, "val": 0, "test": 4}, "image_size": [8, 8]},
-        "seed": 0,
-        "split": "test",
-        "decision": "argmax",
-        "training": None,
-        "groups": {"many_above": 100, "few_below": 20},
-        "attributes": [attribute],
-        "mean": metrics,
-    }
+def results() -> Results:
+    """Results of a model with two classes."""
+    figure = Estimate(0.75, 0.5, 1.0)
+    metrics = Metrics(figure, figure, figure, figure, figure, None, figure)
+    classes = (
+        ClassResults("cat", 200, 2, "many", 0.75, 0.75, 0.75, 0.75),
+        ClassResults("lynx", 4, 2, "few", 0.75, 0.75, 0.75, 0.75),
+    )
+    return Results(
+        schema_version=1,
+        longtail_version="0.1.0",
+        created="2026-01-01T00:00:00+00:00",
+        method=MethodInfo("crl", {}),
+        model=ModelInfo("convnet", 1000),
+        data=DataInfo("pets", {"train": 204, "val": 0, "test": 4}, (8, 8)),
+        seed=0,
+        split="test",
+        decision="argmax",
+        training=None,
+        groups=Bounds(100, 20),
+        attributes=(AttributeResults("animal", 204, 4, 50.0, metrics, classes, ((2, 0), (1, 1))),),
+        mean=metrics,
+    )
 
 
 def write_results(folder: Path) -> None:
     """What a training leaves in its folder for the command line to show."""
-    (folder / "results.json").write_text(json.dumps(results()))
+    RESULTS.write(folder / "results.json", results())

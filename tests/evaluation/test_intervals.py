@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from longtail.evaluation import intervals
-from longtail.evaluation.intervals import Intervals, bootstrap_intervals, paired_difference
+from longtail.evaluation.intervals import Estimate, Intervals, bootstrap_intervals, paired_difference
 from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, class_counts, evaluate
 
 from .problems import gaussian, problems, schema_of
@@ -21,7 +22,7 @@ def bootstrap(predictions: Predictions, resamples: int = 200, seed: int = 0) -> 
 
 
 def width(predictions: Predictions, name: str = "class_balanced_accuracy") -> float:
-    found = bootstrap(predictions).mean[name]
+    found = bootstrap(predictions).mean.of(name)
     assert found is not None
     return found.high - found.low
 
@@ -47,7 +48,7 @@ def test_weighted_figures_equal_the_figures_of_images_that_are_really_copied(
         for j, attribute in enumerate(evaluate(copied).attributes):
             for name in METRICS:
                 np.testing.assert_allclose(
-                    drawn[name][resample, j], attribute.figures[name], atol=1e-12, err_msg=name
+                    drawn.of(name)[resample, j], attribute.figures.of(name), atol=1e-12, err_msg=name
                 )
 
 
@@ -61,17 +62,17 @@ def test_an_interval_holds_its_figure_and_is_absent_exactly_where_the_figure_is(
         (found.mean, evaluation.mean),
     ]
     for estimates, figures in tables:
-        assert tuple(estimates) == METRICS
-        for name, estimate in estimates.items():
-            assert (estimate is None) == math.isnan(figures[name])
+        for name in METRICS:
+            estimate = estimates.of(name)
+            assert (estimate is None) == math.isnan(figures.of(name))
             if estimate is not None:
-                assert estimate.value == figures[name]
+                assert estimate.value == figures.of(name)
                 assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
 
 
 def test_the_interval_of_accuracy_is_the_binomial_one():
     predictions = gaussian(2000)
-    found = bootstrap(predictions, resamples=1000).mean["accuracy"]
+    found = bootstrap(predictions, resamples=1000).mean.accuracy
     assert found is not None
     half = 1.96 * math.sqrt(found.value * (1 - found.value) / 2000)
     assert found.low == pytest.approx(found.value - half, abs=0.15 * half)
@@ -125,7 +126,8 @@ def test_the_seed_decides_the_draws_and_the_size_of_blocks_does_not(monkeypatch:
     again = bootstrap(predictions, seed=3)
     for before, after in zip((*first.attributes, first.mean), (*again.attributes, again.mean), strict=True):
         for name in METRICS:
-            assert before[name] == pytest.approx(after[name], abs=1e-12)
+            one, other = before.of(name), after.of(name)
+            assert (one and astuple(one)) == pytest.approx(other and astuple(other), abs=1e-12)
 
 
 def one_rare_image(decided: list[int]) -> Predictions:
@@ -139,17 +141,17 @@ def one_rare_image(decided: list[int]) -> Predictions:
 def test_a_class_that_a_resample_lacks_is_left_out_of_it():
     drawn = intervals._resampled_figures(one_rare_image([0] * 50), 500, 0)
     # recalls 1 and 0: the mean is 1/2 with the rare class drawn, 1 without it, never 0
-    assert set(drawn["class_balanced_accuracy"].ravel()) == {0.5, 1.0}
-    without = np.isnan(drawn["few_recall"])
+    assert set(drawn.class_balanced_accuracy.ravel()) == {0.5, 1.0}
+    without = np.isnan(drawn.few_recall)
     assert without.mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.06)
-    np.testing.assert_array_equal(without, drawn["class_balanced_accuracy"] == 1.0)
+    np.testing.assert_array_equal(without, drawn.class_balanced_accuracy == 1.0)
     found = bootstrap(one_rare_image([0] * 50)).mean
-    assert found["few_recall"] == (0.0, 0.0, 0.0)
+    assert found.few_recall == Estimate(0.0, 0.0, 0.0)
 
 
 def test_an_interval_ends_at_zero_also_where_recentring_would_pass_it():
     # one image in 49 is right: draws without it give 0, and their mean lies above the figure
-    found = bootstrap(one_rare_image([0] + [1] * 48 + [0])).mean["class_balanced_accuracy"]
+    found = bootstrap(one_rare_image([0] + [1] * 48 + [0])).mean.class_balanced_accuracy
     assert found is not None
     assert found.low == 0.0 < found.value < found.high
 
@@ -161,8 +163,8 @@ def test_intervals_are_centred_on_the_figure_though_rare_classes_bias_the_draws(
     scores = predictions.scores.copy()
     scores[np.arange(120), 0, labels] -= np.where(np.bincount(labels)[labels] < 3, 2.5, 0.0)
     predictions = replace(predictions, scores=scores)
-    raw = intervals._resampled_figures(predictions, 400, 0)[name]
-    found = bootstrap(predictions, resamples=400).mean[name]
+    raw = intervals._resampled_figures(predictions, 400, 0).of(name)
+    found = bootstrap(predictions, resamples=400).mean.of(name)
     assert found is not None
     assert raw.mean() > found.value + 0.01
     assert (found.low + found.high) / 2 == pytest.approx(found.value, abs=0.15 * (found.high - found.low))
@@ -171,9 +173,9 @@ def test_intervals_are_centred_on_the_figure_though_rare_classes_bias_the_draws(
 
 def test_an_interval_whose_spread_is_all_in_the_tails_still_holds_its_figure():
     found = intervals._estimate(0.5, np.array([0.0] * 990 + [1.0] * 10))
-    assert found == (0.5, pytest.approx(0.49), 0.5)
+    assert found == Estimate(0.5, pytest.approx(0.49), 0.5)
     mirrored = intervals._estimate(0.5, np.array([1.0] * 990 + [0.0] * 10))
-    assert mirrored == (0.5, 0.5, pytest.approx(0.51))
+    assert mirrored == Estimate(0.5, 0.5, pytest.approx(0.51))
 
 
 def test_too_few_resamples_are_refused():

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longtail.evaluation.metrics import Metrics
+from longtail.evaluation.results import AttributeResults, ClassResults
 from longtail.reporting.confusion import OTHERS, most_frequent, readable
 
 
-def attribute(counts: list[list[int]], train: list[int]) -> dict[str, Any]:
-    classes = [
-        {"name": f"c{k}", "train_count": train[k], "test_count": sum(counts[k])} for k in range(len(train))
-    ]
-    return {"classes": classes, "confusion": counts}
+def attribute(counts: list[list[int]], train: list[int]) -> AttributeResults:
+    classes = tuple(
+        ClassResults(f"c{k}", train[k], sum(counts[k]), "many", None, None, None, None)
+        for k in range(len(train))
+    )
+    nothing = Metrics.each(lambda _: None)
+    return AttributeResults("a", sum(train), 0, None, nothing, classes, tuple(map(tuple, counts)))
 
 
 @st.composite
-def attributes(draw: st.DrawFn) -> dict[str, Any]:
+def attributes(draw: st.DrawFn) -> AttributeResults:
     size = draw(st.integers(1, 9))
     row = st.lists(st.integers(0, 4), min_size=size, max_size=size)
     counts = draw(st.lists(row, min_size=size, max_size=size))
@@ -27,34 +29,34 @@ def attributes(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(attributes(), st.integers(2, 9))
-def test_no_test_image_is_lost_or_counted_twice(case: dict[str, Any], most: int) -> None:
+def test_no_test_image_is_lost_or_counted_twice(case: AttributeResults, most: int) -> None:
     matrix = readable(case, most)
-    assert sum(map(sum, matrix.counts)) == sum(map(sum, case["confusion"]))
+    assert sum(map(sum, matrix.counts)) == sum(map(sum, case.confusion))
     assert len(matrix.names) <= most
-    assert matrix.reduced == (len(case["classes"]) > most)
+    assert matrix.reduced == (len(case.classes) > most)
 
 
 @given(attributes(), st.integers(2, 9))
-def test_each_cell_is_the_sum_over_the_classes_it_stands_for(case: dict[str, Any], most: int) -> None:
+def test_each_cell_is_the_sum_over_the_classes_it_stands_for(case: AttributeResults, most: int) -> None:
     matrix = readable(case, most)
-    names = [c["name"] for c in case["classes"]]
+    names = [c.name for c in case.classes]
     row_of = {n: matrix.names.index(n if n in matrix.names else OTHERS) for n in names}
     twin = [[0] * len(matrix.names) for _ in matrix.names]
-    for true, row in zip(names, case["confusion"], strict=True):
+    for true, row in zip(names, case.confusion, strict=True):
         for predicted, images in zip(names, row, strict=True):
             twin[row_of[true]][row_of[predicted]] += images
     assert [list(row) for row in matrix.counts] == twin
 
 
 @given(attributes())
-def test_rows_run_from_frequent_to_rare(case: dict[str, Any]) -> None:
-    train = {c["name"]: c["train_count"] for c in case["classes"]}
+def test_rows_run_from_frequent_to_rare(case: AttributeResults) -> None:
+    train = {c.name: c.train_count for c in case.classes}
     kept = [train[n] for n in readable(case, 5).names if n != OTHERS]
     assert kept == sorted(kept, reverse=True)
 
 
 @given(attributes())
-def test_shares_of_a_row_sum_to_one_and_are_undefined_without_images(case: dict[str, Any]) -> None:
+def test_shares_of_a_row_sum_to_one_and_are_undefined_without_images(case: AttributeResults) -> None:
     matrix = readable(case, 4)
     for row, shares in zip(matrix.counts, matrix.shares(), strict=True):
         if sum(row):
@@ -71,8 +73,8 @@ def test_the_reduced_matrix_shows_the_rarest_tested_class_and_what_it_is_taken_f
 
 
 @given(attributes(), st.integers(0, 6))
-def test_mix_ups_are_the_largest_wrong_cells(case: dict[str, Any], most: int) -> None:
-    counts = case["confusion"]
+def test_mix_ups_are_the_largest_wrong_cells(case: AttributeResults, most: int) -> None:
+    counts = case.confusion
     wrong = sorted(
         (n for i, row in enumerate(counts) for k, n in enumerate(row) if i != k and n), reverse=True
     )

@@ -7,12 +7,15 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from longtail.errors import InputError
+from longtail.evaluation.metrics import Metrics
+from longtail.evaluation.results import AttributeResults, ClassResults, Results, TrainingInfo
 from longtail.reporting.html import render_report, write_report
+from longtail.training.record import EpochRecord
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = "Langärmeliges_Hemd_mit_Kragen_und_einem_sehr_langen_Namen_60"
@@ -54,22 +57,22 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def results(results_of: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def results(results_of: Callable[..., Results]) -> Results:
     return results_of([("type", [SCRIPT, LONG, "日本の靴", 'a"b', "$x$"]), ("<kind>", ["no", "yes"])])
 
 
 @pytest.fixture(scope="module")
-def small(results_of: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def small(results_of: Callable[..., Results]) -> Results:
     return results_of([("pet", ["cat", "dog"])])
 
 
 @pytest.fixture(scope="module")
-def epochs(epochs_of: Callable[..., list[dict[str, Any]]], results: dict[str, Any]) -> list[dict[str, Any]]:
+def epochs(epochs_of: Callable[..., list[EpochRecord]], results: Results) -> list[EpochRecord]:
     return epochs_of(results, 4)
 
 
 @pytest.fixture(scope="module")
-def source(results: dict[str, Any], epochs: list[dict[str, Any]]) -> str:
+def source(results: Results, epochs: list[EpochRecord]) -> str:
     return render_report(results, epochs, title="<Run>", facts={"command": "longtail train <x>"})
 
 
@@ -100,13 +103,13 @@ def test_nothing_is_fetched_from_anywhere(page: Page, source: str) -> None:
     assert all(link and link[0] == "#" and link[1:] in ids for link in links)
 
 
-def test_every_class_has_a_row_with_its_figures(results: dict[str, Any], source: str) -> None:
+def test_every_class_has_a_row_with_its_figures(results: Results, source: str) -> None:
     rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th>(.*?)</tr>", source)
     cells = [re.findall(r"<td>(.*?)</td>", row) for _, row in rows]
-    for attribute in results["attributes"]:
-        for entry in attribute["classes"]:
-            recall = "–" if entry["recall"] is None else f"{100 * entry['recall']:.1f}"
-            start = [str(entry["train_count"]), str(entry["test_count"]), entry["frequency_group"], recall]
+    for attribute in results.attributes:
+        for entry in attribute.classes:
+            recall = "–" if entry.recall is None else f"{100 * entry.recall:.1f}"
+            start = [str(entry.train_count), str(entry.test_count), entry.frequency_group, recall]
             assert any(row[:4] == start for row in cells)
 
 
@@ -130,7 +133,7 @@ def test_pictures_have_titles_and_captions(page: Page) -> None:
 
 
 def test_a_method_that_mines_nothing_has_no_word_of_it(
-    small: dict[str, Any], epochs_of: Callable[..., list[dict[str, Any]]]
+    small: Results, epochs_of: Callable[..., list[EpochRecord]]
 ) -> None:
     text = Page(render_report(small, epochs_of(small, 2, mined=False), title="ce")).text
     assert "mined" not in text
@@ -138,30 +141,35 @@ def test_a_method_that_mines_nothing_has_no_word_of_it(
     assert "Loss, mean of each epoch" in text
 
 
-def test_a_model_trained_elsewhere_has_a_report_without_curves(small: dict[str, Any]) -> None:
-    page = Page(render_report({**small, "training": None}, [], title="foreign"))
+def test_a_model_trained_elsewhere_has_a_report_without_curves(small: Results) -> None:
+    page = Page(render_report(replace(small, training=None), [], title="foreign"))
     assert "Training" not in page.words
     assert "images per second" not in page.text
 
 
-def test_undefined_figures_are_dashes(results: dict[str, Any]) -> None:
-    empty = copy.deepcopy(results)
-    empty["mean"] = dict.fromkeys(empty["mean"])
-    empty["training"].update(images_per_second=None, step_shares={"input wait": None})
-    for attribute in empty["attributes"]:
-        attribute.update(imbalance_ratio=None, metrics=dict.fromkeys(attribute["metrics"]))
-        attribute["confusion"] = [[0] * len(row) for row in attribute["confusion"]]
-        for entry in attribute["classes"]:
-            entry.update(
-                train_count=0, test_count=0, recall=None, precision=None, f1=None, average_precision=None
-            )
+def test_undefined_figures_are_dashes(results: Results) -> None:
+    nothing = Metrics.each(lambda _: None)
+    attributes = tuple(
+        AttributeResults(
+            a.name,
+            0,
+            0,
+            None,
+            nothing,
+            tuple(ClassResults(c.name, 0, 0, "few", None, None, None, None) for c in a.classes),
+            tuple((0,) * len(a.classes) for _ in a.classes),
+        )
+        for a in results.attributes
+    )
+    training = TrainingInfo(20, 212.3, 10.6, None, {"input wait": None})
+    empty = replace(results, mean=nothing, training=training, attributes=attributes)
     page = Page(render_report(empty, [], title="empty"))
     assert "No class has test images" in page.text
     assert "–" in page.words
 
 
 def test_the_same_input_gives_the_same_page_and_is_left_as_it_was(
-    source: str, results: dict[str, Any], epochs: list[dict[str, Any]]
+    source: str, results: Results, epochs: list[EpochRecord]
 ) -> None:
     given = copy.deepcopy((results, epochs))
     again = render_report(*given, title="<Run>", facts={"command": "longtail train <x>"})
@@ -170,7 +178,7 @@ def test_the_same_input_gives_the_same_page_and_is_left_as_it_was(
 
 
 def test_seven_attributes_of_61_classes_stay_under_half_a_megabyte(
-    results_of: Callable[..., dict[str, Any]], epochs_of: Callable[..., list[dict[str, Any]]]
+    results_of: Callable[..., Results], epochs_of: Callable[..., list[EpochRecord]]
 ) -> None:
     large = results_of([(f"a{j}", [f"class {k} of {j}" for k in range(61)]) for j in range(7)])
     page = render_report(large, epochs_of(large, 100), title="large")
@@ -179,7 +187,7 @@ def test_seven_attributes_of_61_classes_stay_under_half_a_megabyte(
 
 
 def test_forty_binary_attributes_share_one_picture_and_are_folded(
-    results_of: Callable[..., dict[str, Any]], epochs_of: Callable[..., list[dict[str, Any]]]
+    results_of: Callable[..., Results], epochs_of: Callable[..., list[EpochRecord]]
 ) -> None:
     binary = results_of([(f"trait {j}", ["no", "yes"]) for j in range(40)])
     source = render_report(binary, epochs_of(binary, 3), title="binary")
@@ -191,7 +199,7 @@ def test_forty_binary_attributes_share_one_picture_and_are_folded(
 
 
 def test_many_larger_attributes_show_their_classes_but_no_matrix(
-    results_of: Callable[..., dict[str, Any]],
+    results_of: Callable[..., Results],
 ) -> None:
     larger = [(f"large {j}", [f"c{k}" for k in range(6)]) for j in range(2)]
     crowded = results_of([*larger, *((f"a{j}", ["no", "yes"]) for j in range(11))])
@@ -200,36 +208,52 @@ def test_many_larger_attributes_show_their_classes_but_no_matrix(
     assert "Most frequent mix-ups" in page.words
 
 
+def with_shares(epoch: EpochRecord, **shares: list[list[float]]) -> EpochRecord:
+    return replace(epoch, mined={**epoch.mined, **shares})
+
+
 def test_shares_filled_up_with_zeros_to_the_largest_attribute_are_understood(
-    results: dict[str, Any], epochs: list[dict[str, Any]], source: str
+    results: Results, epochs: list[EpochRecord], source: str
 ) -> None:
-    filled = copy.deepcopy(epochs)
-    for epoch in filled:
-        for key in ("kept_share", "skipped_share"):
-            epoch["mined"][key][1] += [0.0] * 3
+    filled = [
+        with_shares(
+            epoch,
+            **{
+                key: [epoch.mined[key][0], [*epoch.mined[key][1], 0.0, 0.0, 0.0]]
+                for key in ("kept_share", "skipped_share")
+            },
+        )
+        for epoch in epochs
+    ]
     facts = {"command": "longtail train <x>"}
     assert render_report(results, filled, title="<Run>", facts=facts) == source
 
 
 @pytest.mark.parametrize("row", [[0.1], [0.1, 0.2, 0.3], [0.1, 0.2, 0.0, 0.0, 0.3]])
 def test_metrics_of_another_run_are_refused(
-    results: dict[str, Any], epochs: list[dict[str, Any]], row: list[float]
+    results: Results, epochs: list[EpochRecord], row: list[float]
 ) -> None:
-    foreign = copy.deepcopy(epochs)
-    foreign[-1]["mined"]["kept_share"][1] = row
+    first, _ = epochs[-1].mined["kept_share"]
+    foreign = [*epochs[:-1], with_shares(epochs[-1], kept_share=[first, row])]
     with pytest.raises(InputError, match=r"metrics\.jsonl: kept_share: expected \[5, 2\] classes"):
         render_report(results, foreign, title="x")
 
 
-def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, small: dict[str, Any]) -> None:
+def test_the_page_is_written_whole_or_not_at_all(
+    tmp_path: Path,
+    small: Results,
+    results_of: Callable[..., Results],
+    epochs_of: Callable[..., list[EpochRecord]],
+) -> None:
     path = tmp_path / "report.html"
     write_report(path, small, [], title="first")
-    with pytest.raises(KeyError):
-        write_report(path, {**small, "groups": {}}, [], title="second")
+    foreign = epochs_of(results_of([("pet", ["cat", "dog", "fox"])]), 1)
+    with pytest.raises(InputError, match="expected"):
+        write_report(path, small, foreign, title="second")
     assert "<h1>first</h1>" in path.read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path: Path, small: dict[str, Any]) -> None:
+def test_a_folder_that_is_missing_is_named(tmp_path: Path, small: Results) -> None:
     with pytest.raises(InputError, match=r"nowhere/report\.html: cannot be written"):
         write_report(tmp_path / "nowhere" / "report.html", small, [], title="x")

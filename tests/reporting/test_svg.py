@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
+from longtail.evaluation.metrics import Metrics
+from longtail.evaluation.results import AttributeResults, Bounds, ClassResults, Results
 from longtail.reporting import svg
 from longtail.reporting.charts import confusion_chart, overview_chart
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
@@ -17,7 +19,7 @@ from longtail.reporting.confusion import readable
 from longtail.reporting.curves import Series, line_chart
 
 NASTY = ["<script>alert(1)</script>", 'a"b&c', "$x^2$ #010101 0.123456", "日本の靴", "a\tb\x1b[31m", "\udce9"]
-GROUPS = {"many_above": 100, "few_below": 20}
+GROUPS = Bounds(100, 20)
 
 
 def texts(picture: str) -> list[str]:
@@ -25,17 +27,17 @@ def texts(picture: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pictures(results_of: Callable[..., dict[str, Any]]) -> dict[str, str]:
+def pictures(results_of: Callable[..., Results]) -> dict[str, str]:
     return draw_all(results_of([("<b>", NASTY), ("two", ["no", "yes"])]))
 
 
-def draw_all(results: dict[str, Any]) -> dict[str, str]:
-    nasty = results["attributes"][0]
-    mined = [Mined([0.5] * len(a["classes"]), [0.1] * len(a["classes"])) for a in results["attributes"]]
+def draw_all(results: Results) -> dict[str, str]:
+    nasty = results.attributes[0]
+    mined = [Mined([0.5] * len(a.classes), [0.1] * len(a.classes)) for a in results.attributes]
     return {
         "classes": class_chart("x", nasty, GROUPS, mined[0]),
-        "confusion": confusion_chart("y", nasty["name"], readable(nasty)),
-        "overview": overview_chart("z", results["attributes"], mined),
+        "confusion": confusion_chart("y", nasty.name, readable(nasty)),
+        "overview": overview_chart("z", results.attributes, mined),
         "lines": line_chart("l", "<i>", [1, 2, 3], [Series("<u>", [1.0, None, 0.5])], shares=False),
     }
 
@@ -75,7 +77,7 @@ def test_nothing_is_fetched_and_no_colour_is_fixed(pictures: dict[str, str]) -> 
 
 
 def test_the_same_figures_give_the_same_picture(
-    pictures: dict[str, str], results_of: Callable[..., dict[str, Any]]
+    pictures: dict[str, str], results_of: Callable[..., Results]
 ) -> None:
     assert draw_all(results_of([("<b>", NASTY), ("two", ["no", "yes"])])) == pictures
 
@@ -107,13 +109,17 @@ def bar_ends(picture: str, colour: str) -> list[tuple[float, float]]:
     return [(min(map(float, x)), max(map(float, x))) for x in corners]
 
 
-def made_attribute(counts: list[int], recalls: list[float | None]) -> dict[str, Any]:
-    classes = [
-        {"name": f"c{i}", "train_count": n, "frequency_group": "many", "recall": r}
-        for i, (n, r) in enumerate(zip(counts, recalls, strict=True))
-    ]
-    metrics = {"class_balanced_accuracy": None}
-    return {"name": "a", "classes": classes, "metrics": metrics}
+def made_attribute(
+    counts: list[int], recalls: list[float | None], confusion: list[list[int]] | None = None
+) -> AttributeResults:
+    cells = confusion or [[0] * len(counts) for _ in counts]
+    classes = tuple(
+        ClassResults(f"c{i}", n, sum(row), "many", recall, None, None, None)
+        for i, (n, recall, row) in enumerate(zip(counts, recalls, cells, strict=True))
+    )
+    return AttributeResults(
+        "a", sum(counts), 0, None, Metrics.each(lambda _: None), classes, tuple(map(tuple, cells))
+    )
 
 
 def test_bars_are_as_long_as_the_figures_say_on_their_scales() -> None:
@@ -140,8 +146,7 @@ def test_more_classes_than_names_fit_are_drawn_by_rank() -> None:
 
 
 def test_cells_of_the_confusion_matrix_show_percentages_of_their_row() -> None:
-    classes = [{"name": n, "train_count": 9 - i, "test_count": 4} for i, n in enumerate("ab")]
-    matrix = readable({"classes": classes, "confusion": [[3, 1], [0, 4]]})
+    matrix = readable(made_attribute([9, 8], [0.75, 1.0], [[3, 1], [0, 4]]))
     assert [t for t in texts(confusion_chart("c", "x", matrix)) if t.isdigit()] == ["75", "25", "100"]
 
 

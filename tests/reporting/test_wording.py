@@ -1,82 +1,54 @@
-"""Sentences and shortened names, as the terminal and the page show them."""
+"""Sentences about results, as the terminal and the page show them."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from rich.cells import cell_len
+from msgspec.structs import replace
 
-from longtail.reporting.wording import (
-    cautions,
-    group_meaning,
-    headline,
-    interval,
-    listed,
-    percent,
-    shortened,
-    shown,
-)
-
-NAMES = st.text(st.characters(), max_size=80)
-"""Any code points, lone surrogates and control characters among them."""
-
-
-@given(NAMES)
-def test_every_name_can_be_written_and_moves_no_cursor(name: str) -> None:
-    text = shown(name)
-    text.encode("utf-8")
-    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text)
-
-
-@given(NAMES, st.integers(2, 40))
-def test_a_shortened_name_fits_and_says_that_it_was_cut(name: str, cells: int) -> None:
-    text = shortened(name, cells)
-    assert cell_len(text) <= cells
-    assert text == shown(name) or text.endswith("…")
-
-
-def test_lone_surrogates_stay_recognisable() -> None:
-    assert shown("caf\udce9") == r"caf\udce9"
+from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.results import Bounds, Results
+from longtail.reporting.wording import cautions, group_meaning, headline, interval, value
 
 
 def test_percentages_have_one_decimal_and_undefined_ones_a_dash() -> None:
-    assert (percent(0.12345), percent(0.0), percent(None), interval(None)) == ("12.3", "0.0", "–", "–")
-    assert interval({"value": 0.5, "low": 0.4, "high": 0.625}) == "40.0 to 62.5"
-
-
-def test_lists_of_names_are_sentences_and_end() -> None:
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b", "c"]) == "a, b and c"
-    assert listed(list("abcdefg"), most=3) == "a, b, c and 4 more"
+    assert (value(Estimate(0.12345, 0.0, 1.0)), value(None), interval(None)) == ("12.3", "–", "–")
+    assert interval(Estimate(0.5, 0.4, 0.625)) == "40.0 to 62.5"
 
 
 def test_groups_are_explained_by_their_limits() -> None:
-    groups = {"many_above": 100, "few_below": 20}
-    meanings = [group_meaning(groups, g) for g in ("many", "medium", "few")]
+    meanings = [group_meaning(Bounds(100, 20), g) for g in ("many", "medium", "few")]
     assert meanings == ["more than 100", "20 to 100", "fewer than 20"]
 
 
 @pytest.fixture
-def results(results_of: Any) -> dict[str, Any]:
-    made = results_of([("pet", ["cat", "dog"])])
-    set_classes(made["attributes"][0], train=(500, 5), test=(100, 40))
-    metrics = {"class_balanced_accuracy": 0.6, "accuracy": 0.9, "few_recall": 0.25}
-    for name, value in metrics.items():
-        made["mean"][name] = {"value": value, "low": value - 0.1, "high": value + 0.1}
-    return made
+def results(results_of: Callable[..., Results]) -> Results:
+    made = with_classes(results_of([("pet", ["cat", "dog"])]), train=(500, 5), test=(100, 40))
+    figures = {
+        name: Estimate(value, value - 0.1, value + 0.1)
+        for name, value in {"class_balanced_accuracy": 0.6, "accuracy": 0.9, "few_recall": 0.25}.items()
+    }
+    return replace(made, mean=replace(made.mean, **figures))
 
 
-def set_classes(attribute: dict[str, Any], train: tuple[int, int], test: tuple[int, int]) -> None:
-    for entry, train_count, test_count in zip(attribute["classes"], train, test, strict=True):
-        group = "many" if train_count > 100 else "few" if train_count < 20 else "medium"
-        entry.update(train_count=train_count, test_count=test_count, frequency_group=group)
+def with_classes(results: Results, train: tuple[int, int], test: tuple[int, int]) -> Results:
+    """The same with other images of the classes, none of them taken for another."""
+    (attribute,) = results.attributes
+    classes = tuple(
+        replace(
+            entry,
+            train_count=n,
+            test_count=m,
+            frequency_group="many" if n > 100 else "few" if n < 20 else "medium",
+        )
+        for entry, n, m in zip(attribute.classes, train, test, strict=True)
+    )
+    cells = ((test[0], 0), (0, test[1]))
+    return replace(results, attributes=(replace(attribute, classes=classes, confusion=cells),))
 
 
-def test_the_headline_says_what_the_figures_mean(results: dict[str, Any]) -> None:
+def test_the_headline_says_what_the_figures_mean(results: Results) -> None:
     text = headline(results)
     assert "about 60 of 100 images" in text
     assert "50 to 70" in text
@@ -85,16 +57,15 @@ def test_the_headline_says_what_the_figures_mean(results: dict[str, Any]) -> Non
     assert "Plain accuracy, 90 of 100, looks better" in text
 
 
-def test_the_headline_keeps_silent_on_what_is_not_so(results: dict[str, Any]) -> None:
-    results["mean"]["few_recall"] = None
-    results["mean"]["accuracy"] = results["mean"]["class_balanced_accuracy"]
-    assert "rare" not in headline(results)
-    assert "looks better" not in headline(results)
-    results["mean"]["class_balanced_accuracy"] = None
-    assert "No class has test images" in headline(results)
+def test_the_headline_keeps_silent_on_what_is_not_so(results: Results) -> None:
+    mean = replace(results.mean, few_recall=None, accuracy=results.mean.class_balanced_accuracy)
+    assert "rare" not in headline(replace(results, mean=mean))
+    assert "looks better" not in headline(replace(results, mean=mean))
+    untested = replace(mean, class_balanced_accuracy=None)
+    assert "No class has test images" in headline(replace(results, mean=untested))
 
 
-def test_enough_images_give_no_caution(results: dict[str, Any]) -> None:
+def test_enough_images_give_no_caution(results: Results) -> None:
     assert cautions(results) == []
 
 
@@ -108,22 +79,19 @@ def test_enough_images_give_no_caution(results: dict[str, Any]) -> None:
     ],
 )
 def test_classes_that_cannot_be_judged_are_named(
-    results: dict[str, Any], train: tuple[int, int], test: tuple[int, int], expected: str
+    results: Results, train: tuple[int, int], test: tuple[int, int], expected: str
 ) -> None:
-    set_classes(results["attributes"][0], train, test)
-    found = [c for c in cautions(results) if expected in c]
+    found = [c for c in cautions(with_classes(results, train, test)) if expected in c]
     assert len(found) == 1
     assert found[0].startswith("pet: ")
 
 
-def test_ten_test_images_of_rare_classes_are_enough(results: dict[str, Any]) -> None:
-    set_classes(results["attributes"][0], (500, 5), (100, 10))
-    assert cautions(results) == []
+def test_ten_test_images_of_rare_classes_are_enough(results: Results) -> None:
+    assert cautions(with_classes(results, (500, 5), (100, 10))) == []
 
 
-def test_a_caution_shared_by_many_attributes_is_given_once(results: dict[str, Any]) -> None:
-    attribute = results["attributes"][0]
-    set_classes(attribute, (500, 50), (100, 0))
-    results["attributes"] = [{**copy.deepcopy(attribute), "name": f"a{i}"} for i in range(6)]
-    (caution,) = cautions(results)
+def test_a_caution_shared_by_many_attributes_is_given_once(results: Results) -> None:
+    (attribute,) = with_classes(results, (500, 50), (100, 0)).attributes
+    six = tuple(replace(attribute, name=f"a{i}") for i in range(6))
+    (caution,) = cautions(replace(results, attributes=six))
     assert caution.startswith("In 6 of 6 attributes (a0, a1, a2, a3, a4 and 1 more)")

@@ -23,7 +23,7 @@ def run(config, folder):
 def test_a_split_can_be_chosen(run):
     before = read_results(run / "results.json")
     results = evaluate(run, split="train")
-    assert results["split"] == "train"
+    assert results.split == "train"
     assert read_results(run / "results.json") == before
     with pytest.raises(InputError, match="--split: expected one of train, val, test"):
         evaluate(run, split="tset")
@@ -37,7 +37,7 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder, tmp_p
                 (folder / name / f"{name}{i}.png").read_bytes()
             )
     results = evaluate(run, data=str(tmp_path / "new"), output=tmp_path / "new.json")
-    assert [c["test_count"] for c in results["attributes"][0]["classes"]] == [3, 0, 3]
+    assert [c.test_count for c in results.attributes[0].classes] == [3, 0, 3]
     assert read_results(tmp_path / "new.json") == results
 
 
@@ -58,14 +58,14 @@ def test_a_class_that_only_left_out_rows_have_does_not_matter(run, folder, tmp_p
     (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
     options = DataOptions(images=str(folder), attributes=("label",), skip_missing=True)
     results = evaluate(run, data=str(tmp_path / "new.csv"), options=options)
-    assert [c["test_count"] for c in results["attributes"][0]["classes"]] == [1, 0, 3]
+    assert [c.test_count for c in results.attributes[0].classes] == [1, 0, 3]
 
 
 def test_only_the_images_that_are_evaluated_are_read(run, folder):
     splits = json.loads((run / "splits.json").read_text())
     for name in splits["train"]:
         (folder / name).write_bytes(b"damaged after the training")
-    assert evaluate(run)["split"] == "test"
+    assert evaluate(run).split == "test"
 
 
 def test_data_that_changed_under_a_run_are_not_evaluated_silently(run, folder):

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from longtail.evaluation.results import read_results
+
 
 @pytest.mark.parametrize("method", ["crl", "lmle", "deepid2"])
 def test_two_processes_train_one_model(tmp_path, method):
@@ -17,7 +19,5 @@ def test_two_processes_train_one_model(tmp_path, method):
     assert done.stdout.count(f"run: {run}") == 1  # said once, not by every process
     (line,) = (run / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["mined"]["anchors"] > 0 if method == "crl" else json.loads(line)["loss"]["ce"] > 0
-    results = json.loads((run / "results.json").read_text())
-    assert (
-        sum(c["test_count"] for c in results["attributes"][0]["classes"]) == results["data"]["images"]["test"]
-    )
+    results = read_results(run / "results.json")
+    assert sum(c.test_count for c in results.attributes[0].classes) == results.data.images["test"]

@@ -1,6 +1,5 @@
 """Every row of the comparison table, from the first epoch to a prediction."""
 
-import json
 import os
 import signal
 from dataclasses import replace
@@ -92,9 +91,9 @@ def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest,
     expected = state(whole)
     assert all(torch.equal(value, expected[name]) for name, value in state(run).items())
     results = read_results(run / "results.json")
-    assert results["mean"] == read_results(whole / "results.json")["mean"]
-    assert results["decision"] == METHODS[method].decision
-    assert evaluate(run)["mean"] == results["mean"]
+    assert results.mean == read_results(whole / "results.json").mean
+    assert results.decision == METHODS[method].decision
+    assert evaluate(run).mean == results.mean
     said = [prediction.labels for prediction in predict(run, [str(manifest)])]
     assert len(said) == 96
     assert {labels["bright"] for labels in said} <= {"no", "yes"}
@@ -115,9 +114,9 @@ def test_a_trained_run_decides_otherwise_without_training(row, manifest, method,
     run = train(row(method, epochs=1))
     before = (run / "results.json").read_text()
     results = evaluate(run, decision=decision)
-    assert results["decision"] == decision
+    assert results.decision == decision
     assert (run / "results.json").read_text() == before
-    assert read_results(run / f"results.{decision}.json") == json.loads(json.dumps(results))
+    assert read_results(run / f"results.{decision}.json") == results
     assert (run / f"report.{decision}.html").exists()
     assert len(list(predict(run, [str(manifest / "1.png")], decision=decision))) == 1
     train(row(method, epochs=1), overwrite=True)
@@ -126,15 +125,15 @@ def test_a_trained_run_decides_otherwise_without_training(row, manifest, method,
 
 def test_the_decision_of_training_is_the_one_evaluated_later(row):
     prior = train(row("ce", epochs=1, method_options=replace(SMALL, decision="prior")))
-    assert read_results(prior / "results.json")["decision"] == "prior"
+    assert read_results(prior / "results.json").decision == "prior"
     as_row = train(row("threshold-adjustment", epochs=1))
-    assert read_results(as_row / "results.json")["mean"] == read_results(prior / "results.json")["mean"]
+    assert read_results(as_row / "results.json").mean == read_results(prior / "results.json").mean
 
 
 def test_neighbours_asked_for_later_are_those_of_training(row):
     trained = train(row("ce", epochs=1, method_options=replace(SMALL, decision="knn")))
     later = train(row("ce", epochs=1, output=str(trained) + "-later"))
-    assert evaluate(later, decision="knn")["mean"] == read_results(trained / "results.json")["mean"]
+    assert evaluate(later, decision="knn").mean == read_results(trained / "results.json").mean
 
 
 def test_a_decision_that_makes_no_sense_is_refused(row):
@@ -212,7 +211,7 @@ def test_a_metric_loss_beside_cross_entropy_shapes_the_network(row):
     beside = replace(SMALL, metric=MetricOptions(beside=True))
     run = train(row("triplet", epochs=1, method_options=beside), watcher=listening)
     assert listening.records[0]["loss"].keys() == {"total", "ce", "triplet"}
-    assert read_results(run / "results.json")["decision"] == "argmax"
+    assert read_results(run / "results.json").decision == "argmax"
 
 
 @pytest.mark.parametrize("backbone", ["deepid2", "mtct"])
@@ -220,7 +219,7 @@ def test_a_metric_loss_beside_cross_entropy_shapes_the_network(row):
 def test_the_papers_networks_train_with_any_method(row, backbone, method):
     run = train(row(method, backbone=backbone, epochs=1))
     results = read_results(run / "results.json")
-    assert results["data"]["image_size"] == ([55, 47] if backbone == "deepid2" else [12, 12])
+    assert results.data.image_size == ((55, 47) if backbone == "deepid2" else (12, 12))
 
 
 def test_a_shared_feature_serves_every_method(row):

@@ -82,7 +82,7 @@ def test_any_method_can_start_from_a_trained_network(first, tmp_path):
 def test_tau_norm_is_chosen_on_validation_images_of_any_trained_run(first):
     _, run = first
     results = evaluate(run, decision="tau-norm")
-    assert results["decision"] == "tau-norm"
+    assert results.decision == "tau-norm"
     assert (run / "results.tau-norm.json").exists()
 
 

@@ -14,7 +14,6 @@ from lightning_fabric import Fabric
 
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
-from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.methods.parts import parts_of
 from longtail.runs.device import is_first_process, launch
@@ -237,13 +236,13 @@ def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
     return load_state(folder.state)
 
 
-def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> Metrics[float | None] | None:
+def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> dict[str, float | None] | None:
     rows = prepared.splits.val
     if not len(rows):
         return None
     scores = predict_scores(fabric, trained.learner, prepared.loader, rows, normaliser(trained.card))
     figures = figures_of(predictions_of(trained, prepared.dataset, rows, scores)).mean
-    return figures.map(lambda value: None if math.isnan(value) else value)
+    return msgspec.to_builtins(figures.map(lambda value: None if math.isnan(value) else value))
 
 
 def _start(config: TrainConfig) -> tuple[Learner, ModelCard] | None:
