@@ -19,8 +19,9 @@ lint: $(READY)  ## style and types
 bench: $(READY)  ## what things cost beside what one would use instead, and a verdict against the committed results
 	$(BIN)/python benchmarks/bench.py
 
-docs: $(READY)  ## what docs are made of: every command's help, the tables of the comparison
+docs: $(READY)  ## what docs are made of: every command's help, schemas of the documents, tables of the comparison
 	$(BIN)/python docs/make_commands.py > docs/commands.md
+	$(BIN)/python docs/make_schemas.py
 	$(BIN)/python docs/make_comparison.py
 
 clean:

@@ -2,7 +2,7 @@
 
     python benchmarks/bench.py [--only loss,startup] [--output FOLDER]
 
-Writes a document for each benchmark, in the form of results.schema.json. Then every ratio (how many times as
+Writes a document for each benchmark, in the form of `measuring.Document`. Then every ratio (how many times as
 long as ours another takes) is held against the committed one of benchmarks/results: seconds differ from
 machine to machine, ratios less. A ratio that fell below three quarters says that ours has become slower.
 """

@@ -19,17 +19,64 @@ import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from jsonschema import Draft202012Validator
+from msgspec import UNSET, Meta, UnsetType, convert
+
+from longtail.documents import Part
 
 Json = dict[str, Any]
 
 OURS = "ours"
-SCHEMA = json.loads((Path(__file__).parent / "results.schema.json").read_text(encoding="utf-8"))
 SHORTEST = 0.05
 """Seconds that a turn takes about: what is faster is repeated in it. A turn begins with cold caches."""
+
+Positive = Annotated[float, Meta(gt=0)]
+Number = Annotated[int, Meta(ge=1)]
+
+
+class Machine(Part, frozen=True):
+    """What it ran on."""
+
+    processor: str
+    cores: Number
+    threads: Number
+    gpu: str | None
+
+
+class Quartiles(Part, frozen=True):
+    """Seconds of one call."""
+
+    lower: Positive
+    median: Positive
+    upper: Positive
+
+
+class Case(Part, frozen=True):
+    """One shape or data set; by contender the seconds, how many times as long as ours, memory, or why not."""
+
+    name: str
+    seconds: dict[str, Quartiles]
+    ratios: dict[str, Positive]
+    bytes: dict[str, int] | UnsetType = UNSET
+    failed: dict[str, str] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if OURS not in self.seconds:
+            raise ValueError(f"seconds: expected those of {OURS!r}, got {', '.join(self.seconds)}")
+
+
+class Document(Part, frozen=True):
+    """What a benchmark writes."""
+
+    benchmark: str
+    command: str
+    machine: Machine
+    versions: dict[str, str]
+    seed: int
+    repeats: Number
+    cases: tuple[Case, ...]
 
 
 def take_turns(
@@ -175,8 +222,8 @@ def _version(package: str) -> str | None:
 
 
 def write(path: Path, document: Json) -> None:
-    """Write a document that fits the schema, aside first, then renamed."""
-    Draft202012Validator(SCHEMA).validate(document)
+    """Write what fits `Document`, aside first, then renamed."""
+    convert(document, Document)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

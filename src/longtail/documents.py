@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields, is_dataclass
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -115,7 +116,11 @@ class Form(Generic[T]):
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the document, draft 2020-12."""
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(self.type)}
+        schema = msgspec.json.schema(self.type)
+        for part in schema.get("$defs", {}).values():
+            # newer Pythons take the indentation out of docstrings, older ones do not
+            part.update(description=cleandoc(part.get("description", "")))
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
     def _expect_version(self, plain: Any, where: str) -> None:
         expected = get_args(get_type_hints(self.type).get("schema_version"))
