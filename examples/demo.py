@@ -16,14 +16,17 @@ from pathlib import Path
 from rich.console import Console
 
 from longtail.cli.progress import display
+from longtail.comparing.document import COMPARISON
+from longtail.comparing.join import join
+from longtail.comparing.tables import terminal_table
 from longtail.evaluation.results import read_results
-from longtail.reporting.terminal import comparison_table
+from longtail.reporting.terminal import results_table
 from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
 
 
 def main() -> None:
-    """Train both, print the table and where the reports are."""
+    """Train both, show what each achieves on every class and how they compare, and say where the pages are."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--epochs", type=int, default=30)
@@ -31,9 +34,13 @@ def main() -> None:
     options = parser.parse_args()
 
     runs = [train_with(method, options.epochs, f"{options.output}-{method}") for method in ("ce", "crl")]
-    Console().print(comparison_table([read_results(run / "results.json") for run in runs]))
+    folder = join(runs, Path(f"{options.output}-comparison"))
+    console = Console()
     for run in runs:
-        print(f"report: {run / 'report.html'}")
+        console.print(results_table(read_results(run / "results.json")), "")
+    console.print(terminal_table(COMPARISON.read(folder / "comparison.json")))
+    for page in (*(run / "report.html" for run in runs), folder / "comparison.html"):
+        print(f"report: {page}")
 
 
 def train_with(method: str, epochs: int, output: str) -> Path:
