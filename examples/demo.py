@@ -26,7 +26,7 @@ from longtail.training.config import DataOptions, TrainConfig
 
 
 def main() -> None:
-    """Train both, show what each achieves on every class and how they compare, and say where the pages are."""
+    """Train both, show what each achieves on every class and how they compare, say where the pages are."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--epochs", type=int, default=30)
