@@ -45,6 +45,10 @@ def test_what_is_written_is_read_again_with_null_for_no_number(tmp_path):
     assert OUTER.read(path) == Outer(2, Inner(None, ("a", "ä")))
 
 
+def test_numbers_are_spelled_as_python_spells_them():
+    assert PLAIN.encode(Plain(1, Inner(1e-05))) == '{"number": 1, "inner": {"share": 1e-05, "names": []}}'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
