@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-from longtail.comparing.document import Figure, Row, read_comparison, summarise
+from longtail.comparing.document import COMPARISON, ComparisonDocument
+from longtail.comparing.figures import Figure, Standing, standings
 from longtail.comparing.page import write_comparison_page
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +30,7 @@ def main() -> None:
     text = page.read_text(encoding="utf-8")
     for path in sorted(RESULTS.glob("comparison-*.json")):
         name = path.stem.removeprefix("comparison-")
-        document = read_comparison(path)
+        document = COMPARISON.read(path)
         write_comparison_page(PAGES / f"{path.stem}.html", document)
         made = table(document)
         text, found = re.subn(
@@ -41,23 +41,23 @@ def main() -> None:
     page.write_text(text, encoding="utf-8")
 
 
-def table(document: dict[str, Any]) -> str:
+def table(document: ComparisonDocument) -> str:
     """The methods, best class-balanced accuracy first; differences with their 95 % intervals."""
-    baseline = next(row for row in summarise(document) if row.method == document["baseline"])
+    baseline = next(row for row in standings(document) if row.method == document.baseline)
     heads = ["method", "class-balanced", f"against {baseline.method}", "adjusted", "against it adjusted"]
     lines = [[*heads, *METRICS.values()], ["---", *["---:"] * (len(heads) + len(METRICS) - 1)]]
-    rows = sorted(summarise(document), key=lambda row: -_mean(row.own["class_balanced_accuracy"]))
+    rows = sorted(standings(document), key=lambda row: -_mean(row.own.class_balanced_accuracy))
     lines += [_cells(row) for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Standing) -> list[str]:
     cells = [f"`{row.method}`" + (f" ({row.failed} failed)" if row.failed else "")]
     for figures in (row.own, row.adjusted):
-        figure = figures["class_balanced_accuracy"]
+        figure = figures.class_balanced_accuracy
         spread = "" if figure is None or figure.sd is None else f" ± {100 * figure.sd:.1f}"
         cells += [_percent(figure) + spread, _difference(figure)]
-    return [*cells, *(_percent(row.own[metric]) for metric in METRICS)]
+    return [*cells, *(_percent(row.own.of(metric)) for metric in METRICS)]
 
 
 def _percent(figure: Figure | None) -> str:

@@ -9,11 +9,11 @@ import pytest
 
 import longtail.comparing
 from longtail.comparing.cells import Comparison
-from longtail.comparing.document import write_comparison
+from longtail.comparing.document import COMPARISON
 from longtail.methods.options import CRLOptions
 from longtail.training.config import DataOptions, TrainConfig
 
-from ..comparing.comparison_documents import single_attribute
+from ..comparing.comparison_documents import single_attribute, typed
 from .conftest import Job, Run, _replace  # pyright: ignore[reportPrivateUsage]
 
 
@@ -25,7 +25,7 @@ def comparing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
 
     def leave(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        write_comparison(folder / "comparison.json", single_attribute())
+        COMPARISON.write(folder / "comparison.json", typed(single_attribute()))
         return folder
 
     def compare(comparison: Comparison, *, watcher: Any) -> Path:

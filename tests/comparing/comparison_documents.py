@@ -1,15 +1,21 @@
-"""Plausible comparisons that never took place."""
+"""Plausible comparisons that never took place, as JSON holds them; `typed` makes documents of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from longtail.comparing.document import ComparisonDocument
 from longtail.evaluation.metrics import METRICS
 
 Json = dict[str, Any]
+
+
+def typed(document: Json) -> ComparisonDocument:
+    return msgspec.convert(document, ComparisonDocument)
 
 
 def single_attribute() -> Json:

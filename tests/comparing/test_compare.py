@@ -1,13 +1,15 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from longtail.comparing import collect, queue
 from longtail.comparing.cells import Comparison, entry_of
 from longtail.comparing.compare import compare
-from longtail.comparing.document import read_comparison, summarise
+from longtail.comparing.document import COMPARISON, Budget
+from longtail.comparing.figures import standings
 from longtail.comparing.tuning import RATES
 from longtail.errors import InputError
 from longtail.runs import evaluate
@@ -65,13 +67,13 @@ def copied(finished, tmp_path):
 def again(comparison, make=train_here):
     launcher = ScriptedLauncher(make)
     compare(comparison, launcher=launcher, watcher=Listening())
-    return [command[4:] for command in launcher.commands], read_comparison(
+    return [command[4:] for command in launcher.commands], COMPARISON.read(
         comparison.folder / "comparison.json"
     )
 
 
 def names(document):
-    return [cell["run"] for method in document["methods"] for cell in method["cells"]]
+    return [cell.run for method in document.methods for cell in method.cells]
 
 
 def test_a_comparison_is_a_document_a_page_and_tables(finished):
@@ -79,11 +81,11 @@ def test_a_comparison_is_a_document_a_page_and_tables(finished):
     assert len(launcher.commands) == 4
     for ending in ("json", "html", "md", "csv", "tex"):
         assert "crl-i+over" in (folder / f"comparison.{ending}").read_text()
-    document = read_comparison(folder / "comparison.json")
-    assert (document["baseline"], document["budget"]) == ("ce", {"epochs": 1, "seconds": None})
-    assert (document["command"], document["data"]["name"]) == ("longtail compare x", "digits")
+    document = COMPARISON.read(folder / "comparison.json")
+    assert (document.baseline, document.budget) == ("ce", Budget(1, None))
+    assert (document.command, document.data.name) == ("longtail compare x", "digits")
     assert names(document) == [f"runs/{label}-seed{s}" for label in ("ce", "crl-i+over") for s in (0, 1)]
-    assert document["methods"][1]["flags"][:4] == ["--method", "crl-iccv", "--epochs", "1"]
+    assert document.methods[1].flags[:4] == ("--method", "crl-iccv", "--epochs", "1")
     assert list(shown) == ["ce", "crl-i+over"]  # both of seed 0
     assert all(path.name.endswith("seed0") for path in shown.values())
     assert watcher.lines[0].startswith("4 runs, 2 at a time, in ")
@@ -91,19 +93,19 @@ def test_a_comparison_is_a_document_a_page_and_tables(finished):
 
 def test_the_figures_are_those_of_the_runs_by_both_decisions(finished):
     folder, *_ = finished
-    for method in read_comparison(folder / "comparison.json")["methods"]:
-        assert method["backbone"] == "convnet"
-        for cell in method["cells"]:
-            run = folder / cell["run"]
-            assert cell["decisions"].keys() == {"argmax", "prior"}
+    for method in COMPARISON.read(folder / "comparison.json").methods:
+        assert method.backbone == "convnet"
+        for cell in method.cells:
+            run = folder / cell.run
+            assert cell.decisions.keys() == {"argmax", "prior"}
             for decision, file in (("argmax", "results.json"), ("prior", "results.prior.json")):
-                results, figures = json.loads((run / file).read_text()), cell["decisions"][decision]
+                results, figures = json.loads((run / file).read_text()), cell.decisions[decision]
                 assert (results["decision"], results["split"]) == (decision, "test")
-                assert figures["mean"]["accuracy"] == results["mean"]["accuracy"]["value"]
-                recalls = [c["recall"] for c in results["attributes"][0]["classes"]]
-                assert figures["attributes"][0]["recall"] == recalls
-            assert cell["training"]["peak_memory_bytes"] == 1000
-            assert cell["training"]["epochs"] == 1
+                assert figures.mean.accuracy == results["mean"]["accuracy"]["value"]
+                recalls = tuple(c["recall"] for c in results["attributes"][0]["classes"])
+                assert figures.attributes[0].recall == recalls
+            assert cell.training.peak_memory_bytes == 1000
+            assert cell.training.epochs == 1
 
 
 def test_the_methods_have_the_same_splits_seed_by_seed(finished):
@@ -117,11 +119,11 @@ def test_the_methods_have_the_same_splits_seed_by_seed(finished):
 
 def test_a_finished_comparison_trains_nothing_and_says_the_same(copied):
     folder, comparison = copied
-    before = read_comparison(folder / "comparison.json")
+    before = COMPARISON.read(folder / "comparison.json")
     prior = (folder / "runs" / "ce-seed0" / "results.prior.json").stat().st_mtime_ns
     commands, document = again(comparison)
     assert commands == []
-    assert document["methods"] == before["methods"]
+    assert document.methods == before.methods
     assert (folder / "runs" / "ce-seed0" / "results.prior.json").stat().st_mtime_ns == prior
 
 
@@ -144,12 +146,12 @@ def test_a_failed_cell_is_told_and_tried_again_the_next_time(copied):
         return Scripted(code=2)
 
     _, document = again(comparison, fail)
-    ce, crl = summarise(document)
+    ce, crl = standings(document)
     assert (ce.finished, ce.failed, crl.finished) == (1, 1, 2)
-    assert document["methods"][0]["cells"][1]["error"] == "the cat is on the keyboard"
+    assert document.methods[0].cells[1].error == "the cat is on the keyboard"
     assert "the cat is on the keyboard" in (folder / "comparison.html").read_text()
     _, document = again(comparison)
-    assert [row.failed for row in summarise(document)] == [0, 0]
+    assert [row.failed for row in standings(document)] == [0, 0]
 
 
 def test_nothing_can_be_said_when_every_run_failed(tmp_path):
@@ -166,16 +168,27 @@ def test_runs_of_other_settings_are_kept_unless_asked(copied):
         again(changed)
     commands, document = again(replace(changed, overwrite=True))
     assert [command[-1] for command in commands] == ["--overwrite"] * 2
-    assert "--momentum" in document["methods"][0]["flags"]
-    assert len(document["methods"]) == 1
+    assert "--momentum" in document.methods[0].flags
+    assert len(document.methods) == 1
+
+
+def test_a_replaced_run_does_not_keep_the_memory_of_the_one_before(copied):
+    _, comparison = copied
+    run = comparison.folder / "runs" / "ce-seed0"
+    queue.keep_cost(run, 10**12)
+    one = replace(comparison, labels=("ce",), seeds=1)
+    _, document = again(one)
+    assert document.methods[0].cells[0].training.peak_memory_bytes == 10**12
+    _, document = again(replace(one, base=replace(BASE, momentum=0.8), overwrite=True))
+    assert document.methods[0].cells[0].training.peak_memory_bytes == 1000
 
 
 def test_the_first_method_is_the_baseline_where_ce_is_not_compared(copied):
     _, comparison = copied
     _, document = again(replace(comparison, labels=("crl-i+over",), seeds=1))
-    assert document["baseline"] == "crl-i+over"
+    assert document.baseline == "crl-i+over"
     _, document = again(replace(comparison, baseline="crl-i+over"))
-    assert document["baseline"] == "crl-i+over"
+    assert document.baseline == "crl-i+over"
 
 
 def test_one_seed_is_told_to_have_no_interval(copied):
@@ -187,14 +200,14 @@ def test_one_seed_is_told_to_have_no_interval(copied):
 
 def test_a_budget_in_seconds_becomes_epochs_of_each_method(tmp_path, monkeypatch, unadjusted):
     monkeypatch.setattr(
-        "longtail.comparing.tuning.read_lines",
-        lambda path: [{"seconds": 2.0 if "ce-" in str(path) else 40.0}],
+        "longtail.comparing.tuning.EPOCHS.read_lines",
+        lambda path: [SimpleNamespace(seconds=2.0 if "ce-" in str(path) else 40.0)],
     )
     comparison = Comparison(BASE, ("ce", "crl"), tmp_path / "a", seeds=1, budget=5.9)
     commands, document = again(comparison)
     assert len(commands) == 4  # two were measured
-    assert document["budget"] == {"epochs": None, "seconds": 5.9}
-    assert [m["cells"][0]["training"]["epochs"] for m in document["methods"]] == [2, 1]
+    assert document.budget == Budget(None, 5.9)
+    assert [m.cells[0].training.epochs for m in document.methods] == [2, 1]
     assert again(comparison)[0] == []
 
 
@@ -204,18 +217,18 @@ def test_every_method_is_tuned_on_validation_images_and_its_best_trial_is_its_fi
     comparison = Comparison(BASE, ("ce", "crl-c"), tmp_path / "a", seeds=2, tune=2)
     commands, document = again(comparison)
     assert len(commands) == 6  # two trials and one more seed each
-    for method in document["methods"]:
-        tuned = method["tuned"]
-        values = [trial["validation"] for trial in tuned["trials"]]
+    for method in document.methods:
+        tuned = method.tuned
+        values = [trial.validation for trial in tuned.trials]
         assert len(values) == 2
-        assert tuned["chosen"] == values.index(max(values))
-        assert method["cells"][0]["run"] == f"tune/{method['name']}-{tuned['chosen']}-seed0"
-        assert method["cells"][1]["run"] == f"runs/{method['name']}-seed1"
-        assert method["flags"] == tuned["trials"][tuned["chosen"]]["flags"]
-        metrics = tmp_path / "a" / f"tune/{method['name']}-0-seed0" / "metrics.jsonl"
+        assert tuned.chosen == values.index(max(values))
+        assert method.cells[0].run == f"tune/{method.name}-{tuned.chosen}-seed0"
+        assert method.cells[1].run == f"runs/{method.name}-seed1"
+        assert method.flags == tuned.trials[tuned.chosen].flags
+        metrics = tmp_path / "a" / f"tune/{method.name}-0-seed0" / "metrics.jsonl"
         last = json.loads(metrics.read_text().splitlines()[-1])
         assert values[0] == last["validation"]["class_balanced_accuracy"]
-    rates = [trial["flags"] for trial in document["methods"][0]["tuned"]["trials"]]
+    rates = [trial.flags for trial in document.methods[0].tuned.trials]
     assert "--learning-rate" not in rates[0]
     assert float(rates[1][rates[1].index("--learning-rate") + 1]) == pytest.approx(0.1 * RATES[1])
     assert again(comparison)[0] == []
@@ -226,19 +239,20 @@ def test_a_decision_after_training_shares_the_runs_and_a_second_stage_goes_on_fr
     comparison = Comparison(BASE, labels, tmp_path / "a", seeds=2)
     commands, document = again(comparison)
     assert len(commands) == 4  # ce, then crt, for two seeds
-    crt, threshold, tau, ce = document["methods"]
-    assert [m["name"] for m in document["methods"]] == list(labels)
-    assert names({"methods": [threshold]}) == names({"methods": [tau]}) == ["runs/ce-seed0", "runs/ce-seed1"]
-    assert names({"methods": [crt]}) == ["runs/crt-seed0", "runs/crt-seed1"]
+    _, threshold, tau, ce = document.methods
+    assert [m.name for m in document.methods] == list(labels)
+    runs = {method.name: [cell.run for cell in method.cells] for method in document.methods}
+    assert runs[threshold.name] == runs[tau.name] == ["runs/ce-seed0", "runs/ce-seed1"]
+    assert runs["crt"] == ["runs/crt-seed0", "runs/crt-seed1"]
     for seed in (0, 1):
         config = json.loads((tmp_path / "a" / "runs" / f"crt-seed{seed}" / "config.json").read_text())
         assert config["start"] == str(tmp_path / "a" / "runs" / f"ce-seed{seed}")
-        own, prior, norm = (method["cells"][seed] for method in (ce, threshold, tau))
-        assert own["decisions"].keys() == {"argmax", "prior"}
-        assert own["decisions"]["prior"] == prior["decisions"]["prior"]
-        assert prior["own_decision"] == "prior"
-        assert norm["decisions"].keys() == {"tau-norm"}
-    assert threshold["flags"][-2:] == ["--decision", "prior"]
+        own, prior, norm = (method.cells[seed] for method in (ce, threshold, tau))
+        assert own.decisions.keys() == {"argmax", "prior"}
+        assert own.decisions["prior"] == prior.decisions["prior"]
+        assert prior.own_decision == "prior"
+        assert norm.decisions.keys() == {"tau-norm"}
+    assert threshold.flags[-2:] == ("--decision", "prior")
     assert again(comparison)[0] == []
     moved = tmp_path / "b"
     shutil.move(tmp_path / "a", moved)
@@ -250,7 +264,8 @@ def test_trials_are_chosen_by_the_decision_that_is_compared(tmp_path, monkeypatc
 
     def evaluated(run, *, split, decision, output):
         asked.append((run.name, split, decision, output.name))
-        return {"mean": {"class_balanced_accuracy": {"value": float(run.name[3])}}}
+        balanced = SimpleNamespace(value=float(run.name[3]))
+        return SimpleNamespace(mean=SimpleNamespace(class_balanced_accuracy=balanced))
 
     monkeypatch.setattr("longtail.comparing.tuning.evaluate", evaluated)
     monkeypatch.setattr("longtail.comparing.tuning.last_validation", lambda run: 0.5)
@@ -264,7 +279,7 @@ def test_trials_are_chosen_by_the_decision_that_is_compared(tmp_path, monkeypatc
     assert len(launcher.commands) == 4  # two trials of ce, which ce+prior shares, and two of crt
     assert asked == [(f"ce-{i}-seed0", "val", "prior", "results.val.prior.json") for i in (0, 1)]
     assert [e.runs[0].path.name for e in shown] == ["ce-0-seed0", "ce-1-seed0", "crt-0-seed0"]
-    assert [trial["validation"] for trial in shown[1].tuned["trials"]] == [0.0, 1.0]
+    assert [trial.validation for trial in shown[1].tuned.trials] == [0.0, 1.0]
     config = json.loads((tmp_path / "a" / "tune" / "crt-0-seed0" / "config.json").read_text())
     assert config["start"] == str(tmp_path / "a" / "tune" / "ce-0-seed0")
 
@@ -272,9 +287,9 @@ def test_trials_are_chosen_by_the_decision_that_is_compared(tmp_path, monkeypatc
 def test_a_decision_that_cannot_be_made_fails_its_own_row_alone(tmp_path):
     base = replace(BASE, data_options=DataOptions(val_share=0.0, tail_ratio=20))
     _, document = again(Comparison(base, ("ce", "ce+tau-norm"), tmp_path / "a", seeds=1))
-    ce, tau = (method["cells"][0] for method in document["methods"])
-    assert (ce["status"], tau["status"]) == ("finished", "failed")
-    assert "is chosen on validation images, and the run has none" in tau["error"]
+    ce, tau = (method.cells[0] for method in document.methods)
+    assert (ce.status, tau.status) == ("finished", "failed")
+    assert "is chosen on validation images, and the run has none" in tau.error
 
 
 def test_data_that_are_not_there_are_said_before_anything_is_written(tmp_path):
@@ -295,9 +310,9 @@ def test_real_processes_are_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(queue, "PAUSE", 0.1)
     folder = tmp_path / "a"
     compare(Comparison(BASE, ("ce",), folder, seeds=1, parallel=2))
-    (cell,) = read_comparison(folder / "comparison.json")["methods"][0]["cells"]
-    assert cell["training"]["peak_memory_bytes"] > 2**26
-    assert cell["decisions"].keys() == {"argmax", "prior"}
+    (cell,) = COMPARISON.read(folder / "comparison.json").methods[0].cells
+    assert cell.training.peak_memory_bytes > 2**26
+    assert cell.decisions.keys() == {"argmax", "prior"}
     logs = {path.name for path in (folder / "trainings").iterdir()}
     assert logs == {f"runs-ce-seed0.{ending}" for ending in ("json", "log", "err")}
     assert "epoch 1/1" in (folder / "trainings" / "runs-ce-seed0.log").read_text()
@@ -308,7 +323,7 @@ def test_the_picture_shows_the_baseline_then_what_rectifies(monkeypatch, tmp_pat
     monkeypatch.setattr(collect, "feature_map", lambda runs, watcher: shown.update(runs))
     labels = ("ce", "over-sampling", "focal", "crl-c", "vs", "crl-i+over")
     entrants = [
-        collect.Entrant(label, (collect.Run(tmp_path / label, entry_of(label, BASE).config),))
+        collect.Entrant(label, (collect.CellRun(tmp_path / label, entry_of(label, BASE).config),))
         for label in labels
     ]
     collect._features(entrants, Listening())

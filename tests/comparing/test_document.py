@@ -1,286 +1,152 @@
-"""comparison.json: what is computed from it equals plain loops, and what does not fit is refused."""
+"""comparison.json: written and read again without a change, and what does not fit is refused."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 
-from longtail.comparing.document import (
-    Figure,
-    Gain,
-    attribute_gains,
-    read_comparison,
-    recall_gains,
-    summarise,
-    write_comparison,
-)
+from longtail.comparing.document import COMPARISON, ComparisonDocument
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FREQUENCY_GROUPS, METRICS
 
-from .comparison_documents import comparison, fail, several_attributes, single_attribute
+from .comparison_documents import several_attributes, single_attribute, typed
 
 Json = dict[str, Any]
 Edit = Callable[[Json], object]
-
-
-def numbers(document: Json, name: str, decision: str, metric: str) -> dict[int, float]:
-    """By seed, the metric of every cell that has it; decision 'own' is the cell's own."""
-    found = {}
-    for method in document["methods"]:
-        if method["name"] != name:
-            continue
-        for cell in method["cells"]:
-            key = cell["own_decision"] if decision == "own" else decision
-            if cell["status"] == "finished" and key in cell["decisions"]:
-                value = cell["decisions"][key]["mean"][metric]
-                if value is not None:
-                    found[cell["seed"]] = value
-    return found
-
-
-def slow_figure(document: Json, name: str, decision: str, metric: str) -> tuple[float | None, ...]:
-    """Mean, sd, difference, low, high; from sums."""
-    own = numbers(document, name, decision, metric)
-    other = numbers(document, document["baseline"], decision, metric)
-    if not own:
-        return (None,) * 5
-    mean = sum(own.values()) / len(own)
-    spread = sum((value - mean) ** 2 for value in own.values())
-    sd = math.sqrt(spread / (len(own) - 1)) if len(own) > 1 else None
-    d = [own[seed] - other[seed] for seed in own if seed in other]
-    if name == document["baseline"] or len(d) < 2:
-        return mean, sd, None, None, None
-    m = sum(d) / len(d)
-    error = math.sqrt(sum((x - m) ** 2 for x in d) / (len(d) - 1) / len(d))
-    half = stats.t.ppf(0.975, len(d) - 1) * error
-    return mean, sd, m, m - half, m + half
-
-
-def fast_figure(figure: Figure | None) -> tuple[float | None, ...]:
-    if figure is None:
-        return (None,) * 5
-    return figure.mean, figure.sd, *(figure.difference or (None, None, None))
-
-
-def assert_same(fast: tuple[float | None, ...], slow: tuple[float | None, ...]) -> None:
-    assert [x is None for x in fast] == [x is None for x in slow]
-    for one, other in zip(fast, slow, strict=True):
-        assert one is None or one == pytest.approx(other, abs=1e-12)
-
-
-def check_against_loops(document: Json) -> None:
-    for row in summarise(document):
-        for metric in METRICS:
-            assert_same(fast_figure(row.own[metric]), slow_figure(document, row.method, "own", metric))
-            assert_same(fast_figure(row.adjusted[metric]), slow_figure(document, row.method, "prior", metric))
-
-
-@pytest.mark.parametrize("make", [single_attribute, several_attributes])
-def test_figures_are_means_deviations_and_paired_differences_of_the_cells(make: Callable[[], Json]):
-    check_against_loops(make())
-
-
-@given(st.data())
-@settings(derandomize=True, deadline=None, max_examples=25)
-def test_figures_equal_plain_loops_whatever_is_missing(data: st.DataObject):
-    document = comparison([2, 3], ["a", "ce", "b"], seeds=4)
-    cells = [cell for method in document["methods"] for cell in method["cells"]]
-    for cell in cells:
-        fate = data.draw(st.sampled_from(["whole", "failed", "no prior", "own prior", "undefined"]))
-        if fate == "failed":
-            fail(cell, "out of memory")
-        elif fate == "no prior":
-            del cell["decisions"]["prior"]
-        elif fate == "own prior":
-            cell["own_decision"] = "prior"
-        elif fate == "undefined":
-            cell["decisions"]["argmax"]["mean"]["few_recall"] = None
-    for method in document["methods"]:
-        method["cells"] = data.draw(st.permutations(method["cells"]))
-    check_against_loops(document)
-
-
-def test_the_order_of_cells_does_not_matter():
-    document = single_attribute()
-    before = summarise(document)
-    for method in document["methods"]:
-        method["cells"].reverse()
-    for one, other in zip(summarise(document), before, strict=True):
-        for metric in METRICS:
-            assert_same(fast_figure(one.own[metric]), fast_figure(other.own[metric]))
-
-
-def test_rows_count_cells_and_cost_what_finished_cells_cost():
-    document = single_attribute()
-    cells = document["methods"][2]["cells"]
-    row = summarise(document)[2]
-    finished = [c["training"] for c in cells if c["training"]]
-    assert (row.method, row.finished, row.failed) == ("crl-class", 4, 1)
-    assert row.seconds == pytest.approx(sum(t["seconds"] for t in finished) / 4)
-    assert row.images_per_second == pytest.approx(sum(t["images_per_second"] for t in finished) / 4)
-    assert row.peak_memory_bytes == 500_004_000
-
-
-def test_unknown_costs_are_left_out_and_a_method_without_runs_has_none():
-    document = single_attribute()
-    for cell in document["methods"][1]["cells"]:
-        fail(cell, "no space left")
-    document["methods"][3]["cells"][0]["training"]["peak_memory_bytes"] = None
-    document["methods"][3]["cells"][0]["training"]["images_per_second"] = None
-    over, crl = summarise(document)[1], summarise(document)[3]
-    assert (over.finished, over.failed) == (0, 5)
-    assert over.seconds is over.images_per_second is over.peak_memory_bytes is None
-    assert set(over.own.values()) == set(over.adjusted.values()) == {None}
-    speeds = [c["training"]["images_per_second"] for c in document["methods"][3]["cells"][1:]]
-    assert crl.images_per_second == pytest.approx(sum(speeds) / 4)
-    assert crl.peak_memory_bytes == 500_004_000
-
-
-def slow_recall_gain(document: Json, name: str, j: int, k: int) -> list[float]:
-    by_name = {m["name"]: m["cells"] for m in document["methods"]}
-    differences = []
-    for cell in by_name[name]:
-        for base in by_name[document["baseline"]]:
-            if base["seed"] == cell["seed"] and "finished" == base["status"] == cell["status"]:
-                one = cell["decisions"][cell["own_decision"]]["attributes"][j]["recall"][k]
-                other = base["decisions"][base["own_decision"]]["attributes"][j]["recall"][k]
-                if one is not None and other is not None:
-                    differences.append(one - other)
-    return differences
-
-
-@pytest.mark.parametrize("make", [single_attribute, several_attributes])
-def test_recall_gains_are_means_and_ranges_over_paired_seeds(make: Callable[[], Json]):
-    document = make()
-    document["methods"][2]["cells"][0]["own_decision"] = "prior"
-    for j, (attribute, gains) in enumerate(
-        zip(document["attributes"], recall_gains(document, document["methods"][2]["name"]), strict=True)
-    ):
-        most = max(c["train_count"] for c in attribute["classes"])
-        for k, (entry, gain) in enumerate(zip(attribute["classes"], gains, strict=True)):
-            d = slow_recall_gain(document, document["methods"][2]["name"], j, k)
-            assert gain.name == entry["name"]
-            assert gain.imbalance == most / entry["train_count"]
-            assert_same((gain.mean, gain.low, gain.high), (sum(d) / len(d), min(d), max(d)))
-
-
-def test_a_class_without_test_or_training_images_has_no_gain_or_imbalance():
-    document = single_attribute()
-    document["attributes"][0]["classes"][4]["train_count"] = 0
-    for method in document["methods"]:
-        for cell in method["cells"]:
-            for figures in cell["decisions"].values():
-                figures["attributes"][0]["recall"][4] = None
-    gains = recall_gains(document, "over")[0]
-    assert gains[4] == Gain("class 4", None, None, None, None)
-    assert all(gain.mean is not None for k, gain in enumerate(gains) if k != 4)
-
-
-def test_attribute_gains_are_differences_of_class_balanced_accuracy():
-    document = several_attributes()
-    gains = attribute_gains(document, "crl")
-    for j, (gain, attribute) in enumerate(zip(gains, document["attributes"], strict=True)):
-        d = []
-        for seed in (0, 1):
-            crl, ce = (document["methods"][i]["cells"][seed]["decisions"]["argmax"] for i in (2, 0))
-            one, other = (f["attributes"][j]["metrics"]["class_balanced_accuracy"] for f in (crl, ce))
-            d.append(one - other)
-        assert (gain.name, gain.imbalance) == (attribute["name"], attribute["imbalance_ratio"])
-        assert_same((gain.mean, gain.low, gain.high), (sum(d) / 2, min(d), max(d)))
-
-
-def test_gains_of_an_unknown_method_are_refused():
-    with pytest.raises(ValueError, match="expected one of the document's methods, got 'lmle'"):
-        recall_gains(single_attribute(), "lmle")
+PUBLISHED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("comparison-*.json"))
 
 
 @pytest.mark.parametrize("make", [single_attribute, several_attributes])
 def test_what_is_written_is_read_again(tmp_path: Path, make: Callable[[], Json]):
     document = make()
-    write_comparison(tmp_path / "comparison.json", document)
-    assert read_comparison(tmp_path / "comparison.json") == document
+    COMPARISON.write(tmp_path / "comparison.json", typed(document))
+    assert COMPARISON.read(tmp_path / "comparison.json") == typed(document)
     assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
 
 
+def test_the_file_has_the_keys_in_the_order_of_the_type_and_an_indent_of_one(tmp_path: Path):
+    COMPARISON.write(tmp_path / "comparison.json", typed(single_attribute()))
+    text = (tmp_path / "comparison.json").read_text()
+    assert text == json.dumps(single_attribute(), indent=1, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_published_comparisons_are_read_and_written_without_a_change(path: Path):
+    assert COMPARISON.encode(COMPARISON.read(path), indent=0) == path.read_text().rstrip("\n")
+
+
 def test_numbers_that_json_does_not_have_are_written_as_null(tmp_path: Path):
-    document = single_attribute()
-    document["methods"][0]["cells"][0]["training"]["images_per_second"] = math.inf
-    document["methods"][0]["cells"][0]["decisions"]["prior"]["mean"]["few_recall"] = math.nan
-    write_comparison(tmp_path / "comparison.json", document)
-    cell = read_comparison(tmp_path / "comparison.json")["methods"][0]["cells"][0]
-    assert cell["training"]["images_per_second"] is cell["decisions"]["prior"]["mean"]["few_recall"] is None
+    def with_gaps(document: ComparisonDocument) -> ComparisonDocument:
+        method, replace = document.methods[0], msgspec.structs.replace
+        cell = method.cells[0]
+        assert cell.training
+        figures = cell.decisions["prior"]
+        adjusted = replace(figures, mean=replace(figures.mean, few_recall=math.nan))
+        training = replace(cell.training, images_per_second=math.inf)
+        changed = replace(cell, training=training, decisions={**cell.decisions, "prior": adjusted})
+        methods = replace(method, cells=(changed, *method.cells[1:])), *document.methods[1:]
+        return replace(document, methods=methods)
+
+    COMPARISON.write(tmp_path / "comparison.json", with_gaps(typed(single_attribute())))
+    cell = COMPARISON.read(tmp_path / "comparison.json").methods[0].cells[0]
+    assert cell.training
+    assert cell.training.images_per_second is cell.decisions["prior"].mean.few_recall is None
 
 
 def test_the_schema_names_the_metrics_and_groups_of_the_evaluation():
-    text = files("longtail.evaluation").joinpath("comparison.schema.json").read_text(encoding="utf-8")
-    definitions = json.loads(text)["$defs"]
-    assert tuple(definitions["metrics"]["required"]) == tuple(definitions["metrics"]["properties"]) == METRICS
-    entry = definitions["attribute"]["properties"]["classes"]["items"]
-    assert tuple(entry["properties"]["frequency_group"]["enum"]) == FREQUENCY_GROUPS
+    definitions = COMPARISON.schema()["$defs"]
+    (metrics,) = (entry for name, entry in definitions.items() if name.startswith("Metrics"))
+    assert tuple(metrics["required"]) == tuple(metrics["properties"]) == METRICS
+    groups = definitions["ClassFacts"]["properties"]["frequency_group"]["enum"]
+    assert sorted(groups) == sorted(FREQUENCY_GROUPS)
 
 
 def cell_of(document: Json, method: int = 0, seed: int = 0) -> Json:
     return document["methods"][method]["cells"][seed]
 
 
+FAILED = "expected an error, no decisions and no own_decision in a failed cell"
+FINISHED = "expected no error, and an own_decision among the decisions of a finished cell"
 FAULTS: list[tuple[str, Edit]] = [
-    ("$: 'baseline' is a required property", lambda d: d.pop("baseline")),
-    ("$: Additional properties are not allowed ('extra'", lambda d: d.update(extra=1)),
-    ("$.created:", lambda d: d.update(created="yesterday")),
-    ("$.methods:", lambda d: d.update(methods=[])),
-    ("$.methods[0].cells[0].status:", lambda d: cell_of(d).update(status="running")),
-    ("$.methods[0].cells[0].decisions:", lambda d: cell_of(d)["decisions"].update(vote={})),
-    ("$.baseline: expected the name of a method, got 'lmle'", lambda d: d.update(baseline="lmle")),
-    ("$.methods: expected distinct names", lambda d: d["methods"][1].update(name="ce")),
-    ("$.methods[0].cells: expected one cell a seed", lambda d: cell_of(d).update(seed=1)),
-    ("$.methods[1].tuned.chosen: ", lambda d: d["methods"][1]["tuned"].update(chosen=2)),
-    ("$.methods[2].cells[3]: expected an error", lambda d: cell_of(d, 2, 3).update(error=None)),
-    ("$.methods[2].cells[3]: expected an error", lambda d: cell_of(d, 2, 3).update(own_decision="prior")),
-    ("$.methods[0].cells[0]: expected no error", lambda d: cell_of(d).update(error="x")),
-    ("$.methods[0].cells[0]: expected no error", lambda d: cell_of(d).update(own_decision="knn")),
+    ("Object missing required field `baseline`", lambda d: d.pop("baseline")),
+    ("Object contains unknown field `extra`", lambda d: d.update(extra=1)),
+    ("Expected `str` matching regex .* at `$.created`", lambda d: d.update(created="yesterday")),
+    ("Expected `array` of length >= 1 - at `$.methods`", lambda d: d.update(methods=[])),
     (
-        "$.methods[0].cells[0].decisions.prior.attributes: expected recalls of [10] classes",
+        "Invalid enum value 'running' - at `$.methods[0].cells[0].status`",
+        lambda d: cell_of(d).update(status="running"),
+    ),
+    (
+        "Invalid enum value 'vote' - at `key` in `$.methods[0].cells[0].decisions`",
+        lambda d: cell_of(d)["decisions"].update(vote={}),
+    ),
+    (
+        "Expected `float` <= 1.0 - at `$.methods[0].cells[0].decisions[...].mean.accuracy`",
+        lambda d: cell_of(d)["decisions"]["prior"]["mean"].update(accuracy=1.5),
+    ),
+    ("expected the baseline to be the name of a method, got 'lmle'", lambda d: d.update(baseline="lmle")),
+    ("expected distinct names of methods", lambda d: d["methods"][1].update(name="ce")),
+    ("expected one cell a seed for 'ce' - at `$.methods[0]`", lambda d: cell_of(d).update(seed=1)),
+    (
+        "expected chosen to be the index of a trial, got 2 - at `$.methods[1].tuned`",
+        lambda d: d["methods"][1]["tuned"].update(chosen=2),
+    ),
+    (f"{FAILED} - at `$.methods[2].cells[3]`", lambda d: cell_of(d, 2, 3).update(error=None)),
+    (f"{FAILED} - at `$.methods[2].cells[3]`", lambda d: cell_of(d, 2, 3).update(own_decision="prior")),
+    (f"{FINISHED} - at `$.methods[0].cells[0]`", lambda d: cell_of(d).update(error="x")),
+    (f"{FINISHED} - at `$.methods[0].cells[0]`", lambda d: cell_of(d).update(own_decision="knn")),
+    (
+        "expected recalls of [10] classes, one list each, in ce-0 by prior",
         lambda d: cell_of(d)["decisions"]["prior"]["attributes"][0]["recall"].pop(),
     ),
-    ("$.features.attribute: ", lambda d: d["features"].update(attribute=1)),
     (
-        "$.features.labels: expected class indices below 10",
+        "expected the features' attribute to be the index of one, got 1",
+        lambda d: d["features"].update(attribute=1),
+    ),
+    (
+        "expected the features' labels to be class indices below 10",
         lambda d: d["features"]["labels"].__setitem__(0, 10),
     ),
-    ("$.features.points: expected names", lambda d: d["features"]["points"].update(lmle=[])),
-    ("$.features.points: expected 300 points for 'ce'", lambda d: d["features"]["points"]["ce"].pop()),
+    (
+        "expected the features' points by names of methods, got 'lmle'",
+        lambda d: d["features"]["points"].update(lmle=d["features"]["points"]["ce"]),
+    ),
+    (
+        "expected 300 points for 'ce', got 299 - at `$.features`",
+        lambda d: d["features"]["points"]["ce"].pop(),
+    ),
 ]
 WHOLE = single_attribute()
 
 
-@pytest.mark.parametrize(("where", "edit"), FAULTS)
+@pytest.mark.parametrize(("fault", "edit"), FAULTS)
 def test_a_document_that_does_not_fit_is_refused_with_the_path_of_its_fault(
-    tmp_path: Path, where: str, edit: Edit
+    tmp_path: Path, fault: str, edit: Edit
 ):
     document = copy.deepcopy(WHOLE)
     edit(document)
     path = tmp_path / "comparison.json"
     path.write_text(json.dumps(document))
     with pytest.raises(InputError) as caught:
-        read_comparison(path)
-    assert str(caught.value).startswith(f"{path}: not valid results of a comparison at {where}")
-    assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="do not fit their schema"):
-        write_comparison(tmp_path / "new.json", document)
-    assert not (tmp_path / "new.json").exists()
+        COMPARISON.read(path)
+    start, end = f"{path}: not valid results of a comparison: ", "; compare again to write them anew"
+    message = str(caught.value)
+    assert message.startswith(start)
+    assert message.endswith(end)
+    found = message.removeprefix(start).removesuffix(end)
+    assert re.fullmatch(re.escape(fault).replace(r"\.\*", ".*"), found)
+    assert "\n" not in message
 
 
 def test_another_schema_version_is_named(tmp_path: Path):
     (tmp_path / "c.json").write_text('{"schema_version": 2}')
     with pytest.raises(InputError, match=r"of schema version 1, got 2; .* or compare again"):
-        read_comparison(tmp_path / "c.json")
+        COMPARISON.read(tmp_path / "c.json")

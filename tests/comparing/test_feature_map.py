@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -47,17 +49,17 @@ def test_only_labelled_rows_are_shown_and_no_more_than_a_limit(monkeypatch):
 
 def test_the_most_imbalanced_attribute_is_shown():
     ratios = [2.0, None, 9.0, 9.0]
-    assert most_imbalanced([{"imbalance_ratio": ratio} for ratio in ratios]) == 2
-    assert most_imbalanced([{"imbalance_ratio": None}]) == 0
+    assert most_imbalanced([SimpleNamespace(imbalance_ratio=ratio) for ratio in ratios]) == 2
+    assert most_imbalanced([SimpleNamespace(imbalance_ratio=None)]) == 0
 
 
 def test_the_test_images_of_a_run_are_placed(config, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "MOST_IMAGES", 40)
     run = train(config)
     found = feature_map({"crl": run, "again": run}, Silent())
-    assert (found["attribute"], len(found["labels"])) == (0, 40)
-    assert np.shape(found["points"]["crl"]) == (40, 2)
-    assert found["points"]["crl"] == found["points"]["again"]
+    assert (found.attribute, len(found.labels)) == (0, 40)
+    assert np.shape(found.points["crl"]) == (40, 2)
+    assert found.points["crl"] == found.points["again"]
     monkeypatch.setattr(module, "MOST_IMAGES", 3)
     assert feature_map({"crl": run}, Silent()) is None
     with pytest.raises(InputError):

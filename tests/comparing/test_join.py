@@ -6,8 +6,8 @@ import pytest
 
 from longtail.comparing import collect
 from longtail.comparing.cells import entry_of
-from longtail.comparing.collect import Run
-from longtail.comparing.document import read_comparison
+from longtail.comparing.collect import CellRun
+from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.join import grouped, join
 from longtail.errors import InputError
 from longtail.runs.train import train
@@ -56,14 +56,15 @@ def seeded(path, seed):
 
 def test_runs_are_grouped_by_method_and_paired_by_seed(runs, tmp_path):
     folder = join([*runs, *(seeded(run, 3) for run in runs)], tmp_path / "joined", command="typed")
-    document = read_comparison(folder / "comparison.json")
-    assert [m["name"] for m in document["methods"]] == ["ce", "crl-i"]
-    assert [[c["seed"] for c in m["cells"]] for m in document["methods"]] == [[0, 3], [0, 3]]
-    assert (document["baseline"], document["command"]) == ("ce", "typed")
-    assert document["budget"] == {"epochs": 1, "seconds": None}
-    assert document["methods"][0]["cells"][0]["run"] == "../ce"
-    assert document["methods"][0]["cells"][0]["decisions"].keys() == {"argmax", "prior"}
-    assert document["methods"][0]["cells"][0]["training"]["peak_memory_bytes"] is None
+    document = COMPARISON.read(folder / "comparison.json")
+    assert [m.name for m in document.methods] == ["ce", "crl-i"]
+    assert [[c.seed for c in m.cells] for m in document.methods] == [[0, 3], [0, 3]]
+    assert (document.baseline, document.command) == ("ce", "typed")
+    assert document.budget == Budget(1, None)
+    cell = document.methods[0].cells[0]
+    assert cell.run == "../ce"
+    assert cell.decisions.keys() == {"argmax", "prior"}
+    assert cell.training.peak_memory_bytes is None
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,13 @@ def test_a_baseline_that_is_not_among_the_runs_is_refused(runs, tmp_path):
     with pytest.raises(InputError, match="--baseline: expected one of ce, crl-i, got 'crl'"):
         join(runs, tmp_path / "joined", baseline="crl")
     folder = join(runs, tmp_path / "joined", baseline="crl-i")
-    assert read_comparison(folder / "comparison.json")["baseline"] == "crl-i"
+    assert COMPARISON.read(folder / "comparison.json").baseline == "crl-i"
 
 
 def labels(tmp_path, *configs):
-    return [entrant.label for entrant in grouped([Run(tmp_path / str(i), c) for i, c in enumerate(configs)])]
+    return [
+        entrant.label for entrant in grouped([CellRun(tmp_path / str(i), c) for i, c in enumerate(configs)])
+    ]
 
 
 def test_labels_say_what_runs_differ_in(tmp_path):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -20,16 +18,17 @@ from longtail.comparing.charts import (
     gain_limits,
     minority_marks,
 )
-from longtail.comparing.document import Gain, summarise
+from longtail.comparing.document import AttributeFacts, ComparisonDocument
+from longtail.comparing.figures import Gain, standings
 from longtail.comparing.page import render_comparison, write_comparison_page
 from longtail.comparing.tables import difference_text, figure_text
 from longtail.comparing.time_chart import Point, label_places, time_chart
 from longtail.evaluation.metrics import METRICS
+from longtail.evaluation.results import ClassFacts
 from longtail.reporting import svg
 
-from .comparison_documents import comparison, fail, several_attributes, single_attribute
+from .comparison_documents import comparison, fail, several_attributes, single_attribute, typed
 
-Json = dict[str, Any]
 SCRIPT = "<script>alert(1)</script>"
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -65,18 +64,18 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def document() -> Json:
-    return single_attribute()
+def document() -> ComparisonDocument:
+    return typed(single_attribute())
 
 
 @pytest.fixture(scope="module")
-def source(document: Json) -> str:
+def source(document: ComparisonDocument) -> str:
     return render_comparison(document)
 
 
 @pytest.fixture(scope="module")
 def several() -> str:
-    return render_comparison(several_attributes())
+    return render_comparison(typed(several_attributes()))
 
 
 def texts(picture: str) -> list[str]:
@@ -97,13 +96,13 @@ def test_nothing_is_fetched_from_anywhere(source: str, several: str):
         assert not re.search(r"https?:|@import|url\((?!#)", text)
 
 
-def test_every_figure_of_every_method_is_in_the_tables(document: Json, source: str):
+def test_every_figure_of_every_method_is_in_the_tables(document: ComparisonDocument, source: str):
     words = Page(source).words
-    for row in summarise(document):
+    for row in standings(document):
         for figures in (row.own, row.adjusted):
             for metric in METRICS:
-                assert figure_text(figures[metric]) in words
-                assert row.method == "ce" or difference_text(figures[metric]) in words
+                assert figure_text(figures.of(metric)) in words
+                assert row.method == "ce" or difference_text(figures.of(metric)) in words
 
 
 def test_failed_runs_are_named_and_counted(source: str, several: str):
@@ -132,14 +131,14 @@ def test_what_cannot_be_shown_is_said(several: str):
     assert "This comparison holds no features of test images." in several
     document = comparison([3], ["ce"], seeds=1)
     fail(document["methods"][0]["cells"][0], "broken")
-    text = render_comparison(document)
+    text = render_comparison(typed(document))
     assert "No run has finished, so nothing can be said about the methods." in text
     assert "No run has finished, so there is no time to show." in text
     assert "No other method shares a finished seed with ce, so there is no gain to show." in text
     assert "No method was also decided with adjusted scores." in text
 
 
-def test_the_headline_is_no_surer_than_the_interval(document: Json, source: str):
+def test_the_headline_is_no_surer_than_the_interval(source: str):
     def headline(text: str) -> str:
         found = re.search(r"<h1>.*?<p>(.*?)</p>", text, re.S)
         assert found
@@ -148,43 +147,47 @@ def test_the_headline_is_no_surer_than_the_interval(document: Json, source: str)
     assert "crl-instance has the highest" in headline(source)
     assert "chance" not in headline(source)
     assert "seeds alone" not in headline(source)
-    unsure = copy.deepcopy(document)
+    unsure = single_attribute()
     unsure["methods"] = unsure["methods"][:2]
     unsure["features"] = None
     for seed, cell in enumerate(unsure["methods"][1]["cells"]):
         cell["decisions"]["argmax"]["mean"]["class_balanced_accuracy"] = 0.2 * seed + 0.1
-    assert "which seeds alone could explain" in headline(render_comparison(unsure))
+    assert "which seeds alone could explain" in headline(render_comparison(typed(unsure)))
     single = comparison([3], ["ce", "crl"], seeds=1)
-    assert "It is the baseline itself" in headline(render_comparison(single))
+    assert "It is the baseline itself" in headline(render_comparison(typed(single)))
     single["baseline"] = "crl"
-    assert "Too few seeds" in headline(render_comparison(single))
+    assert "Too few seeds" in headline(render_comparison(typed(single)))
 
 
 def test_names_are_shown_as_text():
     document = comparison([3], ["ce", SCRIPT], seeds=2)
     document["attributes"][0]["name"] = document["attributes"][0]["classes"][0]["name"] = "<b>"
     document["features"] = {"attribute": 0, "labels": [0], "points": {SCRIPT: [[0.0, 1.0]]}}
-    page = Page(render_comparison(document))
+    page = Page(render_comparison(typed(document)))
     assert page.count("script") == 1
     assert page.count("b") == 0
     assert SCRIPT in page.words
 
 
 def test_many_attributes_share_one_picture_of_their_classes():
-    text = render_comparison(comparison([2] * 13, ["ce"], seeds=1))
+    text = render_comparison(typed(comparison([2] * 13, ["ce"], seeds=1)))
     assert text.count("Training images of the classes of every attribute</title>") == 1
     assert "Training images of every class of" not in text
 
 
-def test_the_same_comparison_gives_the_same_file(document: Json, source: str, tmp_path: Path):
+def test_the_same_comparison_gives_the_same_file(document: ComparisonDocument, source: str, tmp_path: Path):
     write_comparison_page(tmp_path / "comparison.html", document)
     assert (tmp_path / "comparison.html").read_text(encoding="utf-8") == source
 
 
+def attribute(*classes: tuple[str, int]) -> AttributeFacts:
+    """An attribute of classes with a name and training images, all of them called many."""
+    return AttributeFacts("", None, tuple(ClassFacts(name, n, 1, "many") for name, n in classes))
+
+
 def test_marked_are_the_rarest_classes_that_hold_at_most_half_of_the_images():
     def marks(*counts: int) -> list[int]:
-        classes = [{"name": str(n), "train_count": n} for n in counts]
-        return [mark.index for mark in minority_marks({"classes": classes})]
+        return [mark.index for mark in minority_marks(attribute(*((str(n), n) for n in counts)))]
 
     assert marks(50, 10, 30, 10) == [3, 1, 2]
     assert marks(49, 10, 31, 10) == [3, 1]
@@ -204,7 +207,7 @@ def dots(picture: str, colour: str) -> list[tuple[str, str]]:
 
 
 def test_the_features_of_marked_classes_are_coloured_and_all_others_pale():
-    marks = minority_marks({"classes": [{"name": n, "train_count": c} for n, c in (("a", 2), ("b", 9))]})
+    marks = minority_marks(attribute(("a", 2), ("b", 9)))
     points = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
     picture = feature_chart("f", "crl", points, [1, 0, 0], marks)
     assert len(dots(picture, "muted")) == 1
@@ -257,10 +260,7 @@ def test_limits_without_any_gain_still_hold_zero():
 
 
 def test_the_long_tail_is_drawn_on_a_logarithmic_scale():
-    classes = [
-        {"name": f"c{n}", "train_count": n, "frequency_group": "many"} for n in (10, 1000, 100, 0)
-    ]  # fmt: skip
-    picture = distribution_chart("d", {"name": "a", "classes": classes})
+    picture = distribution_chart("d", attribute(*((f"c{n}", n) for n in (10, 1000, 100, 0))))
     assert [text for text in texts(picture) if text.startswith("c")] == ["c1000", "c100", "c10", "c0"]
     ends = [right for _, right in boxes_of(picture, "many")][:3]
     assert ends[0] - ends[1] == pytest.approx(ends[1] - ends[2], abs=0.2)
@@ -268,10 +268,8 @@ def test_the_long_tail_is_drawn_on_a_logarithmic_scale():
 
 
 def test_many_classes_are_drawn_without_names():
-    classes = [{"name": f"c{n}", "train_count": n, "frequency_group": "many"} for n in range(1, 101)]
-    assert not any(
-        text.startswith("c") for text in texts(distribution_chart("d", {"name": "", "classes": classes}))
-    )
+    crowd = attribute(*((f"c{n}", n) for n in range(1, 101)))
+    assert not any(text.startswith("c") for text in texts(distribution_chart("d", crowd)))
     gains = [Gain(f"c{n}", float(n), 0.1, 0.1, 0.1) for n in range(1, 101)]
     assert not any(text.startswith("c") for text in texts(gain_chart("g", "", gains, (-1, 1))))
 
@@ -331,10 +329,10 @@ def test_a_browser_shows_the_page_without_complaint(browser: str, source: str, t
     assert (tmp_path / "page.png").stat().st_size > 50_000
 
 
-def test_a_click_on_a_heading_sorts_the_table(browser: str, document: Json, tmp_path: Path):
-    shuffled = copy.deepcopy(document)
+def test_a_click_on_a_heading_sorts_the_table(browser: str, tmp_path: Path):
+    shuffled = single_attribute()
     shuffled["methods"] = [shuffled["methods"][i] for i in (2, 0, 3, 1)]
-    text = render_comparison(shuffled).replace("</body>", CLICK)
+    text = render_comparison(typed(shuffled)).replace("</body>", CLICK)
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
     done = browse(browser, tmp_path, "--dump-dom")
     assert "CONSOLE" not in done.stderr

@@ -8,7 +8,9 @@ from longtail.comparing import queue as queue_module
 from longtail.comparing.cells import cell_of, entry_of
 from longtail.comparing.queue import Queue, keep_cost, last_validation, last_words, peak_memory
 from longtail.errors import InputError, Interrupted
+from longtail.evaluation.metrics import Metrics
 from longtail.training.config import TrainConfig
+from longtail.training.record import EPOCHS, EpochRecord
 
 from .comparing import Listening, Scripted, ScriptedLauncher
 
@@ -171,12 +173,30 @@ def test_the_larger_peak_of_a_resumed_run_counts(tmp_path):
         assert peak_memory(tmp_path) == kept
 
 
+def epoch(number, balanced):
+    """What is known of an epoch, with a class-balanced accuracy on validation images or without them."""
+    validation = None if balanced is None else Metrics(balanced, 0.5, 0.5, 0.5, None, None, None)
+    return EpochRecord(
+        epoch=number,
+        step=number,
+        learning_rate=0.1,
+        seconds=1.0,
+        images_per_second=1.0,
+        input_wait_share=0.0,
+        loss={"total": 1.0},
+        validation=validation,
+    )
+
+
 def test_the_last_validation_is_the_one_that_counts(tmp_path):
-    lines = [{"validation": {"class_balanced_accuracy": value}} for value in (0.9, 0.4)]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    metrics = tmp_path / "metrics.jsonl"
+    EPOCHS.write_lines(metrics, [epoch(1, 0.9), epoch(2, 0.4)])
     assert last_validation(tmp_path) == 0.4
-    (tmp_path / "metrics.jsonl").write_text('{"validation": null}\n')
+    EPOCHS.write_lines(metrics, [epoch(1, None)])
     assert last_validation(tmp_path) is None
-    (tmp_path / "metrics.jsonl").unlink()
-    with pytest.raises(InputError, match="no epochs"):
+    metrics.unlink()
+    with pytest.raises(InputError, match=r"no epochs in metrics\.jsonl"):
+        last_validation(tmp_path)
+    metrics.write_text("{}\n")
+    with pytest.raises(InputError, match=r"metrics.jsonl, line 1: not valid records of epochs"):
         last_validation(tmp_path)

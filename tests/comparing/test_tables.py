@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from longtail.comparing.document import Figure, summarise
+from longtail.comparing.document import ComparisonDocument
+from longtail.comparing.figures import Figure, standings
 from longtail.comparing.tables import (
     difference_text,
     figure_text,
@@ -23,31 +23,30 @@ from longtail.comparing.tables import (
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.metrics import METRICS
 
-from .comparison_documents import comparison, fail, several_attributes, single_attribute
+from .comparison_documents import comparison, fail, several_attributes, single_attribute, typed
 
-Json = dict[str, Any]
 NASTY = r"[a|b] 50% & $x_1$ ~^\#{} <i>"
 
 
 @pytest.fixture(scope="module")
-def document() -> Json:
-    return single_attribute()
+def document() -> ComparisonDocument:
+    return typed(single_attribute())
 
 
 @pytest.fixture(scope="module")
-def nasty() -> Json:
+def nasty() -> ComparisonDocument:
     document = comparison([3], ["ce", NASTY], seeds=2)
     fail(document["methods"][1]["cells"][0], "100% of |memory|\nis gone")
-    return document
+    return typed(document)
 
 
-def terminal(document: Json) -> list[str]:
+def terminal(document: ComparisonDocument) -> list[str]:
     output = io.StringIO()
     Console(file=output, width=80).print(terminal_table(document))
     return output.getvalue().splitlines()
 
 
-def markdown_rows(document: Json) -> list[list[str]]:
+def markdown_rows(document: ComparisonDocument) -> list[list[str]]:
     lines = [line for line in to_markdown(document).splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
@@ -60,48 +59,50 @@ def test_figures_are_percentages_and_differences_have_signs():
     assert figure_text(None) == difference_text(None) == difference_text(Figure(0.5, None, None)) == "–"
 
 
-def test_markdown_has_a_row_for_each_method_with_every_figure(document: Json):
+def test_markdown_has_a_row_for_each_method_with_every_figure(document: ComparisonDocument):
     head, rule, *rows = markdown_rows(document)
     assert len(head) == len(rule) == 3 + len(METRICS) + 1
-    for cells, row in zip(rows, summarise(document), strict=True):
+    for cells, row in zip(rows, standings(document), strict=True):
         assert len(cells) == len(head)
         for metric, cell in zip(METRICS[1:], cells[4:-1], strict=True):
-            assert cell.startswith(figure_text(row.own[metric]))
+            assert cell.startswith(figure_text(row.own.of(metric)))
         assert cells[0] == row.method.replace("_", r"\_")
-        assert figure_text(row.adjusted["class_balanced_accuracy"]) in cells[3]
-        assert (difference_text(row.own["accuracy"]) in cells[4]) == (row.method != "ce")
+        assert figure_text(row.adjusted.class_balanced_accuracy) in cells[3]
+        assert (difference_text(row.own.accuracy) in cells[4]) == (row.method != "ce")
 
 
-def test_markdown_names_failed_runs_and_says_what_stands_there(document: Json):
+def test_markdown_names_failed_runs_and_says_what_stands_there(document: ComparisonDocument):
     text = to_markdown(document)
     assert "4/5 runs, 1 failed" in text
     assert "- crl-class, seed 3: out of memory; lower --batch-size" in text
     assert "difference to ce in points" in text
-    assert "Failed" not in to_markdown(several_attributes())
+    assert "Failed" not in to_markdown(typed(several_attributes()))
 
 
-def test_names_break_neither_markdown_nor_latex(nasty: Json):
+def test_names_break_neither_markdown_nor_latex(nasty: ComparisonDocument):
     assert {len(row) for row in markdown_rows(nasty)} == {11}
     assert r"\[a\|b\] 50% \& \$x\_1\$ \~^\\\#\{\} \<i\>" in to_markdown(nasty)
     body = to_latex(nasty).partition("\\midrule\n")[2].splitlines()
     assert body[1].startswith(r"{}[a\textbar{}b] 50\% \& \$x\_1\$ \textasciitilde{}\textasciicircum{}")
     assert all(len(re.findall(r"(?<!\\)&", line)) == 6 for line in body[:2])
-    assert len(to_markdown(nasty).splitlines()) == len(to_markdown(single_attribute()).splitlines()) - 2
+    assert (
+        len(to_markdown(nasty).splitlines()) == len(to_markdown(typed(single_attribute())).splitlines()) - 2
+    )
 
 
-def test_latex_has_a_line_for_each_method_and_shows_failed_runs(document: Json):
+def test_latex_has_a_line_for_each_method_and_shows_failed_runs(document: ComparisonDocument):
     text = to_latex(document)
     assert text.count(r" \\" + "\n") == 1 + 4
     assert r"crl-class (4/5 runs, 1 failed) & " in text
-    over = summarise(document)[1].adjusted["class_balanced_accuracy"]
+    over = standings(document)[1].adjusted.class_balanced_accuracy
     assert difference_text(over).replace("-", "$-$") in text
     assert text.count("{") == text.count("}")
     assert text.isascii() or set(text) - set(map(chr, range(128))) <= {"±"}
 
 
-def test_csv_holds_every_number_in_full(document: Json):
+def test_csv_holds_every_number_in_full(document: ComparisonDocument):
     lines = list(csv.DictReader(io.StringIO(to_csv(document))))
-    for line, row in zip(lines, summarise(document), strict=True):
+    for line, row in zip(lines, standings(document), strict=True):
         assert (line["method"], int(line["finished"]), int(line["failed"])) == (
             row.method,
             row.finished,
@@ -111,18 +112,20 @@ def test_csv_holds_every_number_in_full(document: Json):
         assert int(line["peak_memory_bytes"]) == row.peak_memory_bytes
         for prefix, figures in (("", row.own), ("adjusted_", row.adjusted)):
             for metric in METRICS:
-                figure = figures[metric]
+                figure = figures.of(metric)
                 assert figure is not None
-                expected = [figure.mean, figure.sd, *(figure.difference or (None, None, None))]
+                found = figure.difference
+                of = (found.value, found.low, found.high) if found else (None, None, None)
+                expected = [figure.mean, figure.sd, *of]
                 names = ("mean", "sd", "difference", "low", "high")
-                found = [line[f"{prefix}{metric}_{name}"] for name in names]
-                assert [float(x) if x else None for x in found] == expected
+                numbers = [line[f"{prefix}{metric}_{name}"] for name in names]
+                assert [float(x) if x else None for x in numbers] == expected
 
 
 def test_undefined_numbers_are_empty_in_csv():
     document = comparison([3], ["ce", "crl"], seeds=1)
     fail(document["methods"][1]["cells"][0], "x")
-    crl = list(csv.reader(io.StringIO(to_csv(document))))[2]
+    crl = list(csv.reader(io.StringIO(to_csv(typed(document)))))[2]
     assert crl[:3] == ["crl", "0", "1"]
     assert set(crl[3:]) == {""}
 
@@ -134,21 +137,21 @@ def test_the_terminal_table_fits_in_80_columns_with_whole_figures(name: str):
         for decision in cell["decisions"].values():
             decision["mean"]["class_balanced_accuracy"] = float(k)
         cell["training"]["seconds"] = 123456.0
-    lines = terminal(document)
+    lines = terminal(typed(document))
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 80
     assert "…" not in text
-    row = summarise(document)[1]
-    for figure in (row.own["class_balanced_accuracy"], row.adjusted["class_balanced_accuracy"]):
+    row = standings(typed(document))[1]
+    for figure in (row.own.class_balanced_accuracy, row.adjusted.class_balanced_accuracy):
         assert figure_text(figure) in text
         assert difference_text(figure) in text
     assert "123,456" in text
 
 
-def test_the_terminal_shows_rare_recall_and_names_failed_runs(document: Json):
+def test_the_terminal_shows_rare_recall_and_names_failed_runs(document: ComparisonDocument):
     text = "\n".join(terminal(document))
-    row = summarise(document)[2]
-    few = row.own["few_recall"]
+    row = standings(document)[2]
+    few = row.own.few_recall
     assert few is not None
     assert f"{100 * few.mean:.1f}" in text
     assert "4/5 runs, 1 failed" in text
@@ -156,7 +159,7 @@ def test_the_terminal_shows_rare_recall_and_names_failed_runs(document: Json):
 
 
 def test_a_single_run_is_one_run():
-    row = summarise(comparison([3], ["ce"], seeds=1))[0]
+    row = standings(typed(comparison([3], ["ce"], seeds=1)))[0]
     assert runs(row) == "1 run"
-    assert row.own["accuracy"] is not None
-    assert row.own["accuracy"].sd is None
+    assert row.own.accuracy is not None
+    assert row.own.accuracy.sd is None

@@ -164,8 +164,8 @@ def _configured(data: tuple[str, ...], given: Settings, path: Path | None) -> Tr
 
 
 def _show(folder: Path) -> None:
-    from longtail.comparing.document import read_comparison
+    from longtail.comparing.document import COMPARISON
     from longtail.comparing.tables import terminal_table
 
-    show(terminal_table(read_comparison(folder / "comparison.json")))
+    show(terminal_table(COMPARISON.read(folder / "comparison.json")))
     print(f"page: {folder / 'comparison.html'}")

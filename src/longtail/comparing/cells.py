@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
 from longtail.methods.parts import check_decision, tables_of
-from longtail.methods.rows import METHODS
+from longtail.methods.rows import METHODS, DecisionName
 from longtail.runs.folder import RunFolder, read_json
+from longtail.settings import AT_LEAST_ONE, Range, Settings
 from longtail.training.config import TrainConfig
 from longtail.words import did_you_mean
 
@@ -33,7 +34,7 @@ Engine = Literal["local", "slurm", "submitit-local"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Settings):
     """What is compared, and where it is kept.
 
     Attributes:
@@ -56,24 +57,17 @@ class Comparison:
     base: TrainConfig
     labels: tuple[str, ...]
     folder: Path
-    seeds: int = 5
+    seeds: Annotated[int, AT_LEAST_ONE] = 5
     baseline: str | None = None
-    parallel: int | None = None
-    tune: int | None = None
-    budget: float | None = None
+    parallel: Annotated[int | None, AT_LEAST_ONE] = None
+    tune: Annotated[int | None, Range(f"2 to {MOST_TRIALS} settings to try", 2, MOST_TRIALS)] = None
+    budget: Annotated[float | None, Range("seconds above 0", 0, without_low=True)] = None
     overwrite: bool = False
     engine: Engine = "local"
     command: str = "longtail compare"
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"--seeds: expected at least 1, got {self.seeds}")
-        if self.parallel is not None and self.parallel < 1:
-            raise InputError(f"--parallel: expected at least 1, got {self.parallel}")
-        if self.tune is not None and not 2 <= self.tune <= MOST_TRIALS:
-            raise InputError(f"--tune: expected 2 to {MOST_TRIALS} settings to try, got {self.tune}")
-        if self.budget is not None and not self.budget > 0:
-            raise InputError(f"--budget: expected seconds above 0, got {self.budget}")
+        super().__post_init__()
         expect_labels(self.labels, self.baseline)
 
     def entries(self) -> dict[str, Entry]:
@@ -103,7 +97,7 @@ class Entry:
     """
 
     config: TrainConfig
-    decision: str | None = None
+    decision: DecisionName | None = None
     first: str | None = None
 
 
@@ -191,8 +185,8 @@ def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str 
 
 def shared(cells: Iterable[Cell]) -> list[Cell]:
     """The cells, those that train the same replaced by the first of them."""
-    firsts: dict[str, Cell] = {}
-    return [firsts.setdefault(repr(replace(cell.config, output=None)), cell) for cell in cells]
+    firsts: dict[TrainConfig, Cell] = {}
+    return [firsts.setdefault(replace(cell.config, output=None), cell) for cell in cells]
 
 
 def entry_of(label: str, base: TrainConfig) -> Entry:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from longtail.comparing.document import Gain
+from longtail.comparing.document import AttributeFacts
+from longtail.comparing.figures import Gain
 from longtail.reporting import svg
 from longtail.reporting.charts import class_strokes, stripe
 from longtail.reporting.class_chart import MOST_NAMED
@@ -23,7 +24,8 @@ from longtail.reporting.panels import (
     name_rows,
     remark,
 )
-from longtail.reporting.wording import by_frequency, shortened
+from longtail.reporting.wording import by_frequency
+from longtail.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,12 +56,12 @@ class Mark:
     series: int
 
 
-def distribution_chart(ident: str, attribute: dict[str, Any]) -> str:
+def distribution_chart(ident: str, attribute: AttributeFacts) -> str:
     """Training images of every class of one attribute on a logarithmic scale, most frequent first."""
-    classes = [attribute["classes"][k] for k in by_frequency(attribute["classes"])]
-    names = _row_names([c["name"] for c in classes])
+    classes = [attribute.classes[k] for k in by_frequency(attribute.classes)]
+    names = _row_names([c.name for c in classes])
     size = WIDTH, TOP + _rows_height(len(classes)) + BOTTOM
-    counts = [c["train_count"] for c in classes]
+    counts = [c.train_count for c in classes]
 
     def paint(figure: Figure) -> None:
         (axes,) = columns(figure, size, names, 1, BOTTOM)
@@ -70,39 +72,39 @@ def distribution_chart(ident: str, attribute: dict[str, Any]) -> str:
             remark(axes, y, "none")
         legend(figure, _group_legend([attribute]), size)
 
-    title = f"Training images of every class of {attribute['name']}, most frequent class first"
+    title = f"Training images of every class of {attribute.name}, most frequent class first"
     return svg.draw(ident, title, size, paint)
 
 
-def distributions_chart(ident: str, attributes: Sequence[dict[str, Any]]) -> str:
+def distributions_chart(ident: str, attributes: Sequence[AttributeFacts]) -> str:
     """A row per attribute: each class as a stroke at its training images, on a logarithmic scale."""
-    names = [shortened(a["name"], 20) for a in attributes]
+    names = [shortened(a.name, 20) for a in attributes]
     size = WIDTH, TOP + 20.0 * len(attributes) + BOTTOM
 
     def paint(figure: Figure) -> None:
         (axes,) = columns(figure, size, names, 1, BOTTOM)
         name_rows(axes, names)
         stripe(axes, len(attributes))
-        counts = [[c["train_count"] or None for c in a["classes"]] for a in attributes]
+        counts = [[c.train_count or None for c in a.classes] for a in attributes]
         log_axis(axes, [n for row in counts for n in row if n], "training images")
-        class_strokes(axes, attributes, counts)
+        class_strokes(axes, [a.classes for a in attributes], counts)
         legend(figure, _group_legend(attributes), size)
 
     return svg.draw(ident, "Training images of the classes of every attribute", size, paint)
 
 
-def minority_marks(attribute: dict[str, Any]) -> list[Mark]:
+def minority_marks(attribute: AttributeFacts) -> list[Mark]:
     """Marks of the minority classes, rarest first, at most `MOST_MARKED`.
 
     Minority classes are the rarest ones that together hold at most half of the training images.
     """
-    classes = attribute["classes"]
-    half, held, marks = sum(c["train_count"] for c in classes) / 2, 0, list[Mark]()
+    classes = attribute.classes
+    half, held, marks = sum(c.train_count for c in classes) / 2, 0, list[Mark]()
     for k in reversed(by_frequency(classes)):
-        held += classes[k]["train_count"]
+        held += classes[k].train_count
         if held > half or len(marks) == MOST_MARKED:
             break
-        marks.append(Mark(k, classes[k]["name"], len(marks) + 1))
+        marks.append(Mark(k, classes[k].name, len(marks) + 1))
     return marks
 
 
@@ -174,8 +176,8 @@ def _rows_height(rows: int) -> float:
     return RANK_HEIGHT if rows > MOST_NAMED else rows * (20.0 if rows <= 12 else 14.0)
 
 
-def _group_legend(attributes: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:
-    found = {c["frequency_group"] for a in attributes for c in a["classes"]}
+def _group_legend(attributes: Sequence[AttributeFacts]) -> list[tuple[str, str, float]]:
+    found = {c.frequency_group for a in attributes for c in a.classes}
     return [(group, colour, 1) for group, colour in GROUPS.items() if group in found]
 
 

@@ -9,38 +9,50 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
 
 from longtail import __version__
 from longtail.comparing.cells import shown_flags
-from longtail.comparing.document import ADJUSTED, SCHEMA_VERSION, write_comparison
+from longtail.comparing.document import (
+    COMPARISON,
+    AttributeFacts,
+    AttributeMetrics,
+    Budget,
+    ComparedMethod,
+    ComparisonDocument,
+    DecisionFigures,
+    FeatureMap,
+    Outcome,
+    TrainingCost,
+    Tuning,
+)
 from longtail.comparing.feature_map import feature_map
+from longtail.comparing.figures import ADJUSTED
 from longtail.comparing.launcher import cores
 from longtail.comparing.page import write_comparison_page
 from longtail.comparing.queue import peak_memory
 from longtail.comparing.tables import to_csv, to_latex, to_markdown
 from longtail.errors import InputError
-from longtail.evaluation.results import read_results
+from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.results import AttributeResults, ClassFacts, Results, read_results
 from longtail.files import write_text
 from longtail.methods.parts import check_decision
-from longtail.methods.rows import METHODS
+from longtail.methods.rows import METHODS, DecisionName
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
 from longtail.runs.watcher import Watcher
 from longtail.training.config import TrainConfig
 from longtail.words import count
 
-Json = dict[str, Any]
-
 PICTURED = 4
 """Methods at most whose features are shown: the baseline, then those that rectify, then the others."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """One cell as it ended.
+class CellRun:
+    """The run of one cell as it ended.
 
     Attributes:
         path: folder of the run.
@@ -52,11 +64,29 @@ class Run:
     path: Path
     config: TrainConfig
     error: str | None = None
-    decision: str | None = None
+    decision: DecisionName | None = None
 
-    def results(self) -> Json:
+    def results(self) -> Results:
         """Its results.json, by its own decision."""
-        return read_results(RunFolder(self.path).results)
+        return self.results_by(None)
+
+    def results_by(self, decision: DecisionName | None) -> Results:
+        """Its results by a decision; None for its own."""
+        return read_results(self.place_by(decision))
+
+    def place_by(self, decision: DecisionName | None) -> Path:
+        """The file of its results by a decision."""
+        return RunFolder(self.path).results_by(decision)
+
+    def shown_by(self) -> list[DecisionName]:
+        """The decisions that it is shown with, beside its own."""
+        if self.decision is not None:
+            return [self.decision]
+        if self.results().decision != ADJUSTED:
+            with suppress(InputError):
+                check_decision(self.config.method, ADJUSTED, self.config.method_options)
+                return [ADJUSTED]
+        return []
 
 
 @dataclass(frozen=True)
@@ -66,32 +96,31 @@ class Entrant:
     Attributes:
         label: its name in tables.
         runs: with distinct seeds, at least one.
-        tuned: what was tried before, as comparison.json holds it, or None.
+        tuned: what was tried before, or None.
     """
 
     label: str
-    runs: tuple[Run, ...]
-    tuned: Json | None = None
+    runs: tuple[CellRun, ...]
+    tuned: Tuning | None = None
 
     @property
-    def finished(self) -> tuple[Run, ...]:
+    def finished(self) -> tuple[CellRun, ...]:
         """The runs that did not fail."""
         return tuple(run for run in self.runs if run.error is None)
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What comparison.json says beside the methods: command, machine, epochs and seconds of a run."""
+    """What comparison.json says beside the methods: what was typed, where it ran, and with what budget."""
 
     command: str
     machine: str
-    epochs: int | None
-    seconds: float | None
+    budget: Budget
 
 
 def publish(
     folder: Path, entrants: Sequence[Entrant], baseline: str, about: Circumstances, watcher: Watcher
-) -> Json:
+) -> ComparisonDocument:
     """Write comparison.json, .html, .md, .csv and .tex, and return the document.
 
     The runs are also evaluated against the prior, where their method allows that and they are not yet.
@@ -100,7 +129,7 @@ def publish(
         InputError: when no run finished.
     """
     document = document_of(folder, entrants, baseline, about, watcher)
-    write_comparison(folder / "comparison.json", document)
+    COMPARISON.write(folder / "comparison.json", document)
     write_comparison_page(folder / "comparison.html", document)
     for ending, written in (("md", to_markdown), ("csv", to_csv), ("tex", to_latex)):
         write_text(folder / f"comparison.{ending}", written(document))
@@ -109,28 +138,27 @@ def publish(
 
 def document_of(
     folder: Path, entrants: Sequence[Entrant], baseline: str, about: Circumstances, watcher: Watcher
-) -> Json:
-    """The document that `comparison.schema.json` describes; its paths are relative to `folder`."""
+) -> ComparisonDocument:
+    """The comparison as a document; its paths are relative to `folder`."""
     order = sorted(entrants, key=lambda entrant: entrant.label != baseline)  # facts come from the baseline
     first = next((entrant.finished[0].results() for entrant in order if entrant.finished), None)
     if first is None:
         run = entrants[0].runs[0]
         name = f"{entrants[0].label}, seed {run.config.seed}"
         raise InputError(f"every run failed, nothing to compare; {name}: {run.error}")
-    entrants = _decided(entrants, watcher)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "longtail_version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": about.command,
-        "machine": about.machine,
-        "data": first["data"],
-        "attributes": [_attribute(attribute) for attribute in first["attributes"]],
-        "budget": {"epochs": about.epochs, "seconds": about.seconds},
-        "baseline": baseline,
-        "methods": [_method(entrant, folder) for entrant in entrants],
-        "features": _features(order, watcher),
-    }
+    return ComparisonDocument(
+        schema_version=1,
+        longtail_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=about.command,
+        machine=about.machine,
+        data=first.data,
+        attributes=tuple(map(_attribute, first.attributes)),
+        budget=about.budget,
+        baseline=baseline,
+        methods=tuple(_method(entrant, folder) for entrant in _decided(entrants, watcher)),
+        features=_features(order, watcher),
+    )
 
 
 def this_machine() -> str:
@@ -145,91 +173,80 @@ def _decided(entrants: Sequence[Entrant], watcher: Watcher) -> list[Entrant]:
     A run that cannot be evaluated by the decision it is judged by has failed.
     """
     runs = [run for entrant in entrants for run in entrant.finished]
-    waiting = {path: (run, d) for run in runs for d in _shown(run) if not (path := _by(run, d)).exists()}
+    places = {run.place_by(decision): (run, decision) for run in runs for decision in run.shown_by()}
+    waiting = {path: pair for path, pair in places.items() if not path.exists()}
     faults: dict[Path, str] = {}
     for done, (path, (run, decision)) in enumerate(waiting.items(), 1):
         try:
-            accelerator, split = run.config.accelerator, run.results()["split"]
+            accelerator, split = run.config.accelerator, run.results().split
             evaluate(run.path, split=split, decision=decision, accelerator=accelerator, output=path)
         except InputError as error:
             watcher.say(f"{run.path.name}: not evaluated by {decision}: {error}")
             faults[path] = str(error)
         watcher.progress("evaluating by other decisions", done, len(waiting))
 
-    def judged(run: Run) -> Run:
-        return run if run.error else replace(run, error=faults.get(_by(run, run.decision)))
+    def judged(run: CellRun) -> CellRun:
+        return run if run.error else replace(run, error=faults.get(run.place_by(run.decision)))
 
     return [replace(entrant, runs=tuple(map(judged, entrant.runs))) for entrant in entrants]
 
 
-def _shown(run: Run) -> list[str]:
-    """The decisions that a run is shown with, beside its own."""
-    shown = [] if run.decision is None else [run.decision]
-    if run.decision is None and run.results()["decision"] != ADJUSTED:
-        with suppress(InputError):
-            check_decision(run.config.method, ADJUSTED, run.config.method_options)
-            shown.append(ADJUSTED)
-    return shown
+def _attribute(attribute: AttributeResults) -> AttributeFacts:
+    classes = (ClassFacts(c.name, c.train_count, c.test_count, c.frequency_group) for c in attribute.classes)
+    return AttributeFacts(attribute.name, attribute.imbalance_ratio, tuple(classes))
 
 
-def _by(run: Run, decision: str | None) -> Path:
-    return RunFolder(run.path).results_by(decision)
-
-
-def _attribute(attribute: Json) -> Json:
-    kept = ("name", "train_count", "test_count", "frequency_group")
-    classes = [{key: entry[key] for key in kept} for entry in attribute["classes"]]
-    return {**{key: attribute[key] for key in ("name", "imbalance_ratio")}, "classes": classes}
-
-
-def _method(entrant: Entrant, folder: Path) -> Json:
+def _method(entrant: Entrant, folder: Path) -> ComparedMethod:
     run = entrant.runs[0]
-    model = next((found.results()["model"] for found in entrant.finished), None)
-    return {
-        "name": entrant.label,
-        "flags": shown_flags(run.config) + (["--decision", run.decision] if run.decision else []),
-        "backbone": model["backbone"] if model else run.config.named_backbone or "not known",
-        "parameters": model["parameters"] if model else None,
-        "tuned": entrant.tuned,
-        "cells": [_cell(run, folder) for run in entrant.runs],
-    }
+    model = next((found.results().model for found in entrant.finished), None)
+    decision = [] if run.decision is None else ["--decision", run.decision]
+    return ComparedMethod(
+        name=entrant.label,
+        flags=(*shown_flags(run.config), *decision),
+        backbone=model.backbone if model else run.config.named_backbone or "not known",
+        parameters=model.parameters if model else None,
+        tuned=entrant.tuned,
+        cells=tuple(_outcome(run, folder) for run in entrant.runs),
+    )
 
 
-def _cell(run: Run, folder: Path) -> Json:
-    place = Path(os.path.relpath(run.path, folder)).as_posix()
-    cell: Json = {"seed": run.config.seed, "run": place, "status": "failed", "error": run.error}
+def _outcome(run: CellRun, folder: Path) -> Outcome:
+    seed, place = run.config.seed, Path(os.path.relpath(run.path, folder)).as_posix()
     if run.error is not None:
-        return {**cell, "own_decision": None, "training": None, "decisions": {}}
-    results = read_results(_by(run, run.decision))
-    others = [_by(run, decision) for decision in _shown(run)]
-    found = [results, *(read_results(path) for path in others if path.exists())]
-    figures = {result["decision"]: _figures(result) for result in found}
-    decided = {"own_decision": results["decision"], "training": _training(run, results)}
-    return {**cell, "status": "finished", **decided, "decisions": figures}
+        return Outcome(seed, place, "failed", run.error, None, None, {})
+    results = run.results_by(run.decision)
+    others = [run.results_by(other) for other in run.shown_by() if run.place_by(other).exists()]
+    decisions: dict[DecisionName, DecisionFigures] = {
+        _decision(found): _figures(found) for found in (results, *others)
+    }
+    return Outcome(seed, place, "finished", None, _decision(results), _cost(run, results), decisions)
 
 
-def _training(run: Run, results: Json) -> Json | None:
-    training = results["training"]
+def _decision(results: Results) -> DecisionName:
+    return msgspec.convert(results.decision, DecisionName)
+
+
+def _cost(run: CellRun, results: Results) -> TrainingCost | None:
+    training = results.training
     if training is None:
         return None
-    kept = {key: training[key] for key in ("epochs", "seconds", "images_per_second")}
-    return {**kept, "peak_memory_bytes": peak_memory(run.path)}
+    return TrainingCost(training.epochs, training.seconds, training.images_per_second, peak_memory(run.path))
 
 
-def _figures(results: Json) -> Json:
-    attributes = [
-        {"metrics": _values(a["metrics"]), "recall": [entry["recall"] for entry in a["classes"]]}
-        for a in results["attributes"]
-    ]
-    return {"mean": _values(results["mean"]), "attributes": attributes}
+def _figures(results: Results) -> DecisionFigures:
+    attributes = (
+        AttributeMetrics(a.metrics.map(_value), tuple(c.recall for c in a.classes))
+        for a in results.attributes
+    )
+    return DecisionFigures(results.mean.map(_value), tuple(attributes))
 
 
-def _values(metrics: Json) -> dict[str, float | None]:
-    """The figures without their intervals over images: here intervals are over seeds."""
-    return {name: None if metric is None else metric["value"] for name, metric in metrics.items()}
+def _value(estimate: Estimate | None) -> float | None:
+    """The figure without its interval over images: here intervals are over seeds."""
+    return estimate and estimate.value
 
 
-def _features(order: Sequence[Entrant], watcher: Watcher) -> Json | None:
+def _features(order: Sequence[Entrant], watcher: Watcher) -> FeatureMap | None:
     """Features of a few methods on the test images of one seed; `order` begins with the baseline."""
     baseline, *others = [entrant for entrant in order if entrant.finished]
     others.sort(key=lambda entrant: METHODS[entrant.runs[0].config.method].objective != "crl")

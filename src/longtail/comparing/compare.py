@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from longtail.comparing.cells import Cell, Comparison, Entry, cell_of, default_baseline, shared
-from longtail.comparing.collect import Circumstances, Entrant, Run, publish, this_machine
+from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish, this_machine
+from longtail.comparing.document import Budget
 from longtail.comparing.launcher import Launcher, LocalLauncher, claimed
 from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
+from longtail.methods.rows import DecisionName
 from longtail.runs.preparation import read_dataset
 from longtail.runs.train import with_whole_paths
 from longtail.runs.watcher import Silent, Watcher
@@ -103,7 +105,9 @@ class _Progress:
         if comparison.budget is not None:
             configs = with_budget(self.queue, configs, comparison.budget)
         if comparison.tune:
-            decisions = {label: entry.decision for label, entry in stage.items()}
+            decisions: dict[str, DecisionName | None] = {
+                label: entry.decision for label, entry in stage.items()
+            }
             self.tuned |= tune(self.queue, configs, decisions, comparison.tune)
         place = self.queue.folder / "runs"
         cells = shared(
@@ -122,8 +126,8 @@ class _Progress:
 
     def entrant(self, label: str, entry: Entry) -> Entrant:
         """A method with its runs as they ended."""
-        runs = (Run(c.path, c.config, self.failed.get(c), entry.decision) for c in self.cells[label])
-        return Entrant(label, tuple(runs), self.tuned[label].to_dict() if label in self.tuned else None)
+        runs = (CellRun(c.path, c.config, self.failed.get(c), entry.decision) for c in self.cells[label])
+        return Entrant(label, tuple(runs), self.tuned[label].tuning if label in self.tuned else None)
 
     def _started(self, config: TrainConfig, first: str | None, seed: int) -> TrainConfig:
         """The configuration with the run of the first stage that has this seed."""
@@ -131,21 +135,15 @@ class _Progress:
 
     def _settled(self, configs: Mapping[str, TrainConfig]) -> dict[str, TrainConfig]:
         """The configurations, where settings were tried those that were chosen."""
-        tuned = self.tuned
-        return {
-            label: tuned[label].trials[tuned[label].chosen].config if label in tuned else config
-            for label, config in configs.items()
-        }
+        return {**configs, **{name: self.tuned[name].chosen.config for name in configs if name in self.tuned}}
 
     def _chosen(self, label: str, seed: int) -> Cell | None:
         """The trial that was chosen, which is the cell of seed 0."""
-        if seed or label not in self.tuned:
-            return None
-        return self.tuned[label].trials[self.tuned[label].chosen]
+        return None if seed or label not in self.tuned else self.tuned[label].chosen
 
 
 def _about(comparison: Comparison, parallel: int) -> Circumstances:
     epochs = comparison.base.epochs if comparison.budget is None else None
     place = this_machine() if comparison.engine == "local" else comparison.engine
     machine = f"{place}; {parallel} at a time"
-    return Circumstances(comparison.command, machine, epochs, comparison.budget)
+    return Circumstances(comparison.command, machine, Budget(epochs, comparison.budget))

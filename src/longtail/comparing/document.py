@@ -1,294 +1,212 @@
-"""comparison.json: many methods on one data set with paired seeds, and what is computed from it.
-
-Its form is `comparison.schema.json` beside this file (JSON Schema, draft 2020-12), version 1. A cell
-is one method with one seed. Methods are compared by the differences of cells that share a seed.
-"""
+"""comparison.json: many methods on one data set with paired seeds. null stands for undefined or unknown."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from longtail.evaluation.document import DocumentForm
-from longtail.evaluation.intervals import Estimate, paired_difference
-from longtail.evaluation.metrics import METRICS
+from msgspec import Meta
 
-SCHEMA_VERSION = 1
+from longtail.documents import Form, Part
+from longtail.evaluation.metrics import Metrics
+from longtail.evaluation.results import Amount, ClassFacts, Count, DataInfo, Share, Text, Time
+from longtail.methods.rows import DecisionName
 
-ADJUSTED = "prior"
-"""The decision that `Row.adjusted` shows: scores divided by the classes' shares in training."""
-
-Json = dict[str, Any]
+Flags = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One figure of a method over its finished seeds.
+class AttributeFacts(Part, frozen=True):
+    """What is recognised.
 
-    Attributes:
-        mean: over the seeds for which it is defined.
-        sd: standard deviation over them, with n - 1; None for a single seed.
-        difference: mean of method - baseline over the seeds both have, with its 95 % t-interval; None
-            for the baseline itself and where fewer than two seeds can be paired.
-    """
-
-    mean: float
-    sd: float | None
-    difference: Estimate | None
-
-
-Figures = dict[str, Figure | None]
-"""A figure for every name in `METRICS`, None where it is defined for no seed."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method in the comparison table.
-
-    Attributes:
-        method: its name.
-        own: figures at the method's own decision; differences to the baseline's own decision.
-        adjusted: figures at the decision `ADJUSTED`; differences to the baseline adjusted alike. All
-            None where the method has no such decision.
-        finished: number of finished cells.
-        failed: number of failed cells.
-        seconds: mean training time of a finished cell, or None.
-        images_per_second: mean over finished cells, or None.
-        peak_memory_bytes: largest of all finished cells, or None.
-    """
-
-    method: str
-    own: Figures
-    adjusted: Figures
-    finished: int
-    failed: int
-    seconds: float | None
-    images_per_second: float | None
-    peak_memory_bytes: int | None
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What a method adds to a figure of the baseline, against how rare a class or skewed an attribute is.
-
-    Attributes:
-        name: of the class or the attribute.
-        imbalance: largest class / this class, or the attribute's imbalance ratio, in training images;
-            None without training images.
-        mean: of the differences over the seeds both have; None where there is none.
-        low: smallest of these differences, or None.
-        high: largest of these differences, or None.
+    `imbalance_ratio` is most over fewest training images of a class that has any; null without training
+    images.
     """
 
     name: str
-    imbalance: float | None
-    mean: float | None
-    low: float | None
-    high: float | None
+    imbalance_ratio: Annotated[float, Meta(ge=1)] | None
+    classes: Annotated[tuple[ClassFacts, ...], Meta(min_length=1)]
 
 
-def write_comparison(path: str | os.PathLike[str], document: Json) -> None:
-    """Write a comparison to a file: all of it or nothing, NaN and infinities as null.
+class Budget(Part, frozen=True):
+    """What every training was given; null where it was not limited."""
 
-    Raises:
-        ValueError: when its form does not accept it; nothing is written then.
-        InputError: when the file cannot be written.
+    epochs: Count | None
+    seconds: Amount | None
+
+
+class Trial(Part, frozen=True):
+    """Settings that were tried; `validation` is class-balanced accuracy, null where the training failed."""
+
+    flags: Flags
+    validation: Share | None
+
+
+class Tuning(Part, frozen=True):
+    """What was tried for a method, and the index of the trial that was chosen."""
+
+    trials: Annotated[tuple[Trial, ...], Meta(min_length=1)]
+    chosen: Count
+
+    def __post_init__(self) -> None:
+        if self.chosen >= len(self.trials):
+            raise ValueError(f"expected chosen to be the index of a trial, got {self.chosen}")
+
+
+class TrainingCost(Part, frozen=True):
+    """What one training took."""
+
+    epochs: Count
+    seconds: Amount
+    images_per_second: Amount | None
+    peak_memory_bytes: Count | None
+
+
+class AttributeMetrics(Part, frozen=True):
+    """Figures of one attribute, and the recall of every class; null for a class without test images."""
+
+    metrics: Metrics[Share | None]
+    recall: tuple[Share | None, ...]
+
+
+class DecisionFigures(Part, frozen=True):
+    """Figures on the test images by one decision; `mean` is over the attributes that define a figure."""
+
+    mean: Metrics[Share | None]
+    attributes: tuple[AttributeMetrics, ...]
+
+
+class Outcome(Part, frozen=True):
+    """How one method ended with one seed.
+
+    Attributes:
+        seed: of the run.
+        run: its folder, relative to the document.
+        status: whether the run and its own decision were made.
+        error: one line; null where it finished.
+        own_decision: how the method itself decides, a key of `decisions`; null where it failed.
+        training: null where it failed, or the model was not trained here.
+        decisions: by how scores became decisions; empty where it failed.
     """
-    _FORM.write(path, document)
+
+    seed: int
+    run: str
+    status: Literal["finished", "failed"]
+    error: str | None
+    own_decision: DecisionName | None
+    training: TrainingCost | None
+    decisions: dict[DecisionName, DecisionFigures]
+
+    def __post_init__(self) -> None:
+        if not self.finished and (self.error is None or self.decisions or self.own_decision is not None):
+            raise ValueError("expected an error, no decisions and no own_decision in a failed cell")
+        if self.finished and (self.error is not None or self.own_decision not in self.decisions):
+            raise ValueError("expected no error, and an own_decision among the decisions of a finished cell")
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are figures."""
+        return self.status == "finished"
+
+    def by(self, decision: DecisionName | None) -> DecisionFigures | None:
+        """Figures by a decision, by the method's own where it is None; None where that was not made."""
+        name = decision or self.own_decision
+        return None if name is None else self.decisions.get(name)
 
 
-def read_comparison(path: str | os.PathLike[str]) -> Json:
-    """The comparison in a file.
+class ComparedMethod(Part, frozen=True):
+    """A method: its label in tables, the flags it was trained with, and its runs, one cell a seed."""
 
-    Raises:
-        InputError: when the file is missing, is not JSON, has another schema version, or does not fit
-            its form; then with the JSON path of the first fault.
+    name: Text
+    flags: Flags
+    backbone: Text
+    parameters: Count | None
+    tuned: Tuning | None
+    cells: tuple[Outcome, ...]
+
+    def __post_init__(self) -> None:
+        if len({cell.seed for cell in self.cells}) < len(self.cells):
+            raise ValueError(f"expected one cell a seed for {self.name!r}")
+
+
+class FeatureMap(Part, frozen=True):
+    """Test images in the plane, by their features.
+
+    Attributes:
+        attribute: index of the attribute whose classes are shown.
+        labels: class index of every image; all images are labelled.
+        points: by method, the x and y of every image.
     """
-    return _FORM.read(path)
+
+    attribute: Count
+    labels: tuple[Count, ...]
+    points: dict[str, tuple[tuple[float, float], ...]]
+
+    def __post_init__(self) -> None:
+        for name, points in self.points.items():
+            if len(points) != len(self.labels):
+                raise ValueError(f"expected {len(self.labels)} points for {name!r}, got {len(points)}")
 
 
-def summarise(document: Json) -> list[Row]:
-    """A row for every method, in the order of the document.
+class ComparisonDocument(Part, frozen=True):
+    """Methods trained on one data set with paired seeds; all are compared with the baseline."""
 
-    Args:
-        document: what `read_comparison` gives.
-    """
-    baseline = method_named(document, document["baseline"])
-    return [_row(method, baseline) for method in document["methods"]]
+    schema_version: Literal[1]
+    longtail_version: Text
+    created: Time
+    command: str
+    machine: str
+    data: DataInfo
+    attributes: Annotated[tuple[AttributeFacts, ...], Meta(min_length=1)]
+    budget: Budget
+    baseline: Text
+    methods: Annotated[tuple[ComparedMethod, ...], Meta(min_length=1)]
+    features: FeatureMap | None
 
+    def __post_init__(self) -> None:
+        fault = next(self._faults(), None)
+        if fault is not None:
+            raise ValueError(fault)
 
-def recall_gains(document: Json, method: str) -> list[list[Gain]]:
-    """For every attribute, the gain in recall of each of its classes, in the order of the document.
+    def method(self, name: str) -> ComparedMethod:
+        """The method of that name.
 
-        gain_k = mean_s (recall_k(method, s) - recall_k(baseline, s)),    imbalance_k = max_i n_i / n_k
+        Raises:
+            ValueError: when there is none.
+        """
+        found = next((method for method in self.methods if method.name == name), None)
+        if found is None:
+            raise ValueError(f"expected one of the document's methods, got {name!r}")
+        return found
 
-    s runs over the seeds that both finished, n are training images; each decides in its own way.
-
-    Raises:
-        ValueError: when the document has no such method.
-    """
-    return [
-        [_gain(document, method, c["name"], _rarity(a, k), _recall(j, k)) for k, c in enumerate(a["classes"])]
-        for j, a in enumerate(document["attributes"])
-    ]
-
-
-def attribute_gains(document: Json, method: str) -> list[Gain]:
-    """The gain in class-balanced accuracy of each attribute, in the order of the document.
-
-    Raises:
-        ValueError: when the document has no such method.
-    """
-    return [
-        _gain(document, method, a["name"], a["imbalance_ratio"], _balanced(j))
-        for j, a in enumerate(document["attributes"])
-    ]
-
-
-def method_named(document: Json, name: str) -> Json:
-    """The document's method of that name.
-
-    Raises:
-        ValueError: when there is none.
-    """
-    for method in document["methods"]:
-        if method["name"] == name:
-            return method
-    raise ValueError(f"expected one of the document's methods, got {name!r}")
+    def _faults(self) -> Iterator[str]:
+        """Names and indices that point at nothing, and lists that do not fit each other."""
+        names = [method.name for method in self.methods]
+        if len(set(names)) < len(names):
+            yield "expected distinct names of methods"
+        if self.baseline not in names:
+            yield f"expected the baseline to be the name of a method, got {self.baseline!r}"
+        sizes = [len(attribute.classes) for attribute in self.attributes]
+        for cell in (cell for method in self.methods for cell in method.cells):
+            for decision, figures in cell.decisions.items():
+                if [len(attribute.recall) for attribute in figures.attributes] != sizes:
+                    yield f"expected recalls of {sizes} classes, one list each, in {cell.run} by {decision}"
+        if self.features is not None:
+            yield from _feature_faults(self.features, names, sizes)
 
 
-Value = Callable[[Json], float | None]
-"""Reads a number out of the figures of one decision."""
+def _feature_faults(features: FeatureMap, names: list[str], sizes: list[int]) -> Iterator[str]:
+    if features.attribute >= len(sizes):
+        yield f"expected the features' attribute to be the index of one, got {features.attribute}"
+    elif any(label >= sizes[features.attribute] for label in features.labels):
+        yield f"expected the features' labels to be class indices below {sizes[features.attribute]}"
+    unknown = next((name for name in features.points if name not in names), None)
+    if unknown is not None:
+        yield f"expected the features' points by names of methods, got {unknown!r}"
 
 
-def _row(method: Json, baseline: Json) -> Row:
-    statuses = [cell["status"] for cell in method["cells"]]
-    memory = _costs(method, "peak_memory_bytes")
-    return Row(
-        method=method["name"],
-        own=_figures(method, baseline, None),
-        adjusted=_figures(method, baseline, ADJUSTED),
-        finished=statuses.count("finished"),
-        failed=statuses.count("failed"),
-        seconds=_mean(_costs(method, "seconds")),
-        images_per_second=_mean(_costs(method, "images_per_second")),
-        peak_memory_bytes=int(max(memory)) if memory else None,
-    )
-
-
-def _figures(method: Json, baseline: Json, decision: str | None) -> Figures:
-    def of(metric: str) -> Figure | None:
-        own, other = (_by_seed(m, decision, lambda found: found["mean"][metric]) for m in (method, baseline))
-        return _figure(own, {} if method is baseline else other)
-
-    return {metric: of(metric) for metric in METRICS}
-
-
-def _figure(own: Mapping[int, float], other: Mapping[int, float]) -> Figure | None:
-    if not own:
-        return None
-    shared = [seed for seed in own if seed in other]
-    paired = [own[seed] for seed in shared], [other[seed] for seed in shared]
-    return Figure(
-        mean=fmean(own.values()),
-        sd=stdev(own.values()) if len(own) > 1 else None,
-        difference=paired_difference(*paired) if len(shared) > 1 else None,
-    )
-
-
-def _by_seed(method: Json, decision: str | None, value: Value) -> dict[int, float]:
-    """The value of every finished cell where it is defined; decision None is each cell's own."""
-    cells = [(c["seed"], c["decisions"].get(decision or c["own_decision"])) for c in method["cells"]]
-    values = {seed: value(figures) for seed, figures in cells if figures is not None}
-    return {seed: found for seed, found in values.items() if found is not None}
-
-
-def _gain(document: Json, method: str, name: str, imbalance: float | None, value: Value) -> Gain:
-    own, other = (_by_seed(method_named(document, m), None, value) for m in (method, document["baseline"]))
-    differences = [own[seed] - other[seed] for seed in own if seed in other]
-    low, high = (min(differences), max(differences)) if differences else (None, None)
-    return Gain(name, imbalance, _mean(differences), low, high)
-
-
-def _rarity(attribute: Json, k: int) -> float | None:
-    counts = [c["train_count"] for c in attribute["classes"]]
-    return max(counts) / counts[k] if counts[k] else None
-
-
-def _recall(j: int, k: int) -> Value:
-    return lambda figures: figures["attributes"][j]["recall"][k]
-
-
-def _balanced(j: int) -> Value:
-    return lambda figures: figures["attributes"][j]["metrics"]["class_balanced_accuracy"]
-
-
-def _costs(method: Json, name: str) -> list[float]:
-    finished = [c["training"] for c in method["cells"] if c["status"] == "finished" and c["training"]]
-    return [training[name] for training in finished if training[name] is not None]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None
-
-
-def _faults(document: Json) -> Iterator[str]:
-    """What a schema cannot say: names and indices that point at something, and lists that fit."""
-    names = [method["name"] for method in document["methods"]]
-    if len(set(names)) < len(names):
-        yield "$.methods: expected distinct names"
-    if document["baseline"] not in names:
-        yield f"$.baseline: expected the name of a method, got {document['baseline']!r}"
-    sizes = [len(attribute["classes"]) for attribute in document["attributes"]]
-    for i, method in enumerate(document["methods"]):
-        yield from _method_faults(f"$.methods[{i}]", method, sizes)
-    if document["features"] is not None:
-        yield from _feature_faults(document["features"], names, sizes)
-
-
-def _method_faults(path: str, method: Json, sizes: list[int]) -> Iterator[str]:
-    seeds = [cell["seed"] for cell in method["cells"]]
-    if len(set(seeds)) < len(seeds):
-        yield f"{path}.cells: expected one cell a seed"
-    tuned = method["tuned"]
-    if tuned is not None and tuned["chosen"] >= len(tuned["trials"]):
-        yield f"{path}.tuned.chosen: expected the index of a trial, got {tuned['chosen']}"
-    for i, cell in enumerate(method["cells"]):
-        yield from _cell_faults(f"{path}.cells[{i}]", cell, sizes)
-
-
-def _cell_faults(path: str, cell: Json, sizes: list[int]) -> Iterator[str]:
-    failed, decisions = cell["status"] == "failed", cell["decisions"]
-    if failed and (cell["error"] is None or decisions or cell["own_decision"] is not None):
-        yield f"{path}: expected an error, no decisions and no own_decision in a failed cell"
-    if not failed and (cell["error"] is not None or cell["own_decision"] not in decisions):
-        yield f"{path}: expected no error, and an own_decision among the decisions of a finished cell"
-    for name, figures in decisions.items():
-        if [len(attribute["recall"]) for attribute in figures["attributes"]] != sizes:
-            yield f"{path}.decisions.{name}.attributes: expected recalls of {sizes} classes, one list each"
-
-
-def _feature_faults(features: Json, names: list[str], sizes: list[int]) -> Iterator[str]:
-    j, labels = features["attribute"], features["labels"]
-    if j >= len(sizes):
-        yield f"$.features.attribute: expected the index of an attribute, got {j}"
-    elif any(label >= sizes[j] for label in labels):
-        yield f"$.features.labels: expected class indices below {sizes[j]}"
-    for name, points in features["points"].items():
-        if name not in names:
-            yield f"$.features.points: expected names of methods, got {name!r}"
-        elif len(points) != len(labels):
-            yield f"$.features.points: expected {len(labels)} points for {name!r}, got {len(points)}"
-
-
-_FORM = DocumentForm(
+COMPARISON = Form(
+    type=ComparisonDocument,
     kind="results of a comparison",
-    schema="comparison.schema.json",
-    version=SCHEMA_VERSION,
-    further_faults=_faults,
     source="the comparison.json of a comparison",
     anew="compare again",
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longtail.comparing.document import FeatureMap
 from longtail.data.splits import Splits
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import AttributeResults, read_results
 from longtail.images.load import ImageLoader
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder, read_json
@@ -28,9 +29,10 @@ PERPLEXITY = 30.0
 """Of t-SNE, its authors' usual value; less where there are few images."""
 
 Floats = NDArray[np.float64]
+Points = tuple[tuple[float, float], ...]
 
 
-def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> dict[str, Any] | None:
+def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None:
     """The entry `features` of comparison.json; None where fewer than four test images are labelled.
 
     Shown are test images of the first run, of the attribute whose imbalance in training is largest.
@@ -46,25 +48,26 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> dict[str, Any] | 
     config, results = TrainConfig.from_dict(read_json(folder.config)), read_results(folder.results)
     dataset = read_dataset(config.data, config.data_options)
     splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
-    j = most_imbalanced(results["attributes"])
-    rows = chosen_rows(dataset.labels[:, j], rows_of(splits, results["split"]))
+    j = most_imbalanced(results.attributes)
+    rows = chosen_rows(dataset.labels[:, j], rows_of(splits, results.split))
     if len(rows) < 4:
         return None
-    points: dict[str, Any] = {}
+    points: dict[str, Points] = {}
     for done, (label, run) in enumerate(runs.items(), 1):
         learner, card = load_model(RunFolder(run).model)
         loader = ImageLoader(dataset, card.image_size)
         fabric = launch(config.accelerator)
         learner.to(fabric.device)
         features = extract_features(fabric, learner, loader, normaliser(card), rows).numpy()
-        points[label] = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3).tolist()
+        placed = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3)
+        points[label] = tuple((x, y) for x, y in placed.tolist())
         watcher.progress("features", done, len(runs))
-    return {"attribute": j, "labels": dataset.labels[rows, j].tolist(), "points": points}
+    return FeatureMap(j, tuple(dataset.labels[rows, j].tolist()), points)
 
 
-def most_imbalanced(attributes: list[dict[str, Any]]) -> int:
+def most_imbalanced(attributes: Sequence[AttributeResults]) -> int:
     """Index of the attribute with the largest imbalance ratio, of equals the first."""
-    return max(range(len(attributes)), key=lambda j: attributes[j]["imbalance_ratio"] or 0.0)
+    return max(range(len(attributes)), key=lambda j: attributes[j].imbalance_ratio or 0.0)
 
 
 def chosen_rows(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from longtail.comparing.cells import LEVELS, default_baseline, expect_labels, shown_flags
-from longtail.comparing.collect import Circumstances, Entrant, Run, publish
+from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish
+from longtail.comparing.document import Budget
 from longtail.comparing.launcher import claimed
 from longtail.errors import InputError
+from longtail.evaluation.results import Results
 from longtail.runs.folder import RunFolder, read_json
 from longtail.runs.watcher import Silent, Watcher
-from longtail.training.config import TrainConfig
+from longtail.training.config import DataOptions, TrainConfig
 
 
 def join(
@@ -46,14 +48,14 @@ def join(
     expect_labels(labels, baseline)
     epochs = {run.config.epochs for run in found}
     limit = epochs.pop() if len(epochs) == 1 else None
-    about = Circumstances(command, "not recorded: runs that were there already", limit, None)
+    about = Circumstances(command, "not recorded: runs that were there already", Budget(limit, None))
     with claimed(folder.absolute()):
         chosen = baseline or default_baseline(labels)
         publish(folder.absolute(), entrants, chosen, about, watcher or Silent())
     return folder.absolute()
 
 
-def grouped(runs: Sequence[Run]) -> list[Entrant]:
+def grouped(runs: Sequence[CellRun]) -> list[Entrant]:
     """Runs whose configurations differ in the seed alone, together; in the order they come.
 
     A label is that of `entry_of` where that says enough, else with the flags that differ.
@@ -61,9 +63,9 @@ def grouped(runs: Sequence[Run]) -> list[Entrant]:
     Raises:
         InputError: when two runs differ in nothing.
     """
-    groups: dict[str, list[Run]] = {}
+    groups: dict[TrainConfig, list[CellRun]] = {}
     for run in runs:
-        groups.setdefault(repr(_without_seed(run.config)), []).append(run)
+        groups.setdefault(_without_seed(run.config), []).append(run)
     names = [_label(group[0].config) for group in groups.values()]
     entrants: list[Entrant] = []
     for name, group in zip(names, groups.values(), strict=True):
@@ -73,24 +75,24 @@ def grouped(runs: Sequence[Run]) -> list[Entrant]:
     return entrants
 
 
-def _finished(path: Path) -> Run:
+def _finished(path: Path) -> CellRun:
     folder = RunFolder(path.absolute())
     if not folder.results.exists():
         raise InputError(f"{path}: expected the folder of a finished run, it has no results.json")
-    return Run(folder.path, TrainConfig.from_dict(read_json(folder.config)))
+    return CellRun(folder.path, TrainConfig.from_dict(read_json(folder.config)))
 
 
-def _expect_same_data(runs: Sequence[Run]) -> None:
+def _expect_same_data(runs: Sequence[CellRun]) -> None:
     first = runs[0]
     known = first.results()
     splits: dict[int, tuple[Path, Any]] = {}
     for run in runs:
         own = run.results()
         for what, is_same in {
-            "data": own["data"]["name"] == known["data"]["name"],
+            "data": own.data.name == known.data.name,
             "attributes or classes": _classes(own) == _classes(known),
             "settings of the data": _described_data(run) == _described_data(first),
-            "split that was evaluated": own["split"] == known["split"],
+            "split that was evaluated": own.split == known.split,
         }.items():
             if not is_same:
                 raise InputError(f"{run.path}: has other {what} than {first.path}; leave one of them out")
@@ -103,12 +105,12 @@ def _expect_same_data(runs: Sequence[Run]) -> None:
             )
 
 
-def _described_data(run: Run) -> Any:
+def _described_data(run: CellRun) -> DataOptions:
     return replace(run.config.data_options, images=None)  # where the images lie may differ
 
 
-def _classes(results: dict[str, Any]) -> list[Any]:
-    return [(a["name"], [entry["name"] for entry in a["classes"]]) for a in results["attributes"]]
+def _classes(results: Results) -> list[tuple[str, list[str]]]:
+    return [(a.name, [entry.name for entry in a.classes]) for a in results.attributes]
 
 
 def _without_seed(config: TrainConfig) -> TrainConfig:
@@ -117,7 +119,7 @@ def _without_seed(config: TrainConfig) -> TrainConfig:
     return replace(config, seed=0, output=None, data="", start=start, data_options=options)
 
 
-def _expect_distinct_seeds(group: Sequence[Run]) -> None:
+def _expect_distinct_seeds(group: Sequence[CellRun]) -> None:
     seen: dict[int, Path] = {}
     for run in group:
         other = seen.setdefault(run.config.seed, run.path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from longtail.comparing import charts
-from longtail.comparing.document import Figures, Gain, Row, attribute_gains, recall_gains, summarise
+from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument
+from longtail.comparing.figures import Figures, Gain, Standing, attribute_gains, recall_gains, standings
 from longtail.comparing.tables import (
     difference_text,
     explanation,
@@ -25,10 +25,11 @@ from longtail.evaluation.metrics import METRICS
 from longtail.files import write_text
 from longtail.reporting.html import render
 from longtail.reporting.page import MANY_ATTRIBUTES, Chart
-from longtail.reporting.wording import METRIC_NAMES, NOTHING, count, of_hundred, percent, shown
+from longtail.reporting.wording import METRIC_NAMES
+from longtail.words import NOTHING, count, of_hundred, percent, shown
 
 
-def write_comparison_page(path: str | os.PathLike[str], document: dict[str, Any]) -> None:
+def write_comparison_page(path: str | os.PathLike[str], document: ComparisonDocument) -> None:
     """Write the page of `render_comparison`, whole or not at all.
 
     Raises:
@@ -37,18 +38,15 @@ def write_comparison_page(path: str | os.PathLike[str], document: dict[str, Any]
     write_text(Path(path), render_comparison(document))
 
 
-def render_comparison(document: dict[str, Any]) -> str:
+def render_comparison(document: ComparisonDocument) -> str:
     """The comparison as one HTML page: no scripts, fonts or pictures from elsewhere.
 
     The page is a function of its argument: the same input gives the same text.
-
-    Args:
-        document: what `read_comparison` gives.
     """
-    rows = summarise(document)
-    adjusted = [row for row in rows if any(row.adjusted.values())]
+    rows = standings(document)
+    adjusted = [row for row in rows if any(map(row.adjusted.of, METRICS))]
     values = {
-        "title": f"Comparison on {document['data']['name']}",
+        "title": f"Comparison on {document.data.name}",
         "headline": _headline(document, rows),
         "failures": list(failed_cells(document)),
         "facts": _facts(document),
@@ -56,76 +54,77 @@ def render_comparison(document: dict[str, Any]) -> str:
         "metrics": [METRIC_NAMES[metric] for metric in METRICS],
         "figures": [(row.method, runs(row), _cells(row.own)) for row in rows],
         "adjusted": [(row.method, runs(row), _cells(row.adjusted)) for row in adjusted],
-        "costs": [_costs(row, m) for row, m in zip(rows, document["methods"], strict=True)],
-        "tuning": [_tuning(method) for method in document["methods"]],
+        "costs": [_costs(row, m) for row, m in zip(rows, document.methods, strict=True)],
+        "tuning": [_tuning(method) for method in document.methods],
         "time": _time(rows),
-        "distributions": _distributions(document["attributes"]),
-        "baseline": document["baseline"],
+        "distributions": _distributions(document.attributes),
+        "baseline": document.baseline,
         "gains": _gain_pictures(document),
-        "per_class": len(document["attributes"]) == 1,
+        "per_class": len(document.attributes) == 1,
         **_feature_values(document),
         "origin": _origin(document),
     }
     return render("comparison.html", values, "longtail.comparing")
 
 
-def _headline(document: dict[str, Any], rows: Sequence[Row]) -> str:
+def _headline(document: ComparisonDocument, rows: Sequence[Standing]) -> str:
     """Which method is best by its mean, and whether chance explains what it adds to the baseline."""
-    known = [(f.mean, row) for row in rows if (f := row.own["class_balanced_accuracy"])]
+    known = [(f.mean, row) for row in rows if (f := row.own.class_balanced_accuracy)]
     if not known:
         return "No run has finished, so nothing can be said about the methods."
     mean, best = max(known, key=lambda pair: pair[0])
     of = count(len(rows), "method")
     sentence = f"Of {of}, {best.method} has the highest class-balanced accuracy: if every class were equally "
     sentence += f"common, about {of_hundred(mean)} of 100 images would be recognised."
-    return f"{sentence} {_verdict(best, document['baseline'])}"
+    return f"{sentence} {_verdict(best, document.baseline)}"
 
 
-def _verdict(best: Row, baseline: str) -> str:
-    figure = best.own["class_balanced_accuracy"]
+def _verdict(best: Standing, baseline: str) -> str:
+    figure = best.own.class_balanced_accuracy
     if best.method == baseline:
         return "It is the baseline itself: no other method has a higher mean."
     if figure is None or figure.difference is None:
         return f"Too few seeds were finished to say how sure its difference to {baseline} is."
-    value, low, high = figure.difference
-    interval = f"{points(value)} points against {baseline} (95 % interval: {points(low)} to {points(high)})"
-    if low > 0:
+    found = figure.difference
+    within = f"95 % interval: {points(found.low)} to {points(found.high)}"
+    interval = f"{points(found.value)} points against {baseline} ({within})"
+    if found.low > 0:
         return f"That is {interval}."
     return f"That is {interval}, which seeds alone could explain."
 
 
-def _facts(document: dict[str, Any]) -> dict[str, str]:
-    data, budget = document["data"], document["budget"]
-    limits = [count(budget["epochs"], "epoch")] if budget["epochs"] is not None else []
-    limits += [f"{budget['seconds']:g} s"] if budget["seconds"] is not None else []
-    seeds = sorted({cell["seed"] for method in document["methods"] for cell in method["cells"]})
+def _facts(document: ComparisonDocument) -> dict[str, str]:
+    data, budget = document.data, document.budget
+    limits = [count(budget.epochs, "epoch")] if budget.epochs is not None else []
+    limits += [f"{budget.seconds:g} s"] if budget.seconds is not None else []
+    seeds = sorted({cell.seed for method in document.methods for cell in method.cells})
     return {
-        "data": f"{data['name']}, {' × '.join(map(str, data['image_size']))} pixels",
-        "images": ", ".join(f"{split} {number:,}" for split, number in data["images"].items()),
+        "data": f"{data.name}, {' × '.join(map(str, data.image_size))} pixels",
+        "images": ", ".join(f"{split} {number:,}" for split, number in data.images.items()),
         "budget of a run": ", ".join(limits) or "not limited",
         "seeds": ", ".join(map(str, seeds)) or "none",
-        "compared with": document["baseline"],
-        "machine": document["machine"],
+        "compared with": document.baseline,
+        "machine": document.machine,
     }
 
 
-def _origin(document: dict[str, Any]) -> dict[str, str]:
+def _origin(document: ComparisonDocument) -> dict[str, str]:
     return {
-        "command": document["command"],
-        "longtail": document["longtail_version"],
-        "created": document["created"],
+        "command": document.command,
+        "longtail": document.longtail_version,
+        "created": document.created,
     }
 
 
 def _cells(figures: Figures) -> list[tuple[str, str]]:
     """Of every metric the figure and its difference."""
-    return [(figure_text(figures[metric]), difference_text(figures[metric])) for metric in METRICS]
+    return [(figure_text(figures.of(metric)), difference_text(figures.of(metric))) for metric in METRICS]
 
 
-def _costs(row: Row, method: dict[str, Any]) -> tuple[str, list[str]]:
-    parameters, memory, speed = method["parameters"], row.peak_memory_bytes, row.images_per_second
+def _costs(row: Standing, method: ComparedMethod) -> tuple[str, list[str]]:
+    parameters, memory, speed = method.parameters, row.peak_memory_bytes, row.images_per_second
     cells = [
-        method["backbone"],
+        method.backbone,
         NOTHING if parameters is None else f"{parameters:,}",
         runs(row),
         seconds(row.seconds),
@@ -135,24 +134,29 @@ def _costs(row: Row, method: dict[str, Any]) -> tuple[str, list[str]]:
     return row.method, cells
 
 
-def _tuning(method: dict[str, Any]) -> dict[str, Any]:
-    tuned = method["tuned"]
-    trials = [
-        (_flags(trial["flags"]), percent(trial["validation"]), "chosen" if i == tuned["chosen"] else "")
-        for i, trial in enumerate(tuned["trials"] if tuned else [])
-    ]
-    return {"name": method["name"], "flags": _flags(method["flags"]), "trials": trials}
+def _tuning(method: ComparedMethod) -> tuple[str, str, list[tuple[str, str, str]]]:
+    """Name and flags of a method, and the trials with flags, accuracy and what was chosen."""
+    tuned = method.tuned
+    trials = (
+        [
+            (_flags(trial.flags), percent(trial.validation), "chosen" if i == tuned.chosen else "")
+            for i, trial in enumerate(tuned.trials)
+        ]
+        if tuned
+        else []
+    )
+    return method.name, _flags(method.flags), trials
 
 
 def _flags(flags: Sequence[str]) -> str:
     return " ".join(flags) or "defaults"
 
 
-def _time(rows: Sequence[Row]) -> Chart | None:
+def _time(rows: Sequence[Standing]) -> Chart | None:
     found = [
         Point(row.method, row.seconds, figure.mean)
         for row in rows
-        if (figure := row.own["class_balanced_accuracy"]) and row.seconds
+        if (figure := row.own.class_balanced_accuracy) and row.seconds
     ]
     if not found:
         return None
@@ -162,7 +166,7 @@ def _time(rows: Sequence[Row]) -> Chart | None:
     return caption, Markup(time_chart("time", found))
 
 
-def _distributions(attributes: Sequence[dict[str, Any]]) -> list[Chart]:
+def _distributions(attributes: Sequence[AttributeFacts]) -> list[Chart]:
     if len(attributes) > MANY_ATTRIBUTES:
         caption = "A stroke for each class; rarer groups have taller and thicker ones."
         return [(caption, Markup(charts.distributions_chart("distributions", attributes)))]
@@ -172,16 +176,16 @@ def _distributions(attributes: Sequence[dict[str, Any]]) -> list[Chart]:
     ]
 
 
-def _distribution_caption(attribute: dict[str, Any]) -> str:
-    ratio, classes = attribute["imbalance_ratio"], count(len(attribute["classes"]), "class", "classes")
+def _distribution_caption(attribute: AttributeFacts) -> str:
+    ratio, classes = attribute.imbalance_ratio, count(len(attribute.classes), "class", "classes")
     skew = "no training images" if ratio is None else f"imbalance {ratio:,.1f} to 1"
-    return f"{shown(attribute['name'])}: {classes}, {skew}."
+    return f"{shown(attribute.name)}: {classes}, {skew}."
 
 
-def _gain_pictures(document: dict[str, Any]) -> list[Chart]:
+def _gain_pictures(document: ComparisonDocument) -> list[Chart]:
     """One picture a method other than the baseline, all on the same axis."""
-    gains = {m["name"]: _gains(document, m["name"]) for m in document["methods"]}
-    del gains[document["baseline"]]
+    gains = {m.name: _gains(document, m.name) for m in document.methods}
+    del gains[document.baseline]
     limits = charts.gain_limits([gain for found in gains.values() for gain in found])
     return [
         (shown(name), Markup(charts.gain_chart(f"gain{i}", f"Gain of {name}", found, limits)))
@@ -190,21 +194,21 @@ def _gain_pictures(document: dict[str, Any]) -> list[Chart]:
     ]
 
 
-def _gains(document: dict[str, Any], method: str) -> list[Gain]:
+def _gains(document: ComparisonDocument, method: str) -> list[Gain]:
     """Per class where there is one attribute, per attribute where there are several."""
-    if len(document["attributes"]) == 1:
+    if len(document.attributes) == 1:
         return recall_gains(document, method)[0]
     return attribute_gains(document, method)
 
 
-def _feature_values(document: dict[str, Any]) -> dict[str, Any]:
-    features = document["features"]
+def _feature_values(document: ComparisonDocument) -> dict[str, object]:
+    features = document.features
     if features is None:
         return {"features": [], "marks": [], "shown_attribute": None}
-    attribute = document["attributes"][features["attribute"]]
+    attribute = document.attributes[features.attribute]
     marks = charts.minority_marks(attribute)
     pictures = [
-        (shown(name), Markup(charts.feature_chart(f"features{i}", name, placed, features["labels"], marks)))
-        for i, (name, placed) in enumerate(features["points"].items())
+        (shown(name), Markup(charts.feature_chart(f"features{i}", name, placed, features.labels, marks)))
+        for i, (name, placed) in enumerate(features.points.items())
     ]
-    return {"features": pictures, "marks": marks, "shown_attribute": attribute["name"]}
+    return {"features": pictures, "marks": marks, "shown_attribute": attribute.name}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,11 @@ from longtail.comparing.cells import Cell
 from longtail.comparing.launcher import Ended, Job, Launcher
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
-from longtail.reporting.wording import percent
-from longtail.runs.folder import RunFolder, read_json, write_json
+from longtail.runs.folder import COST, Cost, RunFolder, write_json
 from longtail.runs.watcher import Watcher
 from longtail.training.interruption import Interruption
-from longtail.words import count
+from longtail.training.record import EPOCHS
+from longtail.words import count, percent
 
 PAUSE = 0.1
 """Seconds between two looks at the running trainings."""
@@ -160,16 +159,17 @@ class _Pace:
 
 def keep_cost(run: Path, peak_memory_bytes: int | None) -> None:
     """Write cost.json of a run; of a run that was resumed, the larger peak counts."""
-    if not RunFolder(run).config.exists():
+    folder = RunFolder(run)
+    if not folder.config.exists():
         return
     known = [peak for peak in (peak_memory_bytes, peak_memory(run)) if peak is not None]
-    write_json(run / "cost.json", {"peak_memory_bytes": max(known, default=None)})
+    COST.write(folder.cost, Cost(max(known, default=None)))
 
 
 def peak_memory(run: Path) -> int | None:
     """The peak memory that cost.json of a run holds, None where it is not known."""
-    path = run / "cost.json"
-    return read_json(path).get("peak_memory_bytes") if path.exists() else None
+    path = RunFolder(run).cost
+    return COST.read(path).peak_memory_bytes if path.exists() else None
 
 
 def last_words(errors: Path, code: int) -> str:
@@ -185,22 +185,27 @@ def last_words(errors: Path, code: int) -> str:
 
 def _epochs_done(cell: Cell) -> int:
     try:
-        return (cell.path / "metrics.jsonl").read_bytes().count(b"\n")
+        return RunFolder(cell.path).metrics.read_bytes().count(b"\n")
     except OSError:
         return 0
 
 
 def _achieved(run: Path) -> str:
-    results = read_results(run / "results.json")
-    balanced = results["mean"]["class_balanced_accuracy"]
-    seconds = results["training"]["seconds"] if results["training"] else 0.0
-    return f"balanced {percent(balanced and balanced['value'])}%, {seconds:.1f} s"
+    results = read_results(RunFolder(run).results)
+    balanced = results.mean.class_balanced_accuracy
+    seconds = results.training.seconds if results.training else 0.0
+    return f"balanced {percent(balanced and balanced.value)}%, {seconds:.1f} s"
 
 
 def last_validation(run: Path) -> float | None:
-    """Class-balanced accuracy on the validation images after the last epoch; None where there is none."""
-    try:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return (json.loads(lines[-1])["validation"] or {}).get("class_balanced_accuracy")
-    except (OSError, IndexError, ValueError):
-        raise InputError(f"{run}: no epochs in metrics.jsonl") from None
+    """Class-balanced accuracy on the validation images after the last epoch; None where there is none.
+
+    Raises:
+        InputError: when no epoch is known of the run, or what is known is damaged.
+    """
+    metrics = RunFolder(run).metrics
+    epochs = EPOCHS.read_lines(metrics)
+    if not epochs:
+        raise InputError(f"{run}: no epochs in {metrics.name}")
+    validation = epochs[-1].validation
+    return None if validation is None else validation.class_balanced_accuracy

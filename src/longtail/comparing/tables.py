@@ -10,7 +10,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -18,9 +17,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from longtail.comparing.document import Figure, Figures, Row, summarise
+from longtail.comparing.document import ComparisonDocument
+from longtail.comparing.figures import Figure, Figures, Standing, standings
 from longtail.evaluation.metrics import METRICS
-from longtail.reporting.wording import METRIC_NAMES, NOTHING, count, percent, shown
+from longtail.reporting.wording import METRIC_NAMES
+from longtail.words import NOTHING, count, percent, shown
 
 NAME_WIDTH = 22
 """Columns of the terminal for a method's name; a longer one goes on in the next line."""
@@ -39,13 +40,9 @@ LATEX_SIGNS = {
 """What LaTeX would not print as it stands, and what prints it."""
 
 
-def to_markdown(document: dict[str, Any]) -> str:
-    """A Markdown table of all figures, what its words mean, and which runs failed.
-
-    Args:
-        document: what `read_comparison` gives.
-    """
-    rows = summarise(document)
+def to_markdown(document: ComparisonDocument) -> str:
+    """A Markdown table of all figures, what its words mean, and which runs failed."""
+    rows = standings(document)
     heads = ["method", "runs", *_markdown_figures(rows[0]), "training, s"]
     table = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     for row in rows:
@@ -57,29 +54,29 @@ def to_markdown(document: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *notes, ""])
 
 
-def to_csv(document: dict[str, Any]) -> str:
+def to_csv(document: ComparisonDocument) -> str:
     """A line for each method with every number behind the tables: shares of 0 to 1, empty where undefined.
 
     Columns: method, finished, failed; for every metric, at the method's own decision and adjusted, its
     mean, sd, and difference with low and high; then seconds, images_per_second, peak_memory_bytes.
     """
     output = io.StringIO()
-    lines = [_numbers(row) for row in summarise(document)]
+    lines = [_numbers(row) for row in standings(document)]
     writer = csv.DictWriter(output, list(lines[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return output.getvalue()
 
 
-def to_latex(document: dict[str, Any]) -> str:
+def to_latex(document: ComparisonDocument) -> str:
     """A LaTeX `tabular` with rules of the booktabs package."""
     heads = ["method", "class-balanced, %", "difference", "adjusted, %", "difference", "recall, few, %", "s"]
     lines = [_latex_line(heads)]
-    for row in summarise(document):
+    for row in standings(document):
         name = f"{row.method} ({runs(row)})" if row.failed else row.method
-        balanced, adjusted = (f["class_balanced_accuracy"] for f in (row.own, row.adjusted))
+        balanced, adjusted = (f.class_balanced_accuracy for f in (row.own, row.adjusted))
         figures = [figure_text(balanced), difference_text(balanced), figure_text(adjusted)]
-        figures += [difference_text(adjusted), figure_text(row.own["few_recall"]), seconds(row.seconds)]
+        figures += [difference_text(adjusted), figure_text(row.own.few_recall), seconds(row.seconds)]
         lines.append(_latex_line([name, *figures]))
     head, *body = lines
     return "\n".join(
@@ -92,15 +89,15 @@ def to_latex(document: dict[str, Any]) -> str:
     )
 
 
-def terminal_table(document: dict[str, Any]) -> RenderableType:
+def terminal_table(document: ComparisonDocument) -> RenderableType:
     """The figures that matter most, two lines a method, within 80 columns; failed runs are named below."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False)
     table.add_column("method", max_width=NAME_WIDTH, overflow="fold")
     for head in ("class-balanced, %", "adjusted, %", "few, %", "s"):
         table.add_column(head, justify="right", no_wrap=True)
-    for row in summarise(document):
-        balanced, adjusted = (f["class_balanced_accuracy"] for f in (row.own, row.adjusted))
-        few = row.own["few_recall"]
+    for row in standings(document):
+        balanced, adjusted = (f.class_balanced_accuracy for f in (row.own, row.adjusted))
+        few = row.own.few_recall
         table.add_row(
             Text(f"{shown(row.method)}\n{runs(row)}"),
             _two_lines(balanced),
@@ -112,25 +109,25 @@ def terminal_table(document: dict[str, Any]) -> RenderableType:
     return Group(table, Padding(Text(shown(explanation(document))), (1, 0, 0, 0)), *failures)
 
 
-def explanation(document: dict[str, Any]) -> str:
+def explanation(document: ComparisonDocument) -> str:
     """What stands in a table, in sentences."""
     return (
         "Mean ± standard deviation over seeds, in percent; then the difference to "
-        f"{document['baseline']} in points, over the seeds both finished, with its 95 % interval (not "
+        f"{document.baseline} in points, over the seeds both finished, with its 95 % interval (not "
         "corrected for the number of methods). Adjusted: scores divided by the classes' shares in "
         "training, for the baseline too."
     )
 
 
-def failed_cells(document: dict[str, Any]) -> Iterator[str]:
+def failed_cells(document: ComparisonDocument) -> Iterator[str]:
     """A line for every failed cell: 'crl, seed 3: out of memory'."""
-    for method in document["methods"]:
-        for cell in method["cells"]:
-            if cell["status"] == "failed":
-                yield f"{method['name']}, seed {cell['seed']}: {cell['error']}"
+    for method in document.methods:
+        for cell in method.cells:
+            if not cell.finished:
+                yield f"{method.name}, seed {cell.seed}: {cell.error}"
 
 
-def runs(row: Row) -> str:
+def runs(row: Standing) -> str:
     """How many runs there are behind a row: '5 runs', or '4/5 runs, 1 failed'."""
     if not row.failed:
         return count(row.finished, "run")
@@ -149,8 +146,8 @@ def difference_text(figure: Figure | None) -> str:
     """'+2.3 [+0.4, +4.2]' in points."""
     if figure is None or figure.difference is None:
         return NOTHING
-    value, low, high = map(points, figure.difference)
-    return f"{value} [{low}, {high}]"
+    found = figure.difference
+    return f"{points(found.value)} [{points(found.low)}, {points(found.high)}]"
 
 
 def points(difference: float) -> str:
@@ -163,12 +160,12 @@ def seconds(number: float | None) -> str:
     return NOTHING if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
 
 
-def _markdown_figures(row: Row) -> dict[str, Figure | None]:
+def _markdown_figures(row: Standing) -> dict[str, Figure | None]:
     balanced, *others = METRICS
     return {
-        METRIC_NAMES[balanced]: row.own[balanced],
-        "the same, adjusted": row.adjusted[balanced],
-        **{METRIC_NAMES[metric]: row.own[metric] for metric in others},
+        METRIC_NAMES[balanced]: row.own.of(balanced),
+        "the same, adjusted": row.adjusted.of(balanced),
+        **{METRIC_NAMES[metric]: row.own.of(metric) for metric in others},
     }
 
 
@@ -197,7 +194,7 @@ def _latex(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d)", "$-$", escaped)
 
 
-def _numbers(row: Row) -> dict[str, str | float | int | None]:
+def _numbers(row: Standing) -> dict[str, str | float | int | None]:
     return {
         "method": row.method,
         "finished": row.finished,
@@ -212,10 +209,15 @@ def _numbers(row: Row) -> dict[str, str | float | int | None]:
 
 def _figure_numbers(figures: Figures, prefix: str) -> dict[str, float | None]:
     numbers: dict[str, float | None] = {}
-    for metric, figure in figures.items():
-        mean, sd = (figure.mean, figure.sd) if figure else (None, None)
+    for metric in METRICS:
+        figure = figures.of(metric)
         difference = figure.difference if figure else None
-        value, low, high = difference or (None, None, None)
-        named = {"mean": mean, "sd": sd, "difference": value, "low": low, "high": high}
+        named = {
+            "mean": figure and figure.mean,
+            "sd": figure and figure.sd,
+            "difference": difference and difference.value,
+            "low": difference and difference.low,
+            "high": difference and difference.high,
+        }
         numbers |= {f"{prefix}{metric}_{name}": number for name, number in named.items()}
     return numbers

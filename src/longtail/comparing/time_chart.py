@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from longtail.reporting import svg
 from longtail.reporting.panels import LETTER, WIDTH, short_count
-from longtail.reporting.wording import shortened
+from longtail.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

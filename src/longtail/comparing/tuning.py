@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
 
 from longtail.comparing.cells import Cell, cell_of, shared, shown_flags
+from longtail.comparing.document import Trial, Tuning
 from longtail.comparing.queue import Queue, last_validation
 from longtail.errors import InputError
 from longtail.evaluation.results import read_results
 from longtail.methods.parts import tables_of
+from longtail.methods.rows import DecisionName
 from longtail.runs.evaluate import evaluate
-from longtail.runs.folder import RunFolder, read_lines
+from longtail.runs.folder import RunFolder
 from longtail.training.config import TrainConfig
+from longtail.training.record import EPOCHS
 
 RATES = (1.0, 0.3, 3.0, 0.1, 0.5, 2.0, 0.2, 5.0, 0.05)
 """Multiples of a method's own learning rate, the most promising first; a guess."""
@@ -44,20 +46,17 @@ class Tuned:
     """What was tried for a method.
 
     Attributes:
-        trials: cells of seed 0, the first with the method's own settings.
-        values: class-balanced accuracy of each on the validation images, None where it failed.
-        chosen: index of the best, of equals the first.
+        cells: the trials, of seed 0; the first with the method's own settings.
+        tuning: what comparison.json says of them; the best is chosen, of equals the first.
     """
 
-    trials: tuple[Cell, ...]
-    values: tuple[float | None, ...]
-    chosen: int
+    cells: tuple[Cell, ...]
+    tuning: Tuning
 
-    def to_dict(self) -> dict[str, Any]:
-        """The entry `tuned` of comparison.json."""
-        flags = [shown_flags(cell.config) for cell in self.trials]
-        trials = [{"flags": f, "validation": value} for f, value in zip(flags, self.values, strict=True)]
-        return {"trials": trials, "chosen": self.chosen}
+    @property
+    def chosen(self) -> Cell:
+        """The best trial."""
+        return self.cells[self.tuning.chosen]
 
 
 def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
@@ -78,7 +77,10 @@ def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
 
 
 def tune(
-    queue: Queue, configs: Mapping[str, TrainConfig], decisions: Mapping[str, str | None], number: int
+    queue: Queue,
+    configs: Mapping[str, TrainConfig],
+    decisions: Mapping[str, DecisionName | None],
+    number: int,
 ) -> dict[str, Tuned]:
     """Try `number` settings of every method; the trials that ran before are not run again.
 
@@ -123,26 +125,28 @@ def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float
 
 
 def _epochs_within(seconds: float, probe: Path) -> int:
-    measured = [float(record["seconds"]) for record in read_lines(probe / "metrics.jsonl")]
-    return max(1, int(seconds / measured[0])) if measured else 1
+    measured = EPOCHS.read_lines(RunFolder(probe).metrics)
+    return max(1, int(seconds / measured[0].seconds)) if measured else 1
 
 
-def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str], decision: str | None) -> Tuned:
+def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str], decision: DecisionName | None) -> Tuned:
     values = [None if cell in failed else _validated(cell.path, decision) for cell in cells]
     best = max(range(len(cells)), key=lambda i: -1.0 if values[i] is None else values[i] or 0.0)
-    return Tuned(tuple(cells), tuple(values), best)
+    trials = (Trial(tuple(shown_flags(c.config)), value) for c, value in zip(cells, values, strict=True))
+    return Tuned(tuple(cells), Tuning(tuple(trials), best))
 
 
-def _validated(run: Path, decision: str | None) -> float:
+def _validated(run: Path, decision: DecisionName | None) -> float | None:
     found = last_validation(run)
     if found is None:
         raise InputError("--tune: there are no validation images to choose by; set --val-share above 0")
     if decision is None:
         return found
-    path = RunFolder(run).results_by(f"val.{decision}")
-    results = read_results(path) if path.exists() else None
-    results = results or evaluate(run, split="val", decision=decision, output=path)
-    return float(results["mean"]["class_balanced_accuracy"]["value"])
+    path = RunFolder(run).results_by(decision, "val")
+    known = read_results(path) if path.exists() else None
+    results = known or evaluate(run, split="val", decision=decision, output=path)
+    balanced = results.mean.class_balanced_accuracy
+    return balanced and balanced.value
 
 
 def _at_rate(config: TrainConfig, factor: float) -> TrainConfig:

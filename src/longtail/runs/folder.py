@@ -7,15 +7,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from longtail.documents import Form, Part
 from longtail.errors import InputError
 from longtail.files import write_text
+
+
+class Cost(Part, frozen=True):
+    """What the process of a training took; None where that is not known."""
+
+    peak_memory_bytes: int | None
+
+
+COST = Form(
+    type=Cost,
+    kind="costs of a run",
+    source="the cost.json of a run",
+    anew="train the run again",
+    indent=2,
+)
 
 
 class RunFolder:
     """Where a run keeps what it makes.
 
     config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; state.pt
-    while the training is not finished; results and report of other decisions, named after them.
+    while the training is not finished; results and report of other decisions and splits, named after
+    them; cost.json where a comparison started the training.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,6 +44,7 @@ class RunFolder:
         self.state = path / "state.pt"
         self.results = path / "results.json"
         self.report = path / "report.html"
+        self.cost = path / "cost.json"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -39,13 +57,15 @@ class RunFolder:
             self.state,
             self.results,
             self.report,
+            self.cost,
             *self.path.glob("results.*.json"),
             *self.path.glob("report.*.html"),
         )
 
-    def results_by(self, decision: str | None) -> Path:
-        """results.json, or results.DECISION.json of a decision that is not the run's own."""
-        return self.results if decision is None else self.path / f"results.{decision}.json"
+    def results_by(self, decision: str | None, split: str = "test") -> Path:
+        """results.json; results.DECISION.json, results.SPLIT.DECISION.json where these are not the usual."""
+        named = [name for name in (split if split != "test" else None, decision) if name is not None]
+        return self.path / ".".join(["results", *named, "json"])
 
     def report_by(self, decision: str | None) -> Path:
         """report.html, or report.DECISION.html."""

@@ -1,0 +1,193 @@
+"""What is computed from comparison.json: figures of methods over seeds, differences and gains.
+
+Methods are compared by the differences of cells that share a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument, DecisionFigures
+from longtail.evaluation.intervals import Estimate, paired_difference
+from longtail.evaluation.metrics import METRICS, Metrics
+from longtail.methods.rows import DecisionName
+
+ADJUSTED: DecisionName = "prior"
+"""The decision that `Standing.adjusted` shows: scores divided by the classes' shares in training."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a method over its finished seeds.
+
+    Attributes:
+        mean: over the seeds for which it is defined.
+        sd: standard deviation over them, with n - 1; None for a single seed.
+        difference: mean of method - baseline over the seeds both have, with its 95 % t-interval; None
+            for the baseline itself and where fewer than two seeds can be paired.
+    """
+
+    mean: float
+    sd: float | None
+    difference: Estimate | None
+
+
+Figures = Metrics[Figure | None]
+"""Of every metric its figure, None where it is defined for no seed."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a method stands in the comparison.
+
+    Attributes:
+        method: its name.
+        own: figures at the method's own decision; differences to the baseline's own decision.
+        adjusted: figures at the decision `ADJUSTED`; differences to the baseline adjusted alike. All
+            None where the method has no such decision.
+        finished: number of finished cells.
+        failed: number of failed cells.
+        seconds: mean training time of a finished cell, or None.
+        images_per_second: mean over finished cells, or None.
+        peak_memory_bytes: largest of all finished cells, or None.
+    """
+
+    method: str
+    own: Figures
+    adjusted: Figures
+    finished: int
+    failed: int
+    seconds: float | None
+    images_per_second: float | None
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a method adds to a figure of the baseline, against how rare a class or skewed an attribute is.
+
+    Attributes:
+        name: of the class or the attribute.
+        imbalance: largest class / this class, or the attribute's imbalance ratio, in training images;
+            None without training images.
+        mean: of the differences over the seeds both have; None where there is none.
+        low: smallest of these differences, or None.
+        high: largest of these differences, or None.
+    """
+
+    name: str
+    imbalance: float | None
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def standings(document: ComparisonDocument) -> list[Standing]:
+    """Every method's standing, in the order of the document."""
+    baseline = document.method(document.baseline)
+    return [_standing(method, baseline) for method in document.methods]
+
+
+def recall_gains(document: ComparisonDocument, method: str) -> list[list[Gain]]:
+    """For every attribute, the gain in recall of each of its classes, in the order of the document.
+
+        gain_k = mean_s (recall_k(method, s) - recall_k(baseline, s)),    imbalance_k = max_i n_i / n_k
+
+    s runs over the seeds that both finished, n are training images; each decides in its own way.
+
+    Raises:
+        ValueError: when the document has no such method.
+    """
+    return [
+        [_gain(document, method, c.name, _rarity(a, k), _recall(j, k)) for k, c in enumerate(a.classes)]
+        for j, a in enumerate(document.attributes)
+    ]
+
+
+def attribute_gains(document: ComparisonDocument, method: str) -> list[Gain]:
+    """The gain in class-balanced accuracy of each attribute, in the order of the document.
+
+    Raises:
+        ValueError: when the document has no such method.
+    """
+    return [
+        _gain(document, method, a.name, a.imbalance_ratio, _balanced(j))
+        for j, a in enumerate(document.attributes)
+    ]
+
+
+Value = Callable[[DecisionFigures], float | None]
+"""Reads a number out of the figures of one decision."""
+
+
+def _standing(method: ComparedMethod, baseline: ComparedMethod) -> Standing:
+    costs = [cell.training for cell in method.cells if cell.finished and cell.training]
+    speeds = [cost.images_per_second for cost in costs if cost.images_per_second is not None]
+    finished = sum(cell.finished for cell in method.cells)
+    return Standing(
+        method=method.name,
+        own=_figures(method, baseline, None),
+        adjusted=_figures(method, baseline, ADJUSTED),
+        finished=finished,
+        failed=len(method.cells) - finished,
+        seconds=_mean([cost.seconds for cost in costs]),
+        images_per_second=_mean(speeds),
+        peak_memory_bytes=max(
+            (cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None), default=None
+        ),
+    )
+
+
+def _figures(method: ComparedMethod, baseline: ComparedMethod, decision: DecisionName | None) -> Figures:
+    def of(metric: str) -> Figure | None:
+        own, other = (_by_seed(m, decision, lambda found: found.mean.of(metric)) for m in (method, baseline))
+        return _figure(own, {} if method is baseline else other)
+
+    return Metrics(*map(of, METRICS))
+
+
+def _figure(own: Mapping[int, float], other: Mapping[int, float]) -> Figure | None:
+    if not own:
+        return None
+    shared = [seed for seed in own if seed in other]
+    paired = [own[seed] for seed in shared], [other[seed] for seed in shared]
+    return Figure(
+        mean=fmean(own.values()),
+        sd=stdev(own.values()) if len(own) > 1 else None,
+        difference=paired_difference(*paired) if len(shared) > 1 else None,
+    )
+
+
+def _by_seed(method: ComparedMethod, decision: DecisionName | None, value: Value) -> dict[int, float]:
+    """The value of every finished cell where it is defined; decision None is each cell's own."""
+    found = {cell.seed: cell.by(decision) for cell in method.cells}
+    values = {seed: value(figures) for seed, figures in found.items() if figures is not None}
+    return {seed: number for seed, number in values.items() if number is not None}
+
+
+def _gain(
+    document: ComparisonDocument, method: str, name: str, imbalance: float | None, value: Value
+) -> Gain:
+    own, other = (_by_seed(document.method(m), None, value) for m in (method, document.baseline))
+    differences = [own[seed] - other[seed] for seed in own if seed in other]
+    low, high = min(differences, default=None), max(differences, default=None)
+    return Gain(name, imbalance, _mean(differences), low, high)
+
+
+def _rarity(attribute: AttributeFacts, k: int) -> float | None:
+    counts = [entry.train_count for entry in attribute.classes]
+    return max(counts) / counts[k] if counts[k] else None
+
+
+def _recall(j: int, k: int) -> Value:
+    return lambda figures: figures.attributes[j].recall[k]
+
+
+def _balanced(j: int) -> Value:
+    return lambda figures: figures.attributes[j].metrics.class_balanced_accuracy
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None

@@ -1,0 +1,195 @@
+"""What is computed from a comparison equals plain loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from longtail.comparing.figures import Figure, Gain, attribute_gains, recall_gains, standings
+from longtail.evaluation.metrics import METRICS
+
+from .comparison_documents import comparison, fail, several_attributes, single_attribute, typed
+
+Json = dict[str, Any]
+
+
+def numbers(document: Json, name: str, decision: str, metric: str) -> dict[int, float]:
+    """By seed, the metric of every cell that has it; decision 'own' is the cell's own."""
+    found = {}
+    for method in document["methods"]:
+        if method["name"] != name:
+            continue
+        for cell in method["cells"]:
+            key = cell["own_decision"] if decision == "own" else decision
+            if cell["status"] == "finished" and key in cell["decisions"]:
+                value = cell["decisions"][key]["mean"][metric]
+                if value is not None:
+                    found[cell["seed"]] = value
+    return found
+
+
+def slow_figure(document: Json, name: str, decision: str, metric: str) -> tuple[float | None, ...]:
+    """Mean, sd, difference, low, high; from sums."""
+    own = numbers(document, name, decision, metric)
+    other = numbers(document, document["baseline"], decision, metric)
+    if not own:
+        return (None,) * 5
+    mean = sum(own.values()) / len(own)
+    spread = sum((value - mean) ** 2 for value in own.values())
+    sd = math.sqrt(spread / (len(own) - 1)) if len(own) > 1 else None
+    d = [own[seed] - other[seed] for seed in own if seed in other]
+    if name == document["baseline"] or len(d) < 2:
+        return mean, sd, None, None, None
+    m = sum(d) / len(d)
+    error = math.sqrt(sum((x - m) ** 2 for x in d) / (len(d) - 1) / len(d))
+    half = stats.t.ppf(0.975, len(d) - 1) * error
+    return mean, sd, m, m - half, m + half
+
+
+def fast_figure(figure: Figure | None) -> tuple[float | None, ...]:
+    if figure is None:
+        return (None,) * 5
+    found = figure.difference
+    return figure.mean, figure.sd, *((found.value, found.low, found.high) if found else (None, None, None))
+
+
+def assert_same(fast: tuple[float | None, ...], slow: tuple[float | None, ...]) -> None:
+    assert [x is None for x in fast] == [x is None for x in slow]
+    for one, other in zip(fast, slow, strict=True):
+        assert one is None or one == pytest.approx(other, abs=1e-12)
+
+
+def check_against_loops(document: Json) -> None:
+    for row in standings(typed(document)):
+        for metric in METRICS:
+            assert_same(fast_figure(row.own.of(metric)), slow_figure(document, row.method, "own", metric))
+            assert_same(
+                fast_figure(row.adjusted.of(metric)), slow_figure(document, row.method, "prior", metric)
+            )
+
+
+@pytest.mark.parametrize("make", [single_attribute, several_attributes])
+def test_figures_are_means_deviations_and_paired_differences_of_the_cells(make: Callable[[], Json]):
+    check_against_loops(make())
+
+
+@given(st.data())
+@settings(derandomize=True, deadline=None, max_examples=25)
+def test_figures_equal_plain_loops_whatever_is_missing(data: st.DataObject):
+    document = comparison([2, 3], ["a", "ce", "b"], seeds=4)
+    cells = [cell for method in document["methods"] for cell in method["cells"]]
+    for cell in cells:
+        fate = data.draw(st.sampled_from(["whole", "failed", "no prior", "own prior", "undefined"]))
+        if fate == "failed":
+            fail(cell, "out of memory")
+        elif fate == "no prior":
+            del cell["decisions"]["prior"]
+        elif fate == "own prior":
+            cell["own_decision"] = "prior"
+        elif fate == "undefined":
+            cell["decisions"]["argmax"]["mean"]["few_recall"] = None
+    for method in document["methods"]:
+        method["cells"] = data.draw(st.permutations(method["cells"]))
+    check_against_loops(document)
+
+
+def test_the_order_of_cells_does_not_matter():
+    document = single_attribute()
+    before = standings(typed(document))
+    for method in document["methods"]:
+        method["cells"].reverse()
+    for one, other in zip(standings(typed(document)), before, strict=True):
+        for metric in METRICS:
+            assert_same(fast_figure(one.own.of(metric)), fast_figure(other.own.of(metric)))
+
+
+def test_rows_count_cells_and_cost_what_finished_cells_cost():
+    document = single_attribute()
+    cells = document["methods"][2]["cells"]
+    row = standings(typed(document))[2]
+    finished = [c["training"] for c in cells if c["training"]]
+    assert (row.method, row.finished, row.failed) == ("crl-class", 4, 1)
+    assert row.seconds == pytest.approx(sum(t["seconds"] for t in finished) / 4)
+    assert row.images_per_second == pytest.approx(sum(t["images_per_second"] for t in finished) / 4)
+    assert row.peak_memory_bytes == 500_004_000
+
+
+def test_unknown_costs_are_left_out_and_a_method_without_runs_has_none():
+    document = single_attribute()
+    for cell in document["methods"][1]["cells"]:
+        fail(cell, "no space left")
+    document["methods"][3]["cells"][0]["training"]["peak_memory_bytes"] = None
+    document["methods"][3]["cells"][0]["training"]["images_per_second"] = None
+    over, crl = standings(typed(document))[1], standings(typed(document))[3]
+    assert (over.finished, over.failed) == (0, 5)
+    assert over.seconds is over.images_per_second is over.peak_memory_bytes is None
+    assert {figures.of(metric) for figures in (over.own, over.adjusted) for metric in METRICS} == {None}
+    speeds = [c["training"]["images_per_second"] for c in document["methods"][3]["cells"][1:]]
+    assert crl.images_per_second == pytest.approx(sum(speeds) / 4)
+    assert crl.peak_memory_bytes == 500_004_000
+
+
+def slow_recall_gain(document: Json, name: str, j: int, k: int) -> list[float]:
+    by_name = {m["name"]: m["cells"] for m in document["methods"]}
+    differences = []
+    for cell in by_name[name]:
+        for base in by_name[document["baseline"]]:
+            if base["seed"] == cell["seed"] and "finished" == base["status"] == cell["status"]:
+                one = cell["decisions"][cell["own_decision"]]["attributes"][j]["recall"][k]
+                other = base["decisions"][base["own_decision"]]["attributes"][j]["recall"][k]
+                if one is not None and other is not None:
+                    differences.append(one - other)
+    return differences
+
+
+@pytest.mark.parametrize("make", [single_attribute, several_attributes])
+def test_recall_gains_are_means_and_ranges_over_paired_seeds(make: Callable[[], Json]):
+    document = make()
+    document["methods"][2]["cells"][0]["own_decision"] = "prior"
+    for j, (attribute, gains) in enumerate(
+        zip(
+            document["attributes"], recall_gains(typed(document), document["methods"][2]["name"]), strict=True
+        )
+    ):
+        most = max(c["train_count"] for c in attribute["classes"])
+        for k, (entry, gain) in enumerate(zip(attribute["classes"], gains, strict=True)):
+            d = slow_recall_gain(document, document["methods"][2]["name"], j, k)
+            assert gain.name == entry["name"]
+            assert gain.imbalance == most / entry["train_count"]
+            assert_same((gain.mean, gain.low, gain.high), (sum(d) / len(d), min(d), max(d)))
+
+
+def test_a_class_without_test_or_training_images_has_no_gain_or_imbalance():
+    document = single_attribute()
+    document["attributes"][0]["classes"][4]["train_count"] = 0
+    for method in document["methods"]:
+        for cell in method["cells"]:
+            for figures in cell["decisions"].values():
+                figures["attributes"][0]["recall"][4] = None
+    gains = recall_gains(typed(document), "over")[0]
+    assert gains[4] == Gain("class 4", None, None, None, None)
+    assert all(gain.mean is not None for k, gain in enumerate(gains) if k != 4)
+
+
+def test_attribute_gains_are_differences_of_class_balanced_accuracy():
+    document = several_attributes()
+    gains = attribute_gains(typed(document), "crl")
+    for j, (gain, attribute) in enumerate(zip(gains, document["attributes"], strict=True)):
+        d = []
+        for seed in (0, 1):
+            crl, ce = (document["methods"][i]["cells"][seed]["decisions"]["argmax"] for i in (2, 0))
+            one, other = (f["attributes"][j]["metrics"]["class_balanced_accuracy"] for f in (crl, ce))
+            d.append(one - other)
+        assert (gain.name, gain.imbalance) == (attribute["name"], attribute["imbalance_ratio"])
+        assert_same((gain.mean, gain.low, gain.high), (sum(d) / 2, min(d), max(d)))
+
+
+def test_gains_of_an_unknown_method_are_refused():
+    with pytest.raises(ValueError, match="expected one of the document's methods, got 'lmle'"):
+        recall_gains(typed(single_attribute()), "lmle")
