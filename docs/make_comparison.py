@@ -10,7 +10,8 @@ from pathlib import Path
 
 from longtail.comparing.document import COMPARISON, ComparisonDocument
 from longtail.comparing.figures import Figure, Standing, standings
-from longtail.comparing.page import write_comparison_page
+from longtail.comparing.page import render_comparison
+from longtail.files import write_text
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -31,7 +32,7 @@ def main() -> None:
     for path in sorted(RESULTS.glob("comparison-*.json")):
         name = path.stem.removeprefix("comparison-")
         document = COMPARISON.read(path)
-        write_comparison_page(PAGES / f"{path.stem}.html", document)
+        write_text(PAGES / f"{path.stem}.html", render_comparison(document))
         made = table(document)
         text, found = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>\n{made}\n\g<2>", text, flags=re.DOTALL

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import torch
+from msgspec import convert
 
 from longtail import __version__
 from longtail.comparing.cells import shown_flags
@@ -31,12 +31,12 @@ from longtail.comparing.document import (
 from longtail.comparing.feature_map import feature_map
 from longtail.comparing.figures import ADJUSTED
 from longtail.comparing.launcher import cores
-from longtail.comparing.page import write_comparison_page
+from longtail.comparing.page import render_comparison
 from longtail.comparing.queue import peak_memory
 from longtail.comparing.tables import to_csv, to_latex, to_markdown
 from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate
-from longtail.evaluation.results import AttributeResults, ClassFacts, Results, read_results
+from longtail.evaluation.results import Results, read_results
 from longtail.files import write_text
 from longtail.methods.parts import check_decision
 from longtail.methods.rows import METHODS, DecisionName
@@ -130,8 +130,8 @@ def publish(
     """
     document = document_of(folder, entrants, baseline, about, watcher)
     COMPARISON.write(folder / "comparison.json", document)
-    write_comparison_page(folder / "comparison.html", document)
-    for ending, written in (("md", to_markdown), ("csv", to_csv), ("tex", to_latex)):
+    pages = {"html": render_comparison, "md": to_markdown, "csv": to_csv, "tex": to_latex}
+    for ending, written in pages.items():
         write_text(folder / f"comparison.{ending}", written(document))
     return document
 
@@ -153,7 +153,7 @@ def document_of(
         command=about.command,
         machine=about.machine,
         data=first.data,
-        attributes=tuple(map(_attribute, first.attributes)),
+        attributes=tuple(convert(a, AttributeFacts, from_attributes=True) for a in first.attributes),
         budget=about.budget,
         baseline=baseline,
         methods=tuple(_method(entrant, folder) for entrant in _decided(entrants, watcher)),
@@ -191,11 +191,6 @@ def _decided(entrants: Sequence[Entrant], watcher: Watcher) -> list[Entrant]:
     return [replace(entrant, runs=tuple(map(judged, entrant.runs))) for entrant in entrants]
 
 
-def _attribute(attribute: AttributeResults) -> AttributeFacts:
-    classes = (ClassFacts(c.name, c.train_count, c.test_count, c.frequency_group) for c in attribute.classes)
-    return AttributeFacts(attribute.name, attribute.imbalance_ratio, tuple(classes))
-
-
 def _method(entrant: Entrant, folder: Path) -> ComparedMethod:
     run = entrant.runs[0]
     model = next((found.results().model for found in entrant.finished), None)
@@ -223,7 +218,7 @@ def _outcome(run: CellRun, folder: Path) -> Outcome:
 
 
 def _decision(results: Results) -> DecisionName:
-    return msgspec.convert(results.decision, DecisionName)
+    return convert(results.decision, DecisionName)
 
 
 def _cost(run: CellRun, results: Results) -> TrainingCost | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -163,9 +162,19 @@ class ComparisonDocument(Part, frozen=True):
     features: FeatureMap | None
 
     def __post_init__(self) -> None:
-        fault = next(self._faults(), None)
-        if fault is not None:
-            raise ValueError(fault)
+        names = {method.name for method in self.methods}
+        if len(names) < len(self.methods):
+            raise ValueError("expected distinct names of methods")
+        if self.baseline not in names:
+            raise ValueError(f"expected the baseline to be the name of a method, got {self.baseline!r}")
+        sizes = [len(attribute.classes) for attribute in self.attributes]
+        for cell in (cell for method in self.methods for cell in method.cells):
+            for decision, figures in cell.decisions.items():
+                if [len(attribute.recall) for attribute in figures.attributes] != sizes:
+                    where = f"in {cell.run} by {decision}"
+                    raise ValueError(f"expected recalls of {sizes} classes, one list each, {where}")
+        if self.features is not None:
+            _check_features(self.features, names, sizes)
 
     def method(self, name: str) -> ComparedMethod:
         """The method of that name.
@@ -178,30 +187,17 @@ class ComparisonDocument(Part, frozen=True):
             raise ValueError(f"expected one of the document's methods, got {name!r}")
         return found
 
-    def _faults(self) -> Iterator[str]:
-        """Names and indices that point at nothing, and lists that do not fit each other."""
-        names = [method.name for method in self.methods]
-        if len(set(names)) < len(names):
-            yield "expected distinct names of methods"
-        if self.baseline not in names:
-            yield f"expected the baseline to be the name of a method, got {self.baseline!r}"
-        sizes = [len(attribute.classes) for attribute in self.attributes]
-        for cell in (cell for method in self.methods for cell in method.cells):
-            for decision, figures in cell.decisions.items():
-                if [len(attribute.recall) for attribute in figures.attributes] != sizes:
-                    yield f"expected recalls of {sizes} classes, one list each, in {cell.run} by {decision}"
-        if self.features is not None:
-            yield from _feature_faults(self.features, names, sizes)
 
-
-def _feature_faults(features: FeatureMap, names: list[str], sizes: list[int]) -> Iterator[str]:
+def _check_features(features: FeatureMap, names: set[str], sizes: list[int]) -> None:
+    """Refuse features whose method, attribute or classes are not among those compared."""
     if features.attribute >= len(sizes):
-        yield f"expected the features' attribute to be the index of one, got {features.attribute}"
-    elif any(label >= sizes[features.attribute] for label in features.labels):
-        yield f"expected the features' labels to be class indices below {sizes[features.attribute]}"
+        raise ValueError(f"expected the features' attribute to be the index of one, got {features.attribute}")
+    if any(label >= sizes[features.attribute] for label in features.labels):
+        expected = f"class indices below {sizes[features.attribute]}"
+        raise ValueError(f"expected the features' labels to be {expected}")
     unknown = next((name for name in features.points if name not in names), None)
     if unknown is not None:
-        yield f"expected the features' points by names of methods, got {unknown!r}"
+        raise ValueError(f"expected the features' points by names of methods, got {unknown!r}")
 
 
 COMPARISON = Form(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from markupsafe import Markup
 
 from longtail.comparing import charts
-from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument
+from longtail.comparing.document import AttributeFacts, ComparisonDocument
 from longtail.comparing.figures import Figures, Gain, Standing, attribute_gains, recall_gains, standings
 from longtail.comparing.tables import (
     difference_text,
@@ -22,20 +20,10 @@ from longtail.comparing.tables import (
 )
 from longtail.comparing.time_chart import Point, time_chart
 from longtail.evaluation.metrics import METRICS
-from longtail.files import write_text
 from longtail.reporting.html import render
 from longtail.reporting.page import MANY_ATTRIBUTES, Chart
 from longtail.reporting.wording import METRIC_NAMES
 from longtail.words import NOTHING, count, of_hundred, percent, shown
-
-
-def write_comparison_page(path: str | os.PathLike[str], document: ComparisonDocument) -> None:
-    """Write the page of `render_comparison`, whole or not at all.
-
-    Raises:
-        InputError: when the file cannot be written.
-    """
-    write_text(Path(path), render_comparison(document))
 
 
 def render_comparison(document: ComparisonDocument) -> str:
@@ -46,7 +34,9 @@ def render_comparison(document: ComparisonDocument) -> str:
     rows = standings(document)
     adjusted = [row for row in rows if any(map(row.adjusted.of, METRICS))]
     values = {
-        "title": f"Comparison on {document.data.name}",
+        "document": document,
+        "methods": list(zip(rows, document.methods, strict=True)),
+        "texts": {"runs": runs, "seconds": seconds, "percent": percent, "whole": _whole},
         "headline": _headline(document, rows),
         "failures": list(failed_cells(document)),
         "facts": _facts(document),
@@ -54,15 +44,10 @@ def render_comparison(document: ComparisonDocument) -> str:
         "metrics": [METRIC_NAMES[metric] for metric in METRICS],
         "figures": [(row.method, runs(row), _cells(row.own)) for row in rows],
         "adjusted": [(row.method, runs(row), _cells(row.adjusted)) for row in adjusted],
-        "costs": [_costs(row, m) for row, m in zip(rows, document.methods, strict=True)],
-        "tuning": [_tuning(method) for method in document.methods],
         "time": _time(rows),
         "distributions": _distributions(document.attributes),
-        "baseline": document.baseline,
         "gains": _gain_pictures(document),
-        "per_class": len(document.attributes) == 1,
         **_feature_values(document),
-        "origin": _origin(document),
     }
     return render("comparison.html", values, "longtail.comparing")
 
@@ -108,48 +93,13 @@ def _facts(document: ComparisonDocument) -> dict[str, str]:
     }
 
 
-def _origin(document: ComparisonDocument) -> dict[str, str]:
-    return {
-        "command": document.command,
-        "longtail": document.longtail_version,
-        "created": document.created,
-    }
-
-
 def _cells(figures: Figures) -> list[tuple[str, str]]:
     """Of every metric the figure and its difference."""
     return [(figure_text(figures.of(metric)), difference_text(figures.of(metric))) for metric in METRICS]
 
 
-def _costs(row: Standing, method: ComparedMethod) -> tuple[str, list[str]]:
-    parameters, memory, speed = method.parameters, row.peak_memory_bytes, row.images_per_second
-    cells = [
-        method.backbone,
-        NOTHING if parameters is None else f"{parameters:,}",
-        runs(row),
-        seconds(row.seconds),
-        NOTHING if speed is None else f"{speed:,.0f}",
-        NOTHING if memory is None else f"{memory / 2**20:,.0f}",
-    ]
-    return row.method, cells
-
-
-def _tuning(method: ComparedMethod) -> tuple[str, str, list[tuple[str, str, str]]]:
-    """Name and flags of a method, and the trials with flags, accuracy and what was chosen."""
-    tuned = method.tuned
-    trials = (
-        [
-            (_flags(trial.flags), percent(trial.validation), "chosen" if i == tuned.chosen else "")
-            for i, trial in enumerate(tuned.trials)
-        ]
-        if tuned
-        else []
-    )
-    return method.name, _flags(method.flags), trials
-
-
-def _flags(flags: Sequence[str]) -> str:
-    return " ".join(flags) or "defaults"
+def _whole(number: float | None) -> str:
+    return NOTHING if number is None else f"{number:,.0f}"
 
 
 def _time(rows: Sequence[Standing]) -> Chart | None:

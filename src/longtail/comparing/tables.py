@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import astuple
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -46,7 +47,7 @@ def to_markdown(document: ComparisonDocument) -> str:
     heads = ["method", "runs", *_markdown_figures(rows[0]), "training, s"]
     table = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     for row in rows:
-        figures = [_with_difference(figure) for figure in _markdown_figures(row).values()]
+        figures = [_with_difference(figure, " ({})") for figure in _markdown_figures(row).values()]
         table.append([_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
     failures = [f"- {_markdown(line)}" for line in failed_cells(document)]
@@ -100,8 +101,8 @@ def terminal_table(document: ComparisonDocument) -> RenderableType:
         few = row.own.few_recall
         table.add_row(
             Text(f"{shown(row.method)}\n{runs(row)}"),
-            _two_lines(balanced),
-            _two_lines(adjusted),
+            _with_difference(balanced, "\n{}"),
+            _with_difference(adjusted, "\n{}"),
             percent(few.mean if few else None),
             seconds(row.seconds),
         )
@@ -169,14 +170,10 @@ def _markdown_figures(row: Standing) -> dict[str, Figure | None]:
     }
 
 
-def _with_difference(figure: Figure | None) -> str:
+def _with_difference(figure: Figure | None, behind: str) -> str:
+    """The figure and, where there is one, its difference in the place of {} in `behind`."""
     difference = difference_text(figure)
-    return figure_text(figure) + ("" if difference == NOTHING else f" ({difference})")
-
-
-def _two_lines(figure: Figure | None) -> str:
-    difference = difference_text(figure)
-    return figure_text(figure) + ("" if difference == NOTHING else f"\n{difference}")
+    return figure_text(figure) + ("" if difference == NOTHING else behind.format(difference))
 
 
 def _markdown(text: str) -> str:
@@ -211,13 +208,8 @@ def _figure_numbers(figures: Figures, prefix: str) -> dict[str, float | None]:
     numbers: dict[str, float | None] = {}
     for metric in METRICS:
         figure = figures.of(metric)
-        difference = figure.difference if figure else None
-        named = {
-            "mean": figure and figure.mean,
-            "sd": figure and figure.sd,
-            "difference": difference and difference.value,
-            "low": difference and difference.low,
-            "high": difference and difference.high,
-        }
-        numbers |= {f"{prefix}{metric}_{name}": number for name, number in named.items()}
+        own = (figure.mean, figure.sd) if figure else (None, None)
+        paired = astuple(figure.difference) if figure and figure.difference else (None, None, None)
+        names = (f"{prefix}{metric}_{name}" for name in ("mean", "sd", "difference", "low", "high"))
+        numbers |= zip(names, (*own, *paired), strict=True)
     return numbers
