@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from longtail.comparing.document import COMPARISON
 from longtail.evaluation.results import RESULTS
 
 FOLDER = Path(__file__).resolve().parent / "schemas"
-FORMS = {"results": RESULTS}
+FORMS = {"results": RESULTS, "comparison": COMPARISON}
 
 
 def main() -> None:

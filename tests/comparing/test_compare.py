@@ -199,10 +199,10 @@ def test_one_seed_is_told_to_have_no_interval(copied):
 
 
 def test_a_budget_in_seconds_becomes_epochs_of_each_method(tmp_path, monkeypatch, unadjusted):
-    monkeypatch.setattr(
-        "longtail.comparing.tuning.EPOCHS.read_lines",
-        lambda path: [SimpleNamespace(seconds=2.0 if "ce-" in str(path) else 40.0)],
-    )
+    def epochs(path):
+        return [SimpleNamespace(seconds=2.0 if "ce-" in str(path) else 40.0)]
+
+    monkeypatch.setattr("longtail.comparing.tuning.EPOCHS", SimpleNamespace(read_lines=epochs))
     comparison = Comparison(BASE, ("ce", "crl"), tmp_path / "a", seeds=1, budget=5.9)
     commands, document = again(comparison)
     assert len(commands) == 4  # two were measured
