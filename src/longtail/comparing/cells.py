@@ -183,10 +183,13 @@ def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str 
     return Cell(label, replace(config, seed=seed, output=str(folder / f"{label}-{mark}seed{seed}")))
 
 
-def shared(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells, those that train the same replaced by the first of them."""
+def shared(cells: Mapping[str, Iterable[Cell]]) -> dict[str, list[Cell]]:
+    """The cells of every label, those that train the same replaced by the first of them."""
     firsts: dict[TrainConfig, Cell] = {}
-    return [firsts.setdefault(replace(cell.config, output=None), cell) for cell in cells]
+    return {
+        label: [firsts.setdefault(replace(cell.config, output=None), cell) for cell in own]
+        for label, own in cells.items()
+    }
 
 
 def entry_of(label: str, base: TrainConfig) -> Entry:

@@ -211,10 +211,15 @@ def _outcome(run: CellRun, folder: Path) -> Outcome:
         return Outcome(seed, place, "failed", run.error, None, None, {})
     results = run.results_by(run.decision)
     others = [run.results_by(other) for other in run.shown_by() if run.place_by(other).exists()]
-    decisions: dict[DecisionName, DecisionFigures] = {
-        _decision(found): _figures(found) for found in (results, *others)
-    }
-    return Outcome(seed, place, "finished", None, _decision(results), _cost(run, results), decisions)
+    return Outcome(
+        seed=seed,
+        run=place,
+        status="finished",
+        error=None,
+        own_decision=_decision(results),
+        training=_cost(run, results),
+        decisions={_decision(found): _figures(found) for found in (results, *others)},
+    )
 
 
 def _decision(results: Results) -> DecisionName:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from longtail.comparing.cells import Cell, Comparison, Entry, cell_of, default_baseline, shared
@@ -12,7 +13,6 @@ from longtail.comparing.document import Budget
 from longtail.comparing.launcher import Launcher, LocalLauncher, claimed
 from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
-from longtail.methods.rows import DecisionName
 from longtail.runs.preparation import read_dataset
 from longtail.runs.train import with_whole_paths
 from longtail.runs.watcher import Silent, Watcher
@@ -98,27 +98,26 @@ class _Progress:
 
     def train(self, stage: Mapping[str, Entry]) -> None:
         """Train all cells of some entries whose first stages are there."""
-        comparison, seeds = self.comparison, range(self.comparison.seeds)
+        comparison = self.comparison
         # whose training is decided otherwise comes last: it shares the cells of the one that is not
         stage = dict(sorted(stage.items(), key=lambda item: item[1].decision is not None))
         configs = {label: self._started(entry.config, entry.first, 0) for label, entry in stage.items()}
         if comparison.budget is not None:
             configs = with_budget(self.queue, configs, comparison.budget)
         if comparison.tune:
-            decisions: dict[str, DecisionName | None] = {
-                label: entry.decision for label, entry in stage.items()
-            }
-            self.tuned |= tune(self.queue, configs, decisions, comparison.tune)
-        place = self.queue.folder / "runs"
+            self.tuned |= tune(
+                self.queue, configs, {k: e.decision for k, e in stage.items()}, comparison.tune
+            )
         cells = shared(
-            self._chosen(label, seed)
-            or cell_of(label, self._started(config, stage[label].first, seed), place, seed)
-            for label, config in self._settled(configs).items()
-            for seed in seeds
+            {
+                label: [
+                    self._cell(label, config, stage[label].first, seed) for seed in range(comparison.seeds)
+                ]
+                for label, config in configs.items()
+            }
         )
-        for i, label in enumerate(configs):
-            self.cells[label] = cells[i * len(seeds) : (i + 1) * len(seeds)]
-        distinct = list(dict.fromkeys(cells))
+        self.cells |= cells
+        distinct = list(dict.fromkeys(chain.from_iterable(cells.values())))
         self.queue.watcher.say(
             f"{count(len(distinct), 'run')}, {self.queue.launcher.parallel} at a time, in {self.queue.folder}"
         )
@@ -133,13 +132,14 @@ class _Progress:
         """The configuration with the run of the first stage that has this seed."""
         return config if first is None else replace(config, start=str(self.cells[first][seed].path))
 
-    def _settled(self, configs: Mapping[str, TrainConfig]) -> dict[str, TrainConfig]:
-        """The configurations, where settings were tried those that were chosen."""
-        return {**configs, **{name: self.tuned[name].chosen.config for name in configs if name in self.tuned}}
-
-    def _chosen(self, label: str, seed: int) -> Cell | None:
-        """The trial that was chosen, which is the cell of seed 0."""
-        return None if seed or label not in self.tuned else self.tuned[label].chosen
+    def _cell(self, label: str, config: TrainConfig, first: str | None, seed: int) -> Cell:
+        """The cell of a seed; where settings were tried, with those chosen, whose trial is that of seed 0."""
+        if label in self.tuned:
+            chosen = self.tuned[label].chosen
+            if seed == 0:
+                return chosen
+            config = chosen.config
+        return cell_of(label, self._started(config, first, seed), self.queue.folder / "runs", seed)
 
 
 def _about(comparison: Comparison, parallel: int) -> Circumstances:

@@ -176,16 +176,10 @@ class ComparisonDocument(Part, frozen=True):
         if self.features is not None:
             _check_features(self.features, names, sizes)
 
-    def method(self, name: str) -> ComparedMethod:
-        """The method of that name.
-
-        Raises:
-            ValueError: when there is none.
-        """
-        found = next((method for method in self.methods if method.name == name), None)
-        if found is None:
-            raise ValueError(f"expected one of the document's methods, got {name!r}")
-        return found
+    @property
+    def reference(self) -> ComparedMethod:
+        """The baseline."""
+        return next(method for method in self.methods if method.name == self.baseline)
 
 
 def _check_features(features: FeatureMap, names: set[str], sizes: list[int]) -> None:

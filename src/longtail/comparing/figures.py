@@ -86,36 +86,27 @@ class Gain:
 
 def standings(document: ComparisonDocument) -> list[Standing]:
     """Every method's standing, in the order of the document."""
-    baseline = document.method(document.baseline)
-    return [_standing(method, baseline) for method in document.methods]
+    return [_standing(method, document.reference) for method in document.methods]
 
 
-def recall_gains(document: ComparisonDocument, method: str) -> list[list[Gain]]:
+def recall_gains(document: ComparisonDocument, method: ComparedMethod) -> list[list[Gain]]:
     """For every attribute, the gain in recall of each of its classes, in the order of the document.
 
         gain_k = mean_s (recall_k(method, s) - recall_k(baseline, s)),    imbalance_k = max_i n_i / n_k
 
     s runs over the seeds that both finished, n are training images; each decides in its own way.
-
-    Raises:
-        ValueError: when the document has no such method.
     """
+    both = method, document.reference
     return [
-        [_gain(document, method, c.name, _rarity(a, k), _recall(j, k)) for k, c in enumerate(a.classes)]
+        [_gain(*both, c.name, _rarity(a, k), _recall(j, k)) for k, c in enumerate(a.classes)]
         for j, a in enumerate(document.attributes)
     ]
 
 
-def attribute_gains(document: ComparisonDocument, method: str) -> list[Gain]:
-    """The gain in class-balanced accuracy of each attribute, in the order of the document.
-
-    Raises:
-        ValueError: when the document has no such method.
-    """
-    return [
-        _gain(document, method, a.name, a.imbalance_ratio, _balanced(j))
-        for j, a in enumerate(document.attributes)
-    ]
+def attribute_gains(document: ComparisonDocument, method: ComparedMethod) -> list[Gain]:
+    """The gain in class-balanced accuracy of each attribute, in the order of the document."""
+    both = method, document.reference
+    return [_gain(*both, a.name, a.imbalance_ratio, _balanced(j)) for j, a in enumerate(document.attributes)]
 
 
 Value = Callable[[DecisionFigures], float | None]
@@ -168,9 +159,9 @@ def _by_seed(method: ComparedMethod, decision: DecisionName | None, value: Value
 
 
 def _gain(
-    document: ComparisonDocument, method: str, name: str, imbalance: float | None, value: Value
+    method: ComparedMethod, baseline: ComparedMethod, name: str, imbalance: float | None, value: Value
 ) -> Gain:
-    own, other = (_by_seed(document.method(m), None, value) for m in (method, document.baseline))
+    own, other = (_by_seed(m, None, value) for m in (method, baseline))
     differences = [own[seed] - other[seed] for seed in own if seed in other]
     low, high = min(differences, default=None), max(differences, default=None)
     return Gain(name, imbalance, _mean(differences), low, high)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from longtail.comparing import charts
-from longtail.comparing.document import AttributeFacts, ComparisonDocument
+from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument
 from longtail.comparing.figures import Figures, Gain, Standing, attribute_gains, recall_gains, standings
 from longtail.comparing.tables import (
     difference_text,
@@ -134,8 +134,7 @@ def _distribution_caption(attribute: AttributeFacts) -> str:
 
 def _gain_pictures(document: ComparisonDocument) -> list[Chart]:
     """One picture a method other than the baseline, all on the same axis."""
-    gains = {m.name: _gains(document, m.name) for m in document.methods}
-    del gains[document.baseline]
+    gains = {m.name: _gains(document, m) for m in document.methods if m.name != document.baseline}
     limits = charts.gain_limits([gain for found in gains.values() for gain in found])
     return [
         (shown(name), Markup(charts.gain_chart(f"gain{i}", f"Gain of {name}", found, limits)))
@@ -144,7 +143,7 @@ def _gain_pictures(document: ComparisonDocument) -> list[Chart]:
     ]
 
 
-def _gains(document: ComparisonDocument, method: str) -> list[Gain]:
+def _gains(document: ComparisonDocument, method: ComparedMethod) -> list[Gain]:
     """Per class where there is one attribute, per attribute where there are several."""
     if len(document.attributes) == 1:
         return recall_gains(document, method)[0]

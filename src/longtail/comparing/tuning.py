@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import chain, islice, product
 from pathlib import Path
 
 from longtail.comparing.cells import Cell, cell_of, shared, shown_flags
@@ -95,15 +95,16 @@ def tune(
     """
     place = queue.folder / "tune"
     trials = shared(
-        cell_of(label, setting, place, 0, mark=f"{i}-")
-        for label, config in configs.items()
-        for i, setting in enumerate(islice(settings_of(config), number))
+        {
+            label: [
+                cell_of(label, setting, place, 0, mark=f"{i}-")
+                for i, setting in enumerate(islice(settings_of(config), number))
+            ]
+            for label, config in configs.items()
+        }
     )
-    failed = queue.run(list(dict.fromkeys(trials)), "trials")
-    return {
-        label: _tuned(trials[i * number : (i + 1) * number], failed, decisions[label])
-        for i, label in enumerate(configs)
-    }
+    failed = queue.run(list(dict.fromkeys(chain.from_iterable(trials.values()))), "trials")
+    return {label: _tuned(cells, failed, decisions[label]) for label, cells in trials.items()}
 
 
 def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float) -> dict[str, TrainConfig]:
