@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longtail.comparing.launcher import Ended, cores
+from longtail.comparing.launcher import Ended, cores, peak_bytes
 from longtail.errors import InputError
 from longtail.training.config import TrainConfig
 
@@ -77,8 +76,7 @@ def run_command(command: Sequence[str], log: str, threads: int | None) -> tuple[
     errors = Path(log).with_suffix(".err")
     with Path(log).open("a") as output, errors.open("w") as lines:
         ended = subprocess.run(command, stdout=output, stderr=lines, env={**os.environ, **share}, check=False)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return ended.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    return ended.returncode, peak_bytes(resource.getrusage(resource.RUSAGE_CHILDREN))
 
 
 def _executor(engine: str, kind: str, folder: Path) -> Any:

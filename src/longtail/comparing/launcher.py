@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -127,9 +128,8 @@ class LocalJob:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
                 self.process.returncode = os.waitstatus_to_exitcode(status)
-                # Linux counts in KiB; the memory of this process at the start is a lower bound there
-                unit = 1 if sys.platform == "darwin" else 1024
-                self.ended = Ended(self.process.returncode, usage.ru_maxrss * unit)
+                # the memory of this process at the start is a lower bound on Linux
+                self.ended = Ended(self.process.returncode, peak_bytes(usage))
         return self.ended
 
     def stop(self, at_once: bool = False) -> None:
@@ -165,6 +165,11 @@ def claimed(folder: Path) -> Generator[int]:
                 "it, or choose another --output"
             ) from None
         yield file.fileno()
+
+
+def peak_bytes(usage: resource.struct_rusage) -> int:
+    """The largest resident memory of a process that ended; Linux counts it in KiB."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def cores() -> int:

@@ -69,9 +69,8 @@ class Queue:
         return failed
 
     def _start(self, cell: Cell) -> Job:
-        place = self.folder / "trainings"
-        place.mkdir(exist_ok=True)
         log = self._log(cell)
+        log.parent.mkdir(exist_ok=True)
         settings = log.with_suffix(".json")
         write_json(settings, cell.config.to_dict())
         return self.launcher.start(cell.command(self.overwrite, settings), log)
