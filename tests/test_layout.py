@@ -11,7 +11,7 @@ import longtail
 
 ROOT = Path(longtail.__file__).parent
 FLOORS = [
-    {"documents", "errors", "files", "ranks", "schema", "settings", "words"},
+    {"documents", "errors", "files", "ranks", "schema", "settings", "tensors", "words"},
     {"rectification"},
     {"losses"},
     {"decisions"},
@@ -78,4 +78,4 @@ def test_importing_the_package_is_light():
 
 def test_rectification_can_be_lifted_out_alone():
     own = {name for name in modules_after("import longtail.rectification") if name.startswith("longtail.")}
-    assert {name.split(".")[1] for name in own} == {"rectification", "schema"}
+    assert {name.split(".")[1] for name in own} == {"rectification", "schema", "tensors"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.rectification.loss import full_precision
+from longtail.tensors import full_precision
 
 
 def prior_scores(logits: Tensor, shares: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.tables import count_table, expect_table
-from longtail.rectification.loss import full_precision
 from longtail.schema import as_labels, as_logits
+from longtail.tensors import full_precision
 
 
 class VectorScaling(NamedTuple):

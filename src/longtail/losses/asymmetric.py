@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from longtail.losses.focal import modulated
-from longtail.rectification.comparison import masked_mean
-from longtail.rectification.loss import full_precision
 from longtail.schema import as_labels, as_logits
+from longtail.tensors import full_precision, masked_mean
 
 
 def asymmetric(

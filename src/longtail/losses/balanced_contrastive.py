@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from longtail.losses.vectors import unit_vectors
-from longtail.rectification.comparison import masked_mean
 from longtail.schema import as_features, as_labels
+from longtail.tensors import masked_mean
 
 
 def balanced_contrastive(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from longtail.losses.vectors import cosine_similarities, pair_masks
-from longtail.rectification.comparison import masked_mean
 from longtail.schema import as_features, as_labels
+from longtail.tensors import masked_mean
 
 
 def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:

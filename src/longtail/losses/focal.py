@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from longtail.losses.tables import at_labels, expect_table
-from longtail.rectification.comparison import masked_mean
-from longtail.rectification.loss import full_precision
 from longtail.schema import UNLABELLED, as_labels, as_logits
+from longtail.tensors import full_precision, masked_mean
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Tensor | None = None) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from longtail.losses.vectors import cosine_similarities, pair_masks
-from longtail.rectification.comparison import soft_histogram
 from longtail.schema import as_features, as_labels
+from longtail.tensors import soft_histogram
 
 
 def histogram(features: Tensor, labels: Tensor, nodes: int = 201) -> Tensor:

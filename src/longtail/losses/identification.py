@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.rectification.comparison import masked_mean
-from longtail.rectification.loss import full_precision
+from longtail.tensors import full_precision, masked_mean
 
 
 def identification(logits: Tensor, identities: Tensor) -> Tensor:

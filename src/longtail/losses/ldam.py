@@ -9,8 +9,8 @@ from torch import Tensor
 
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.tables import at_labels, count_table, expect_table
-from longtail.rectification.loss import full_precision
 from longtail.schema import as_labels, as_logits
+from longtail.tensors import full_precision
 
 
 def ldam_margins(counts: Sequence[Sequence[int]], largest: float = 0.5) -> Tensor:

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from longtail.losses.tables import at_labels, expect_table
-from longtail.rectification.loss import full_precision
 from longtail.schema import UNLABELLED, as_labels, as_logits
+from longtail.tensors import full_precision
 
 
 def mixed_cross_entropy(

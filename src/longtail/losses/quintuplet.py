@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from longtail.losses.vectors import unit_vectors
-from longtail.rectification.comparison import masked_mean
+from longtail.tensors import masked_mean
 
 
 def quintuplet(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from longtail.losses.vectors import cosine_similarities, pair_masks
-from longtail.rectification.comparison import hinge_sums
-from longtail.rectification.mining import HardPairs
 from longtail.schema import as_features, as_labels
+from longtail.tensors import hinge_sums
 
 
 def triplet(features: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
@@ -34,16 +33,10 @@ def triplet(features: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
     paper mines semi-hard triplets, here all of a batch count.
     """
     labels = as_labels(labels)
-    squared = 2 - 2 * cosine_similarities(as_features(features, labels))
-    pairs = _all_pairs(squared, labels)
-    hinges, _ = hinge_sums(pairs, squared.new_full(labels.shape[1:], margin))
-    triplets = (pairs.positive_mask.sum(2) * pairs.negative_mask.sum(2)).sum(1)  # |T_j|
-    return (hinges.sum(1) / triplets.clamp(min=1)).sum()
-
-
-def _all_pairs(distances: Tensor, labels: Tensor) -> HardPairs:
-    """Every image an anchor, with all others as its pairs: (1 or J, N, N) distances."""
     same, other = pair_masks(labels)
-    distances = distances.expand_as(same)
-    order = distances.detach().masked_fill(~other, float("inf")).argsort(2)
-    return HardPairs(distances, distances.gather(2, order), same, other.gather(2, order))
+    squared = (2 - 2 * cosine_similarities(as_features(features, labels))).expand_as(same)
+    order = squared.detach().masked_fill(~other, float("inf")).argsort(2)
+    m = squared.new_full(labels.shape[1:], margin)
+    hinges, _ = hinge_sums(squared, squared.gather(2, order), same, other.gather(2, order), m)
+    triplets = (same.sum(2) * other.sum(2)).sum(1)  # |T_j|
+    return (hinges.sum(1) / triplets.clamp(min=1)).sum()

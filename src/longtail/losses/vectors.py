@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.rectification.loss import full_precision
+from longtail.tensors import full_precision
 
 SHORTEST = 1e-12
 """Below this length a vector has no direction."""

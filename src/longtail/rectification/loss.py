@@ -15,6 +15,7 @@ from longtail.rectification.comparison import Compared, absolute, distribution, 
 from longtail.rectification.mining import HardPairs, mine_class_level, mine_instance_level, minority_anchors
 from longtail.rectification.profiling import MinorityProfile, anchor_capacity, profile_minorities
 from longtail.schema import as_features, as_labels, as_logits
+from longtail.tensors import full_precision
 
 Level = Literal["class", "instance"]
 Comparison = Literal["relative", "absolute", "distribution"]
@@ -274,11 +275,6 @@ def class_probabilities(logits: Tensor) -> Tensor:
     if logits.shape[2] > FEW_CLASSES:
         return logits.softmax(2)
     return logits.movedim(2, 0).contiguous().softmax(0).movedim(0, 2)
-
-
-def full_precision(values: Tensor) -> Tensor:
-    """Half precision brought to float32; float32 and float64 as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
