@@ -1,5 +1,6 @@
 """The Class Rectification Loss: profile minorities, mine hard pairs for them, compare the pairs."""
 
+from longtail.rectification.comparison import HardPairs
 from longtail.rectification.loss import (
     ClassRectificationLoss,
     Rectification,
@@ -7,7 +8,6 @@ from longtail.rectification.loss import (
     tpami_alpha,
     training_imbalance,
 )
-from longtail.rectification.mining import HardPairs
 from longtail.rectification.profiling import MinorityProfile, minority_classes, profile_minorities
 
 __all__ = [

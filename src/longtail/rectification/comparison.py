@@ -10,8 +10,23 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from longtail.rectification.mining import HardPairs
 from longtail.tensors import hinge_sums, masked_mean, soft_histogram
+
+
+class HardPairs(NamedTuple):
+    """Distances of the mined pairs of every anchor: A anchors, P positives, Q negatives at most.
+
+    Attributes:
+        positive: (J, A, P) float, d(a, +).
+        negative: (J, A, Q) float, d(a, -), ascending along the last dimension.
+        positive_mask: (J, A, P) bool, the pairs that exist.
+        negative_mask: (J, A, Q) bool, the pairs that exist, in front of those that do not.
+    """
+
+    positive: Tensor
+    negative: Tensor
+    positive_mask: Tensor
+    negative_mask: Tensor
 
 
 class Compared(NamedTuple):

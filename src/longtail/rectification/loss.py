@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize as unit_length
 
-from longtail.rectification.class_slopes import relative_at_class_level
-from longtail.rectification.comparison import Compared, absolute, distribution, relative
-from longtail.rectification.mining import HardPairs, mine_class_level, mine_instance_level, minority_anchors
+from longtail.rectification.comparison import Compared, HardPairs, absolute, distribution, relative
+from longtail.rectification.fast_cpu import relative_at_class_level
+from longtail.rectification.mining import mine_class_level, mine_instance_level, minority_anchors
 from longtail.rectification.profiling import MinorityProfile, anchor_capacity, profile_minorities
 from longtail.schema import as_features, as_labels, as_logits
 from longtail.tensors import full_precision

@@ -9,13 +9,14 @@ Source: Dong, Gong, Zhu, ICCV 2017, section 3.2; TPAMI 2019, eq. 4-7 (selection)
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from longtail.rectification import fast_cpu
+from longtail.rectification.comparison import HardPairs
 from longtail.rectification.profiling import MinorityProfile
-from longtail.rectification.selection import hardest
 
 
 class Anchors(NamedTuple):
@@ -38,22 +39,6 @@ class Anchors(NamedTuple):
         of_class = profile.counts.gather(1, self.label.clamp(min=0))
         labelled = profile.counts.sum(1, keepdim=True)
         return of_class * self.mask, (labelled - of_class) * self.mask
-
-
-class HardPairs(NamedTuple):
-    """Distances of the mined pairs of every anchor: A anchors, P positives, Q negatives at most.
-
-    Attributes:
-        positive: (J, A, P) float, d(a, +).
-        negative: (J, A, Q) float, d(a, -), ascending along the last dimension.
-        positive_mask: (J, A, P) bool, the pairs that exist.
-        negative_mask: (J, A, Q) bool, the pairs that exist, in front of those that do not.
-    """
-
-    positive: Tensor
-    negative: Tensor
-    positive_mask: Tensor
-    negative_mask: Tensor
 
 
 def minority_anchors(labels: Tensor, profile: MinorityProfile, capacity: int) -> Anchors:
@@ -152,6 +137,34 @@ def mine_instance_level(
         positive_mask=_first(of_class - 1, positive.shape[2]),
         negative_mask=_first(others, negative.shape[2]),
     )
+
+
+def hardest(values: Tensor, candidates: Tensor, rows: Tensor, k: int, *, largest: bool) -> Tensor:
+    """Where the k smallest or largest candidates of every row are, the most extreme first.
+
+    Where a row has fewer candidates, what follows them is arbitrary, and so is a row that is not asked for.
+    No gradient passes.
+
+    Args:
+        values: (..., n) float, finite, and not negative but for rounding; n below 2^29.
+        candidates: (..., n) bool.
+        rows: (...) bool, those that are asked for.
+        k: at most n.
+        largest: which end.
+
+    Returns:
+        (..., k) int64.
+
+    Example:
+        >>> values, candidates = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[True, False, True]])
+        >>> hardest(values, candidates, torch.tensor([True]), 2, largest=False)
+        tensor([[2, 0]])
+    """
+    values = values.detach()
+    if fast_cpu.serves(values):
+        return cast(Tensor, fast_cpu.hardest(values, candidates, rows, k, largest))
+    worst = -float("inf") if largest else float("inf")
+    return values.masked_fill(~candidates, worst).topk(k, largest=largest).indices
 
 
 def _hardest_of_each(squared: Tensor, labels: Tensor, mask: Tensor, kappa: int) -> tuple[Tensor, Tensor]:

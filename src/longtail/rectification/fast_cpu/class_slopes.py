@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longtail.rectification.comparison import Compared
+from longtail.rectification.fast_cpu.selection import LAST, as_whole_numbers, smallest
 from longtail.rectification.profiling import MinorityProfile
-from longtail.rectification.selection import LAST, as_whole_numbers, smallest
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
@@ -72,7 +72,6 @@ def relative_at_class_level(
     return Compared((slopes * probabilities).sum() + offset, *figures.unbind())
 
 
-# A step of its own, so that `torch.compile` need not look into it.
 @torch.library.custom_op("longtail::class_slopes", mutates_args=(), device_types="cpu")
 def _class_slopes(
     probabilities: Tensor, labels: Tensor, kept: Tensor, counts: Tensor, margin: Tensor, kappa: int

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.rectification import selection
-from longtail.rectification.selection import hardest as hardest_of_rows
+from longtail.rectification.fast_cpu import selection
+from longtail.rectification.mining import hardest as hardest_of_rows
 
 
 def hardest(values, candidates, k, largest):
@@ -88,7 +88,7 @@ def test_what_is_not_a_number_points_nowhere_else():
 def test_the_step_is_one_that_a_compiler_can_take_whole():
     values, candidates = torch.rand(3, 8), torch.rand(3, 8) < 0.7
     rows = torch.tensor([True, False, True])
-    torch.library.opcheck(selection._hardest_on_cpu, (values, candidates, rows, 2, True))
+    torch.library.opcheck(selection.hardest, (values, candidates, rows, 2, True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

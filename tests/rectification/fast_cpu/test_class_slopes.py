@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from longtail import ClassRectificationLoss
-from longtail.rectification import class_slopes, profile_minorities
-from longtail.rectification.class_slopes import relative_at_class_level
+from longtail.rectification import profile_minorities
 from longtail.rectification.comparison import Compared, relative
+from longtail.rectification.fast_cpu import class_slopes, relative_at_class_level
 from longtail.rectification.mining import mine_class_level, minority_anchors
 from longtail.rectification.profiling import anchor_capacity
 
-from . import twin
-from .cases import Batch, Shape, busy_batch, make, shapes
-from .test_against_twin import repeatable
+from .. import twin
+from ..cases import Batch, Shape, busy_batch, make, shapes
+from ..test_against_twin import repeatable
 
 
 def probabilities(batch: Batch) -> Tensor:

@@ -1,8 +1,6 @@
-"""The hardest few of every row: the smallest or the largest of some candidates."""
+"""The smallest few of every row, by sorting keys in vector registers."""
 
 from __future__ import annotations
-
-from typing import cast
 
 import numpy as np
 import torch
@@ -25,40 +23,9 @@ _BLOCK = 2**16
 """Numbers that are sorted at a time: their keys stay in the cache of a core."""
 
 
-def hardest(values: Tensor, candidates: Tensor, rows: Tensor, k: int, *, largest: bool) -> Tensor:
-    """Where the k smallest or largest candidates of every row are, the most extreme first.
-
-    Where a row has fewer candidates, what follows them is arbitrary, and so is a row that is not asked for.
-    No gradient passes.
-
-    On a CPU, numpy sorts float32 in vector registers, in a fraction of the time of torch's search, and only
-    in the rows that are asked for. Elsewhere `torch.topk` searches.
-
-    Args:
-        values: (..., n) float, finite, and not negative but for rounding; n below 2^29.
-        candidates: (..., n) bool.
-        rows: (...) bool, those that are asked for.
-        k: at most n.
-        largest: which end.
-
-    Returns:
-        (..., k) int64.
-
-    Example:
-        >>> values, candidates = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[True, False, True]])
-        >>> hardest(values, candidates, torch.tensor([True]), 2, largest=False)
-        tensor([[2, 0]])
-    """
-    values = values.detach()
-    if values.dtype == torch.float32 and values.device.type == "cpu":
-        return cast(Tensor, _hardest_on_cpu(values, candidates, rows, k, largest))
-    worst = -float("inf") if largest else float("inf")
-    return values.masked_fill(~candidates, worst).topk(k, largest=largest).indices
-
-
-# A step of its own, so that `torch.compile` need not look into it.
 @torch.library.custom_op("longtail::hardest", mutates_args=(), device_types="cpu")
-def _hardest_on_cpu(values: Tensor, candidates: Tensor, rows: Tensor, k: int, largest: bool) -> Tensor:
+def hardest(values: Tensor, candidates: Tensor, rows: Tensor, k: int, largest: bool) -> Tensor:
+    """`longtail.rectification.mining.hardest` by sorting, only in the rows that are asked for."""
     found = torch.zeros((*values.shape[:-1], k), dtype=torch.int64)
     if found.numel() == 0:
         return found
@@ -72,7 +39,7 @@ def _hardest_on_cpu(values: Tensor, candidates: Tensor, rows: Tensor, k: int, la
     return found
 
 
-@_hardest_on_cpu.register_fake
+@hardest.register_fake
 def _(values: Tensor, _candidates: Tensor, _rows: Tensor, k: int, _largest: bool) -> Tensor:
     return values.new_empty((*values.shape[:-1], k), dtype=torch.int64)
 
