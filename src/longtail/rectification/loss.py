@@ -8,22 +8,16 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize as unit_length
 
-from longtail.rectification.comparison import Compared, HardPairs, absolute, distribution, relative
-from longtail.rectification.fast_cpu import relative_at_class_level
-from longtail.rectification.mining import mine_class_level, mine_instance_level, minority_anchors
+from longtail.rectification import fast_cpu
+from longtail.rectification.comparison import Compared, absolute, distribution, relative
+from longtail.rectification.levels import ClassLevel, InstanceLevel
+from longtail.rectification.mining import minority_anchors
 from longtail.rectification.profiling import MinorityProfile, anchor_capacity, profile_minorities
-from longtail.schema import as_features, as_labels, as_logits
-from longtail.tensors import full_precision
+from longtail.schema import as_labels, as_logits
 
-Level = Literal["class", "instance"]
+LevelName = Literal["class", "instance"]
 Comparison = Literal["relative", "absolute", "distribution"]
-
-DEFAULT_MARGIN = 0.5
-
-FEW_CLASSES = 32
-"""Softmax over shorter rows than this does not fill vector registers."""
 
 
 class Rectification(NamedTuple):
@@ -92,7 +86,7 @@ class ClassRectificationLoss(nn.Module):
 
     def __init__(
         self,
-        level: Level = "class",
+        level: LevelName = "class",
         comparison: Comparison = "relative",
         kappa: int = 25,
         rho: float = 0.5,
@@ -102,7 +96,7 @@ class ClassRectificationLoss(nn.Module):
         nodes: int = 21,
     ) -> None:
         super().__init__()
-        _one_of("level", level, get_args(Level))
+        _one_of("level", level, get_args(LevelName))
         _one_of("comparison", comparison, get_args(Comparison))
         _one_of("power", power, (1, 2))
         if kappa < 1:
@@ -113,7 +107,7 @@ class ClassRectificationLoss(nn.Module):
             raise ValueError(f"margin: expected a positive number or None, got {margin}")
         if nodes < 2:
             raise ValueError(f"nodes: expected at least 2, got {nodes}")
-        self.level: Level = level
+        self.level: LevelName = level
         self.comparison: Comparison = comparison
         self.kappa = kappa
         self.rho = rho
@@ -121,6 +115,7 @@ class ClassRectificationLoss(nn.Module):
         self.power = power
         self.normalize = normalize
         self.nodes = nodes
+        self._level = ClassLevel(margin) if level == "class" else InstanceLevel(margin, normalize)
 
     def forward(self, logits: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
         """l_crl of a batch, a scalar; 0 and still connected to the graph where nothing is mined.
@@ -163,53 +158,20 @@ class ClassRectificationLoss(nn.Module):
         self, logits: Tensor, labels: Tensor, features: Tensor | None, profile: MinorityProfile
     ) -> tuple[Tensor, Compared]:
         """The loss, and what the relative comparison counts."""
-        margin = self._margins(logits)
-        on_class = self.level == "class"
-        scores = class_probabilities(full_precision(logits)) if on_class else self._vectors(features, labels)
-        in_floats_on_cpu = scores.device.type == "cpu" and scores.dtype == torch.float32
-        if on_class and self.comparison == "relative" and in_floats_on_cpu:
-            triplet = relative_at_class_level(scores, labels, profile, margin, self.kappa)
+        level = self._level
+        margin = level.margins(logits)
+        scores = level.scores(logits, labels, features)
+        if self.comparison == "relative" and level.once_a_class and fast_cpu.serves(scores):
+            triplet = fast_cpu.relative_at_class_level(scores, labels, profile, margin, self.kappa)
             return triplet.loss, triplet
         anchors = minority_anchors(labels.t(), profile, anchor_capacity(labels.shape[0], self.rho))
-        mine = mine_class_level if on_class else mine_instance_level
-        pairs = mine(scores, labels.t(), profile, anchors, self.kappa)
+        pairs = level.mine(scores, labels, profile, anchors, self.kappa)
         triplet = relative(pairs, margin)
         if self.comparison == "absolute":
             return absolute(pairs, margin, self.power), triplet
         if self.comparison == "distribution":
-            return distribution(pairs, *self._range(pairs), self.nodes), triplet
+            return distribution(pairs, *level.span(pairs), self.nodes), triplet
         return triplet.loss, triplet
-
-    def _vectors(self, features: Tensor | None, labels: Tensor) -> Tensor:
-        if features is None:
-            raise ValueError("features: expected a tensor at instance level, got None")
-        features = full_precision(as_features(features, labels))
-        return unit_length(features, dim=2) if self.normalize else features
-
-    def _margins(self, logits: Tensor) -> Tensor:
-        """m_j, (J,)."""
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        if self.margin is None and self.level == "instance" and not self.normalize:
-            num_classes = (logits.detach()[:1] > -math.inf).any(0).sum(1)  # |Z_j|, in every row the same
-            return 2 * math.pi / num_classes.clamp(min=1).to(dtype)
-        margin = DEFAULT_MARGIN if self.margin is None else self.margin
-        return torch.full((logits.shape[1],), margin, dtype=dtype, device=logits.device)
-
-    def _range(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
-        """First and last node: what distances can reach, or the largest that was mined."""
-        zero = pairs.positive.new_zeros(())
-        if self.level == "class":
-            return zero - 1, zero + 1
-        if self.normalize:
-            return zero, zero + 2
-        mined = [
-            distance.detach().mul(mask).flatten()
-            for distance, mask in (
-                (pairs.positive, pairs.positive_mask),
-                (pairs.negative, pairs.negative_mask),
-            )
-        ]
-        return zero, torch.cat([zero[None], *mined]).amax()
 
 
 def training_imbalance(class_counts: Sequence[Sequence[int]]) -> list[float]:
@@ -268,13 +230,6 @@ def _imbalance(counts: Sequence[int]) -> float:
     if total == 0:
         return 0.0
     return 100 * 0.5 * sum(abs(count / total - 1 / len(counts)) for count in counts)
-
-
-def class_probabilities(logits: Tensor) -> Tensor:
-    """Softmax over the classes, (N, J, K); few classes each lie in one piece, which is faster on a CPU."""
-    if logits.shape[2] > FEW_CLASSES:
-        return logits.softmax(2)
-    return logits.movedim(2, 0).contiguous().softmax(0).movedim(0, 2)
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
