@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from longtail.errors import InputError
-from longtail.files import write_text, written_aside
+from longtail.files import decode_line, write_text, written_aside
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
@@ -54,3 +54,13 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     reader.join()
     assert read == ["one"]
     assert path.is_fifo()
+
+
+def test_a_mark_of_byte_order_is_dropped_at_the_start_of_a_file_only():
+    assert decode_line("a", 1, b"\xef\xbb\xbfx") == "x"
+    assert decode_line("a", 2, b"\xef\xbb\xbfx") == "\ufeffx"
+
+
+def test_a_line_that_is_not_utf_8_is_named():
+    with pytest.raises(InputError, match=r"a, line 3: is not UTF-8 \(byte 0xff\); save the file"):
+        decode_line("a", 3, b"x\xff")

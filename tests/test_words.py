@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from longtail.words import count, did_you_mean, joined, listed, of_hundred, percent, shortened, shown
+from longtail.words import count, did_you_mean, first_of, joined, listed, of_hundred, percent, shortened, shown
 
 NAMES = st.text(st.characters(), max_size=80)
 """Any code points, lone surrogates and control characters among them."""
@@ -60,3 +60,8 @@ def test_lists_of_names_are_sentences_and_end() -> None:
 def test_shares_are_percentages_and_undefined_ones_a_dash() -> None:
     assert (percent(0.12345), percent(0.0), percent(None)) == ("12.3", "0.0", "–")
     assert of_hundred(0.605) == "60"
+
+
+def test_of_many_names_the_first_is_given_and_the_others_counted() -> None:
+    assert first_of(["a"]) == "a"
+    assert first_of(["a", "b"]) == "a (and 1 more)"

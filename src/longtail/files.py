@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written whole or not at all, and lines of text that are read."""
 
 from __future__ import annotations
 
@@ -53,3 +53,18 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def decode_line(path: str, number: int, line: bytes) -> str:
+    """The text of a line of a UTF-8 file; a mark of byte order at its start does no harm.
+
+    Raises:
+        InputError: when it is not UTF-8.
+    """
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}, line {number}: is not UTF-8 (byte 0x{line[error.start]:02x});"
+            " save the file with encoding UTF-8"
+        ) from None

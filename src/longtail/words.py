@@ -29,6 +29,16 @@ def joined(words: Iterable[str], limit: int = 12) -> str:
     return ", ".join(words[:limit]) + more
 
 
+def first_of(names: Sequence[str]) -> str:
+    """The first name, and how many follow.
+
+    Example:
+        >>> first_of(["a.jpg"]), first_of(["a.jpg", "b.jpg", "c.jpg"])
+        ('a.jpg', 'a.jpg (and 2 more)')
+    """
+    return f"{names[0]} (and {len(names) - 1} more)" if len(names) > 1 else names[0]
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """'1 image', '2 images', '2 classes'.
 

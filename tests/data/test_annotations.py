@@ -7,8 +7,8 @@ import pytest
 
 from longtail.data.annotations import (
     Rows,
+    below_header,
     check_distinct,
-    describe_split,
     holds,
     images_below,
     read_counted_rows,
@@ -16,7 +16,6 @@ from longtail.data.annotations import (
     split_of,
 )
 from longtail.errors import InputError
-from longtail.schema import LabelSchema
 
 
 def written(tmp_path: Path, content: bytes | str) -> Path:
@@ -35,6 +34,18 @@ def test_counted_rows_begin_on_the_third_line(tmp_path: Path) -> None:
     rows = read_counted_rows(written(tmp_path, "2\nname type\na b 1\nc 2\n"), "there")
     assert rows.pairs("a pair") == (["a b", "c"], ["1", "2"])
     assert ", line 4: expected more" in str(rows.refuse(1, "more"))
+    assert rows.header == "name type"
+
+
+def test_rows_below_a_header_begin_on_the_second_line(tmp_path: Path) -> None:
+    rows = below_header(read_rows(written(tmp_path, "name,value\na,1\nb,2\n"), "there"))
+    assert (rows.header, rows.texts) == ("name,value", ["a,1", "b,2"])
+    assert ", line 3: expected more" in str(rows.refuse(1, "more"))
+
+
+def test_a_header_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"list\.txt: expected rows below the header, found none"):
+        below_header(read_rows(written(tmp_path, "name,value\n"), "there"))
 
 
 @pytest.mark.parametrize(
@@ -86,10 +97,6 @@ def test_the_split_of_a_name_does_not_depend_on_the_order_of_rows(tmp_path: Path
     rows = read_rows(written(tmp_path, "b test\na train\nc val\n"), "there")
     split = split_of(rows, ["a", "b", "other", "c"])
     assert (split.tolist(), split.dtype) == ([0, 2, -1, 1], np.int8)
-    notes = describe_split(LabelSchema.single("k", ["x", "y"]), np.array([[0], [1], [1], [1]]), split)
-    assert notes[0] == "splits as published: train 1, val 1, test 1 images"
-    assert "k: 1 class without an image in train: y" in notes
-    assert notes[-1] == "1 image in no split"
 
 
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:

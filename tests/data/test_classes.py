@@ -5,7 +5,13 @@ import random
 import numpy as np
 import pytest
 
-from longtail.data.classes import describe_attributes, odd_values, order_classes, uneven_classes
+from longtail.data.classes import (
+    describe_attributes,
+    describe_split,
+    odd_values,
+    order_classes,
+    uneven_classes,
+)
 from longtail.schema import Attribute, LabelSchema
 
 SCHEMA = LabelSchema((Attribute("kind", ("a", "b", "c")), Attribute("kids", ("0", "1"))))
@@ -57,3 +63,14 @@ def test_classes_that_a_split_lacks_are_named() -> None:
         "kind: 2 classes without an image in test: a, b",
         "kids: 1 class without an image in test: 1",
     ]
+
+
+def test_splits_are_described_by_their_sizes_and_what_they_lack() -> None:
+    schema, labels = LabelSchema.single("k", ["x", "y"]), np.array([[0], [1], [1], [1]])
+    split = np.array([0, 2, -1, 1], np.int8)
+    notes = describe_split("as published", schema, labels, split)
+    assert notes[0] == "splits as published: train 1, val 1, test 1 images"
+    assert "k: 1 class without an image in train: y" in notes
+    assert notes[-1] == "1 image in no split"
+    assert describe_split("by folder", schema, labels, split, "left over")[-1] == "1 image left over"
+    assert not any("in no split" in note for note in describe_split("", schema, labels, abs(split)))

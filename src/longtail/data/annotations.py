@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.classes import SPLIT_NAMES, uneven_classes
-from longtail.data.dataset import SPLITS
+from longtail.data.classes import SPLIT_NAMES
 from longtail.data.listing import list_source
 from longtail.errors import InputError
-from longtail.schema import LabelSchema
-from longtail.words import count
+from longtail.files import decode_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +23,13 @@ class Rows:
         path: the file.
         texts: N lines without their ends.
         first: line number of the first row.
+        header: the line above it.
     """
 
     path: Path
     texts: list[str]
     first: int = 1
+    header: str = ""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -103,7 +103,7 @@ def read_rows(path: Path, source: str) -> Rows:
         lines.pop()
     if not lines:
         raise InputError(f"{path}: is empty; get it again, see {source}")
-    return Rows(path, [_decode(path, number, line) for number, line in enumerate(lines, 1)])
+    return Rows(path, [decode_line(str(path), number, line) for number, line in enumerate(lines, 1)])
 
 
 def read_counted_rows(path: Path, source: str) -> Rows:
@@ -122,7 +122,7 @@ def read_counted_rows(path: Path, source: str) -> Rows:
             f"{path}: its first line says {said} rows, but {len(rows)} follow the header;"
             f" get it whole, see {source}"
         )
-    return Rows(path, rows, first=3)
+    return Rows(path, rows, first=3, header=found.texts[1])
 
 
 def split_of(rows: Rows, names: Sequence[str]) -> NDArray[np.int8]:
@@ -138,12 +138,15 @@ def split_of(rows: Rows, names: Sequence[str]) -> NDArray[np.int8]:
     return np.array([split.get(name, -1) for name in names], np.int8)
 
 
-def describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:
-    """Notes: sizes of the splits that the data come with, and the classes that one of them lacks."""
-    sizes = ", ".join(f"{which} {int((split == s).sum())}" for s, which in enumerate(SPLITS))
-    none = int((split < 0).sum())
-    notes = [f"splits as published: {sizes} images", *uneven_classes(schema, labels, split)]
-    return [*notes, f"{count(none, 'image')} in no split"] if none else notes
+def below_header(rows: Rows) -> Rows:
+    """The rows of a file whose first line is the header.
+
+    Raises:
+        InputError: when nothing follows it.
+    """
+    if len(rows) < 2:
+        raise InputError(f"{rows.path}: expected rows below the header, found none")
+    return Rows(rows.path, rows.texts[1:], first=2, header=rows.texts[0])
 
 
 def holds(root: Path, *files: str) -> bool:
@@ -163,13 +166,3 @@ def images_below(root: Path) -> frozenset[str]:
     found = list_source(root)
     top = found.root.relative_to(root).as_posix()
     return frozenset(found.images if top == "." else (f"{top}/{image}" for image in found.images))
-
-
-def _decode(path: Path, number: int, line: bytes) -> str:
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}: is not UTF-8 (byte 0x{line[error.start]:02x});"
-            " save the file with encoding UTF-8"
-        ) from None

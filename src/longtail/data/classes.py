@@ -79,3 +79,23 @@ def uneven_classes(schema: LabelSchema, labels: NDArray[np.int64], split: NDArra
                 what = count(len(absent), "class", "classes")
                 notes.append(f"{attribute.name}: {what} without an image in {SPLITS[s]}: {joined(absent)}")
     return notes
+
+
+def describe_split(
+    origin: str,
+    schema: LabelSchema,
+    labels: NDArray[np.int64],
+    split: NDArray[np.int8],
+    outside: str = "in no split",
+) -> list[str]:
+    """Notes: sizes of the splits that the data come with, and the classes that one of them lacks.
+
+    Args:
+        origin: where they come from, as in 'as published'.
+        schema, labels, split: as in `Dataset`.
+        outside: what is said of images in none.
+    """
+    sizes = ", ".join(f"{which} {int((split == s).sum())}" for s, which in enumerate(SPLITS))
+    none = int((split < 0).sum())
+    notes = [f"splits {origin}: {sizes} images", *uneven_classes(schema, labels, split)]
+    return [*notes, f"{count(none, 'image')} {outside}"] if none else notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -58,7 +58,7 @@ class Listing:
     others: Counter[str]
     members: dict[str, ZipInfo] | None = None
     leaving: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def store(self, names: Iterable[str]) -> ImageStore:
         """The store of these images."""

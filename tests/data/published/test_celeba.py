@@ -150,36 +150,51 @@ def test_blank_lines_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "line", "text", "message"),
     [
-        (ATTRIBUTES, 1, "13", "line 1: announces 13 images, but 12 follow"),
-        (ATTRIBUTES, 1, "twelve", "line 1: expected the number of images, got 'twelve'"),
-        (ATTRIBUTES, 1, "12 13", "line 1: expected the number of images, got '12 13'"),
+        (ATTRIBUTES, 1, "13", "its first line says 13 rows, but 12 follow the header"),
+        (ATTRIBUTES, 1, "twelve", "line 1: expected the number of rows, got 'twelve'"),
+        (ATTRIBUTES, 1, "12 13", "line 1: expected the number of rows, got '12 13'"),
         (ATTRIBUTES, 2, "Bald Bald Male Young", "expected the distinct names of the attributes"),
         (
             ATTRIBUTES,
             5,
             "000003.jpg 1 1 -1",
-            "line 5: expected an image and 4 values, got 3 values after '00000",
+            "line 5: expected an image and 4 values, got '000003.jpg 1 1 -1'",
         ),
-        (ATTRIBUTES, 5, "000003.jpg 1 1 1 1 1", "line 5: expected an image and 4 values, got 5 values"),
-        (ATTRIBUTES, 6, "000004.jpg 1 -1 0 1", "line 6, Male: expected -1 or 1, got '0'"),
-        (ATTRIBUTES, 6, "000004.jpg x -1 1 1", "line 6, 5_o_Clock_Shadow: expected -1 or 1, got 'x'"),
-        (ATTRIBUTES, 6, "000003.jpg 1 -1 1 1", "line 6: names 000003.jpg a second time"),
-        (IDENTITIES, 2, "000002.jpg -3", "line 2, identity: expected a whole number, got '-3'"),
-        (IDENTITIES, 2, "000002.jpg " + "9" * 30, "line 2, identity: expected a whole number"),
+        (
+            ATTRIBUTES,
+            5,
+            "000003.jpg 1 1 1 1 1",
+            "expected an image and 4 values, got '000003.jpg 1 1 1 1 1'",
+        ),
+        (ATTRIBUTES, 6, "000004.jpg 1 -1 0 1", "line 6: expected -1 or 1 as Male, got '000004.jpg 1 -1 0 1'"),
+        (
+            ATTRIBUTES,
+            6,
+            "000004.jpg x -1 1 1",
+            "line 6: expected -1 or 1 as 5_o_Clock_Shadow, got",
+        ),
+        (
+            ATTRIBUTES,
+            6,
+            "000003.jpg 1 -1 1 1",
+            "line 6: names 000003.jpg again, after list_attr",
+        ),
+        (IDENTITIES, 2, "000002.jpg -3", "line 2: expected a whole number as identity, got '000002.jpg -3'"),
+        (IDENTITIES, 2, "000002.jpg " + "9" * 30, "line 2: expected a whole number as identity"),
         (
             IDENTITIES,
             2,
             "000002.jpg",
-            "line 2: expected an image and 1 value, got 0 values after '000002.jpg'",
+            "line 2: expected an image and 1 value, got '000002.jpg'",
         ),
         (IDENTITIES, 3, "other.jpg 4", "has no line for 000003.jpg, which list_attr_celeba.txt names"),
         (
             PARTITION,
             12,
             "000012.jpg 3",
-            "line 12, partition: expected 0 (train), 1 (val) or 2 (test), got '3'",
+            "line 12: expected 0 (train), 1 (val) or 2 (test) as partition, got '000012.jpg 3'",
         ),
-        (PARTITION, 12, "000001.jpg 2", "line 12: names 000001.jpg a second time"),
+        (PARTITION, 12, "000001.jpg 2", "line 12: names 000001.jpg again"),
     ],
 )
 def test_a_line_that_does_not_fit_is_named(
@@ -201,9 +216,12 @@ def test_images_without_a_partition_are_counted(tmp_path: Path) -> None:
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "celeba")
     (root / ATTRIBUTES).write_text("")
-    assert "line 1: expected the number of images" in refused(root)
+    assert "is empty; get it again" in refused(root)
     (root / ATTRIBUTES).write_text("0\nBald Male\n")
-    assert "expected one line an image, found none" in refused(root)
+    assert "says 0 rows, but 0 follow the header" in refused(root)
+    (root / ATTRIBUTES).rename(root / "list_attr_celeba.csv")
+    (root / "list_attr_celeba.csv").write_text("image_id,Bald,Male\n")
+    assert "expected rows below the header, found none" in refused(root)
 
 
 def test_images_that_are_not_there_are_counted_and_the_first_named(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_missing_list_says_where_to_get_it(tmp_path: Path, name: str) -> None:
 def test_images_that_are_not_unpacked_are_asked_for(tmp_path: Path) -> None:
     root = coarse(tmp_path, place="elsewhere")
     message = refused(DEEPFASHION.load, root)
-    assert f"expected image {IMAGES[0]}, which is not there (and 4 more); unpack img.zip there" in message
+    assert f"expected image {IMAGES[0]} (and 4 more), which is not there; unpack img.zip there" in message
 
 
 def test_the_fine_part_has_categories_and_binary_attributes(tmp_path: Path) -> None:

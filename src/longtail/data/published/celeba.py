@@ -6,7 +6,7 @@ Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild. ICC
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.classes import describe_attributes, uneven_classes
-from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.annotations import Rows, below_header, check_distinct, read_counted_rows, read_rows
+from longtail.data.classes import describe_attributes, describe_split
+from longtail.data.dataset import Dataset
 from longtail.data.listing import Listing, list_source, suffix
 from longtail.data.names import Names
 from longtail.data.published.layouts import Layout
 from longtail.errors import InputError
 from longtail.schema import Attribute, LabelSchema
-from longtail.words import count
+from longtail.words import count, first_of
 
 SOURCE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
@@ -44,14 +45,14 @@ class _List:
 
     Attributes:
         path: the file.
-        rows: row of each image, by its name.
+        names: of the images.
         columns: what the W values of an image are.
         values: (N, W) int64.
     """
 
     path: Path
-    rows: dict[str, int]
-    columns: list[str]
+    names: list[str]
+    columns: Sequence[str]
     values: NDArray[np.int64]
 
 
@@ -92,7 +93,7 @@ def _load(root: Path) -> Dataset:
         name=CELEBA.name,
         schema=schema,
         labels=attributes.values,
-        ids=Names(attributes.rows),
+        ids=Names(attributes.names),
         images=found.store(paths),
         groups=identities if split is None else None,  # the authors' partition keeps identities whole
         split=None if split is None else split.astype(np.int8),
@@ -128,39 +129,13 @@ def _list_images(root: Path) -> Listing:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and fields of every line that is not blank."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            fields = line.replace(",", " ").split()
-            if fields:
-                yield number, fields
-
-
 def _read_attributes(path: Path) -> _List:
-    lines = _lines(path)
-    announced = None if suffix(path.name) == "csv" else _announced(path, lines)
-    names = next(lines, (0, []))[1]
-    columns = names if announced is not None else names[1:]
+    csv = suffix(path.name) == "csv"
+    rows = below_header(read_rows(path, SOURCE)) if csv else read_counted_rows(path, SOURCE)
+    columns = _fields(rows.header)[csv:]  # only in a .csv does the image's column have a name
     if not columns or len(set(columns)) < len(columns):
         raise InputError(f"{path}: expected the distinct names of the attributes above the first image")
-    read = _read(path, lines, columns, _CODE.__getitem__, "-1 or 1")
-    if announced not in (None, len(read.rows)):
-        raise InputError(
-            f"{path}, line 1: announces {announced} images, but {len(read.rows)} follow;"
-            f" the file is cut short or was edited: correct the number, or get the file from {SOURCE}"
-        )
-    return read
-
-
-def _announced(path: Path, lines: Iterator[tuple[int, list[str]]]) -> int:
-    fields = next(lines, (1, [""]))[1]
-    if len(fields) != 1 or not fields[0].isdecimal():
-        raise InputError(
-            f"{path}, line 1: expected the number of images, got {' '.join(fields)[:40]!r};"
-            f" get the file from {SOURCE}"
-        )
-    return int(fields[0])
+    return _read(rows, columns, _CODE.__getitem__, "-1 or 1")
 
 
 def _read_beside(
@@ -169,49 +144,38 @@ def _read_beside(
     """(N,) one value an image in the order of the attributes, or None without the file."""
     if path is None:
         return None
-    lines = _lines(path)
-    if suffix(path.name) == "csv":
-        next(lines, None)
-    read = _read(path, lines, [column], code, expected)
-    absent = [name for name in attributes.rows if name not in read.rows]
+    rows = read_rows(path, SOURCE)
+    read = _read(below_header(rows) if suffix(path.name) == "csv" else rows, [column], code, expected)
+    place = {name: row for row, name in enumerate(read.names)}
+    absent = [name for name in attributes.names if name not in place]
     if absent:
         raise InputError(
-            f"{path}: has no line for {absent[0]}{_more(absent)}, which {attributes.path.name} names;"
+            f"{path}: has no line for {first_of(absent)}, which {attributes.path.name} names;"
             f" get the file from {SOURCE}"
         )
-    return read.values[[read.rows[name] for name in attributes.rows], 0]
+    return read.values[[place[name] for name in attributes.names], 0]
 
 
-def _read(
-    path: Path,
-    lines: Iterator[tuple[int, list[str]]],
-    columns: list[str],
-    code: Callable[[str], int],
-    expected: str,
-) -> _List:
-    """The lines `NAME VALUE ... VALUE`; `code` gives a value's number, or raises KeyError."""
-    rows: dict[str, int] = {}
+def _read(rows: Rows, columns: Sequence[str], code: Callable[[str], int], expected: str) -> _List:
+    """The rows `NAME VALUE ... VALUE`; `code` gives a value's number, or raises KeyError."""
+    names: list[str] = []
     values = array("q")
-    for number, fields in lines:
-        name = fields[0]
-        if len(fields) != len(columns) + 1:
-            raise InputError(
-                f"{path}, line {number}: expected an image and {count(len(columns), 'value')},"
-                f" got {count(len(fields) - 1, 'value')} after {name!r}"
-            )
-        if name in rows:
-            raise InputError(f"{path}, line {number}: names {name} a second time; keep one line an image")
+    for row, text in enumerate(rows.texts):
+        name, *words = _fields(text) or [""]
+        if len(words) != len(columns):
+            raise rows.refuse(row, f"an image and {count(len(columns), 'value')}")
         try:
-            values.extend(map(code, fields[1:]))
-        except KeyError as error:
-            column = columns[len(values) - len(rows) * len(columns)]
-            raise InputError(
-                f"{path}, line {number}, {column}: expected {expected}, got {error.args[0]!r}"
-            ) from None
-        rows[name] = len(rows)
-    if not rows:
-        raise InputError(f"{path}: expected one line an image, found none; get the file from {SOURCE}")
-    return _List(path, rows, columns, np.frombuffer(values, np.int64).reshape(len(rows), len(columns)))
+            values.extend(map(code, words))
+        except KeyError:
+            raise rows.refuse(row, f"{expected} as {columns[len(values) % len(columns)]}") from None
+        names.append(name)
+    check_distinct((rows, names))
+    table = np.frombuffer(values, np.int64).reshape(len(names), len(columns))
+    return _List(rows.path, names, columns, table)
+
+
+def _fields(text: str) -> list[str]:
+    return text.replace(",", " ").split()
 
 
 def _whole(text: str) -> int:
@@ -223,17 +187,13 @@ def _whole(text: str) -> int:
 def _match_images(attributes: _List, found: Listing) -> list[str]:
     """Path of every image below the root of `found`; their folder may be wrapped in another."""
     places = {image.rpartition("/")[2]: image for image in found.images}
-    absent = [name for name in attributes.rows if name not in places]
+    absent = [name for name in attributes.names if name not in places]
     if absent:
         raise InputError(
-            f"{attributes.path}: names {absent[0]}{_more(absent)}, which is not in {found.root};"
+            f"{attributes.path}: names {first_of(absent)}, which is not in {found.root};"
             f" unpack {_IMAGES[1]} again (it is at {SOURCE})"
         )
-    return [places[name] for name in attributes.rows]
-
-
-def _more(names: list[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    return [places[name] for name in attributes.names]
 
 
 def _describe_identities(
@@ -250,8 +210,7 @@ def _describe_split(
 ) -> list[str]:
     if split is None:
         return [f"{_PARTITION[0]} is not there: the authors' train, val and test are not known"]
-    sizes = ", ".join(f"{which} {int((split == s).sum())}" for s, which in enumerate(SPLITS))
-    return [f"splits of the authors: {sizes} images", *uneven_classes(schema, labels, split.astype(np.int8))]
+    return describe_split("of the authors", schema, labels, split.astype(np.int8))
 
 
 def _left_out(found: Listing, used: int) -> list[str]:

@@ -28,13 +28,12 @@ from numpy.typing import NDArray
 from longtail.data.annotations import (
     Rows,
     check_distinct,
-    describe_split,
     holds,
     images_below,
     read_rows,
     split_of,
 )
-from longtail.data.classes import describe_attributes
+from longtail.data.classes import describe_attributes, describe_split
 from longtail.data.dataset import Dataset, Tags
 from longtail.data.names import Names
 from longtail.data.published.layouts import Layout
@@ -109,7 +108,7 @@ def load_xdomain(root: Path) -> Dataset:
         notes=(
             *_describe_domains(domains, matches, len(paths)),
             *describe_attributes(schema, labels),
-            *([] if split is None else describe_split(schema, labels, split)),
+            *([] if split is None else describe_split("as published", schema, labels, split)),
         ),
     )
 

@@ -20,21 +20,20 @@ from numpy.typing import NDArray
 from longtail.data.annotations import (
     Rows,
     check_distinct,
-    describe_split,
     holds,
     images_below,
     read_counted_rows,
     read_rows,
     split_of,
 )
-from longtail.data.classes import describe_attributes
+from longtail.data.classes import describe_attributes, describe_split
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.names import Names
 from longtail.data.published.layouts import Layout
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
 from longtail.schema import Attribute, LabelSchema
-from longtail.words import count
+from longtail.words import count, first_of
 
 SOURCE = "http://mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html"
 
@@ -151,7 +150,7 @@ def _dataset(
         notes=(
             f"{count(len(names), 'image')} named by {listed.path.parent}",
             *describe_attributes(schema, labels),
-            *describe_split(schema, labels, split),
+            *describe_split("as published", schema, labels, split),
             *notes,
         ),
     )
@@ -163,9 +162,8 @@ def _require_images(root: Path, names: Sequence[str]) -> Path:
     there = images_below(place)
     missing = [name for name in names if name not in there]
     if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(
-            f"{place}: expected image {missing[0]}, which is not there{more}; unpack img.zip there,"
+            f"{place}: expected image {first_of(missing)}, which is not there; unpack img.zip there,"
             f" see {SOURCE}"
         )
     return place

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.classes import SPLIT_NAMES, describe_attributes, odd_values, order_classes, uneven_classes
-from longtail.data.dataset import SPLITS, Dataset, Tags
+from longtail.data.classes import SPLIT_NAMES, describe_attributes, describe_split, odd_values, order_classes
+from longtail.data.dataset import Dataset, Tags
 from longtail.data.listing import Listing, is_image, suffix
 from longtail.data.names import Names
 from longtail.data.tables.resolve import ABSENT, AMBIGUOUS, Resolver, leaves_root
@@ -175,10 +175,8 @@ def _split(
             )
         known[code] = SPLIT_NAMES[word] if word else -1
     split = known[column.codes[rows]]
-    sizes = ", ".join(f"{which} {int((split == s).sum())}" for s, which in enumerate(SPLITS))
-    notes = [f"splits in column {roles.split}: {sizes} images", *uneven_classes(schema, labels, split)]
-    none = int((split < 0).sum())
-    return split, [*notes, f"{count(none, 'image')} in no split (empty)"] if none else notes
+    origin, outside = f"in column {roles.split}", "in no split (empty)"
+    return split, describe_split(origin, schema, labels, split, outside)
 
 
 def _groups(

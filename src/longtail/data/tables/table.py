@@ -6,7 +6,7 @@ import csv
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from longtail.data.listing import suffix
 from longtail.errors import InputError
+from longtail.files import decode_line
 from longtail.words import did_you_mean, joined
 
 _ROWS_AT_ONCE = 4096
@@ -97,10 +98,10 @@ class _Codes(dict[str, int]):
 
 
 def _read_text(path: str, file: BinaryIO) -> Table:
-    lines = _decoded_lines(path, file)
+    lines = (decode_line(path, number, line) for number, line in enumerate(file, 1))
     header = next(lines, "")
     delimiter = _delimiter(path, header)
-    reader = csv.reader(_rejoined(header, lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     try:
         names = _column_names(path, next(reader, []))
         codes = [_Codes() for _ in names]
@@ -119,22 +120,6 @@ def _read_text(path: str, file: BinaryIO) -> Table:
     usual = "\t" if suffix(path) == "tsv" else ","
     notes = () if delimiter == usual else (f"{path}: fields are separated by {delimiter!r}",)
     return Table(path, found, np.array(places, np.int64), notes)
-
-
-def _decoded_lines(path: str, file: BinaryIO) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: is not UTF-8 (byte 0x{line[error.start]:02x});"
-                " save the file with encoding UTF-8"
-            ) from error
-
-
-def _rejoined(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _delimiter(path: str, header: str) -> str:
