@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,36 +60,26 @@ def _digit_labels(digits: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([digits, digits % 2, np.isin(digits, _LOOPED)], 1).astype(np.int64)
 
 
-def load_digits_single() -> Dataset:
-    """1,797 handwritten digits, balanced, one label."""
-    return _load("digits", (_DIGIT,))
+def _digits(name: str, description: str, *attributes: Attribute) -> Builtin:
+    return Builtin(
+        description=description,
+        images=1797,
+        attributes=attributes,
+        licence="CC BY 4.0: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998"
+        " (test part)",
+        layout="8×8 grey, in scikit-learn",
+        load=partial(_load, name, attributes),
+    )
 
-
-def load_digits_attributes() -> Dataset:
-    """The same digits with three attributes: digit, parity, and loop (0, 6, 8 and 9 have one)."""
-    return _load("digits-attributes", (_DIGIT, _PARITY, _LOOP))
-
-
-_LICENCE = (
-    "CC BY 4.0: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (test part)"
-)
 
 BUILTIN: dict[str, Builtin] = {
-    "digits": Builtin(
-        description="Handwritten digits, balanced: impose a long tail to practise",
-        images=1797,
-        attributes=(_DIGIT,),
-        licence=_LICENCE,
-        layout="8×8 grey, in scikit-learn",
-        load=load_digits_single,
-    ),
-    "digits-attributes": Builtin(
-        description="The same digits, three attributes an image: digit, parity, closed loop (0, 6, 8, 9)",
-        images=1797,
-        attributes=(_DIGIT, _PARITY, _LOOP),
-        licence=_LICENCE,
-        layout="8×8 grey, in scikit-learn",
-        load=load_digits_attributes,
+    "digits": _digits("digits", "Handwritten digits, balanced: impose a long tail to practise", _DIGIT),
+    "digits-attributes": _digits(
+        "digits-attributes",
+        "The same digits, three attributes an image: digit, parity, closed loop (0, 6, 8, 9)",
+        _DIGIT,
+        _PARITY,
+        _LOOP,
     ),
 }
 """The built-in data sets by name, for the command line."""

@@ -67,8 +67,7 @@ def exponential_sizes(largest: int, ratio: float, num_classes: int) -> NDArray[n
         >>> exponential_sizes(5000, 100, 10).tolist()
         [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     """
-    if ratio < 1 or ratio > largest:
-        raise InputError(f"ratio: expected 1 to {largest} (the largest class), got {ratio:g}")
+    _check_ratio(ratio, largest)
     _check(largest, 1, num_classes)
     power = np.arange(num_classes) / (num_classes - 1)
     exact = largest * (1 / ratio) ** power
@@ -82,6 +81,11 @@ def _check(largest: int, smallest: int, num_classes: int) -> None:
         raise InputError(
             f"class sizes: expected 1 ≤ smallest ≤ largest, got smallest {smallest}, largest {largest}"
         )
+
+
+def _check_ratio(ratio: float, largest: int) -> None:
+    if not 1 <= ratio <= largest:
+        raise InputError(f"ratio: expected 1 to {largest} (the largest class), got {ratio:g}")
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,7 @@ class TailProfile:
         """
         if self.shape == "exponential":
             return exponential_sizes(largest, self.ratio, num_classes)
-        if self.ratio < 1 or self.ratio > largest:
-            raise InputError(f"ratio: expected 1 to {largest} (the largest class), got {self.ratio:g}")
+        _check_ratio(self.ratio, largest)
         return power_law_sizes(largest, round(largest / self.ratio), num_classes, self.gamma)
 
     def fit(self, available: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

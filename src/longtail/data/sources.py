@@ -67,17 +67,15 @@ def open_dataset(
         match_column,
     )
     if source in BUILTIN:
-        choice.refuse(source, "it is built in")
-        _refuse_images(source, images, "it is built in")
+        _refuse_manifest(source, choice, images, "it is built in")
         return BUILTIN[source].load()
     if is_huggingface(source):
-        _refuse_images(source, images, "it holds its own images")
+        _refuse_manifest(source, ColumnChoice(), images, "it holds its own images")
         return open_huggingface(source, choice)
     path = _existing(source)
     layout = find_official(path)
     if layout is not None:
-        choice.refuse(source, f"it is {layout.name}")
-        _refuse_images(source, images, f"it is {layout.name}")
+        _refuse_manifest(source, choice, images, f"it is {layout.name}")
         return layout.load(path)
     if path.is_file() and suffix(path.name) in MANIFEST_SUFFIXES:
         with path.open("rb") as file:
@@ -86,8 +84,7 @@ def open_dataset(
     found = list_source(path)
     manifest = _manifest_of(found, path)
     if manifest is None:
-        choice.refuse(source, "no manifest is there (labels.csv)")
-        _refuse_images(source, images, "no manifest is there (labels.csv)")
+        _refuse_manifest(source, choice, images, "no manifest is there (labels.csv)")
         require_images(found, path)
         return open_folders(found, _name(path))
     with found.open(manifest) as file:
@@ -140,7 +137,9 @@ def _manifest_of(found: Listing, path: Path) -> str | None:
     return chosen[0] if chosen else None
 
 
-def _refuse_images(source: str, images: str | None, reason: str) -> None:
+def _refuse_manifest(source: str, choice: ColumnChoice, images: str | None, reason: str) -> None:
+    """Refuse what is said about a manifest where there is none."""
+    choice.refuse(source, reason)
     if images is not None:
         raise InputError(f"{source}: --images goes with a manifest, but {reason}; leave it out")
 

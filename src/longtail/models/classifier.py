@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,13 +14,13 @@ from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
 from longtail.models.mtct import NINTrunk
 from longtail.models.output import ModelOutput
-from longtail.models.resnet import ResNet18, ResNet32
+from longtail.models.resnet import ResNet, resnet18, resnet32
 from longtail.schema import LabelSchema
 
-_BUILDERS: dict[str, type[ConvNet] | type[ResNet32] | type[ResNet18]] = {
+_BUILDERS: dict[str, Callable[[int], ConvNet | ResNet]] = {
     "convnet": ConvNet,
-    "resnet32": ResNet32,
-    "resnet18": ResNet18,
+    "resnet32": resnet32,
+    "resnet18": resnet18,
 }
 
 _SIZED_BUILDERS: dict[str, type[DeepID2] | type[NINTrunk]] = {"deepid2": DeepID2, "mtct": NINTrunk}

@@ -48,48 +48,51 @@ class BasicBlock(nn.Module):
         return pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before))
 
 
-class ResNet32(nn.Module):
+class ResNet(nn.Module):
+    """A stem, stages of blocks, and the mean over what is left of the plane: (N, C, H, W) -> (N, widths[-1]).
+
+    Args:
+        stem: images to `widths[0]` channels.
+        widths: channels after the stem and after each stage; all stages but the first halve the plane.
+        blocks: of each stage.
+        projection: see `BasicBlock`.
+    """
+
+    def __init__(self, stem: nn.Sequential, widths: tuple[int, ...], blocks: int, projection: bool) -> None:
+        super().__init__()
+        self.out_features = widths[-1]
+        self.stem = stem
+        self.stages = _stages(widths, blocks, projection)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """One vector an image."""
+        return self.stages(self.stem(images)).mean((2, 3))
+
+
+def resnet32(channels: int = 3) -> ResNet:
     """The ResNet-32 of the CIFAR experiments: 3 stages of 5 blocks, 16-32-64 channels.
 
-    0.46 M parameters with a 10-class layer on top. (N, channels, H, W) -> (N, 64).
+    0.46 M parameters with a 10-class layer on top.
 
     Source: He et al., CVPR 2016, section 4.2.
     """
-
-    out_features = 64
-
-    def __init__(self, channels: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-        self.stages = _stages((16, 16, 32, 64), blocks=5, projection=False)
-        _initialise(self)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
-        return self.stages(self.stem(images)).mean((2, 3))
+    stem = nn.Sequential(nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    return ResNet(stem, (16, 16, 32, 64), blocks=5, projection=False)
 
 
-class ResNet18(nn.Module):
+def resnet18(channels: int = 3) -> ResNet:
     """ResNet-18 for photos: a 7×7 stem, then 4 stages of 2 blocks, 64-128-256-512 channels.
 
-    11.2 M parameters. (N, channels, H, W) -> (N, 512).
+    11.2 M parameters.
 
     Source: He et al., CVPR 2016, table 1.
     """
-
-    out_features = 512
-
-    def __init__(self, channels: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
-        )
-        self.stages = _stages((64, 64, 128, 256, 512), blocks=2, projection=True)
-        _initialise(self)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
-        return self.stages(self.stem(images)).mean((2, 3))
+    convolution = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+    stem = nn.Sequential(convolution, nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    return ResNet(stem, (64, 64, 128, 256, 512), blocks=2, projection=True)
 
 
 def _stages(widths: tuple[int, ...], blocks: int, projection: bool) -> nn.Sequential:
@@ -100,9 +103,3 @@ def _stages(widths: tuple[int, ...], blocks: int, projection: bool) -> nn.Sequen
             stride = 2 if first and stage > 0 else 1
             layers.append(BasicBlock(before if first else width, width, stride, projection))
     return nn.Sequential(*layers)
-
-
-def _initialise(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -50,20 +50,10 @@ class ColumnChoice:
         Raises:
             InputError: when anything was chosen.
         """
-        flags = {
-            "--image-column": self.image,
-            "--attributes": self.attributes,
-            "--split-column": self.split,
-            "--group-column": self.group,
-            "--identity-column": self.identity,
-            "--domain-column": self.domain,
-            "--match-column": self.match,
-        }
-        for flag, value in flags.items():
-            if value:
-                raise InputError(
-                    f"{source}: {flag} chooses a column of a manifest, but {reason}; leave it out"
-                )
+        chosen = next((role for role, value in vars(self).items() if value), None)
+        if chosen is not None:
+            flag = "--attributes" if chosen == "attributes" else f"--{chosen}-column"
+            raise InputError(f"{source}: {flag} chooses a column of a manifest, but {reason}; leave it out")
 
 
 @dataclass(frozen=True)
