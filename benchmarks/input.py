@@ -49,14 +49,8 @@ from torch.utils.data import DataLoader
 from longtail.data.listing import is_image
 from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
-from longtail.images.augment import (
-    CROP_AREA,
-    CROP_RATIO,
-    JITTER,
-    augment_and_normalise,
-    crops,
-    draw_parts,
-)
+from longtail.images.augment import augment_and_normalise, crops, draw_parts
+from longtail.images.changes import CROP_AREA, CROP_RATIO, JITTER
 from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.runs.device import keep_freed_memory

@@ -2,59 +2,41 @@
 
 Every random number is drawn from the caller's generator, a fixed number of them a batch: with a CPU
 generator seeded by (seed, epoch, step) a batch is changed alike on every device (a crop: within a grey
-level) and with any number of workers. One vectorised call a step; on a CPU, where starting a call costs
-little, a loop over the images where that is faster.
+level) and with any number of workers.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from longtail.errors import InputError
-from longtail.images.normalise import normalise, scale_and_shift
-
-Shape = tuple[int, ...]
-"""(N, C, H, W)."""
-
-
-class Step(NamedTuple):
-    """A random change.
-
-    Attributes:
-        draw: shape (N, C, H, W) of images and a generator -> numbers (N,) on the generator's device; how
-            many random numbers they take hangs on N alone.
-        change: images in 0..255 and their numbers -> images in 0..255, each changed by its own.
-    """
-
-    draw: Callable[[Shape, Generator], tuple[Tensor, ...]]
-    change: Callable[..., Tensor]
-
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """(N, C, H, W) in 0..255 and a generator -> (N, C, H, W) in 0..255."""
-        return self.change(images, *self.numbers(images, generator))
-
-    def numbers(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """What `draw` gives, on the device of the images: computed there, a rounding could differ."""
-        return tuple(drawn.to(images.device) for drawn in self.draw(images.shape, generator))
-
+from longtail.images.changes import (
+    Shape,
+    Step,
+    adjust_and_normalise,
+    random_colour,
+    random_crop,
+    random_flip,
+    random_shift,
+)
+from longtail.images.normalise import normalise
 
 PIECE = 2**17
 """Pixels that are changed at a time on a CPU: as many whole images as they make, at least one."""
 
-CROP_AREA = (0.35, 1.0)
-"""Share of the image that a random crop keeps."""
-CROP_RATIO = (3 / 4, 4 / 3)
-"""How much wider, relative to its height, a random crop is than the image."""
-JITTER = 0.2
-"""Brightness, contrast and saturation are multiplied by 1 - JITTER .. 1 + JITTER."""
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R 601)."""
+AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
+    "none": (),
+    "small": (random_shift, random_flip),
+    "small-noflip": (random_shift,),
+    "photo": (random_crop, random_flip, random_colour),
+    "photo-noflip": (random_crop, random_colour),
+}
+"""Steps by name. small: up to about 64 pixels a side; photo: above. noflip: where left and right differ,
+for instance digits and letters. `random_crop` comes first, so that it can be drawn before images are decoded,
+`random_colour` last, so that `normalise` is one with it."""
 
 
 def augment(images: Tensor, name: str, generator: Generator) -> Tensor:
@@ -136,7 +118,7 @@ def augment_and_normalise(
         for step, numbers in drawn:
             own = [number[part] for number in numbers]
             if step is random_colour:
-                _adjust_and_normalise(piece, *own, mean=mean, std=std, result=result[part])
+                adjust_and_normalise(piece, *own, mean=mean, std=std, result=result[part])
                 break  # nothing comes after it
             piece = step.change(piece, *own)
         else:
@@ -155,223 +137,3 @@ def _steps(name: str) -> tuple[Step, ...]:
     if name not in AUGMENTATIONS:
         raise InputError(f"augmentation {name!r} is unknown; expected one of {', '.join(AUGMENTATIONS)}")
     return AUGMENTATIONS[name]
-
-
-def _draw_flip(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    return (_uniform(shape[0], 0, 1, generator) < 0.5,)
-
-
-def _draw_shift(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    return tuple(_integers(shape[0], length // 8, generator) for length in shape[-2:])
-
-
-def _draw_crop(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    area = _uniform(shape[0], *CROP_AREA, generator)
-    ratio = _uniform(shape[0], math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1]), generator).exp()
-    top, height = _placed((area / ratio).sqrt(), shape[-2], generator)
-    left, width = _placed((area * ratio).sqrt(), shape[-1], generator)
-    return top, left, height, width
-
-
-def _placed(share: Tensor, length: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Start and extent (N,) in whole pixels of a share of a side, at least one, anywhere inside."""
-    extent = (share * length).round().long().clamp(1, length)
-    room = length - extent
-    start = (_uniform(len(share), 0, 1, generator) * (room + 1)).long()
-    return torch.minimum(start, room), extent  # a number just below 1 times the places may round up
-
-
-def _draw_colour(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    return tuple(_uniform(shape[0], 1 - JITTER, 1 + JITTER, generator) for _ in range(3))
-
-
-def flip(images: Tensor, mirrored: Tensor) -> Tensor:
-    """Images with those mirrored left to right for which `mirrored` (N,) bool is true."""
-    if images.device.type != "cpu":
-        return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-    result = images.clone()
-    for k in mirrored.nonzero().flatten().tolist():  # `where` looks at every pixel of every image
-        result[k] = images[k].flip(-1)
-    return result
-
-
-def shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Image n moved down by down[n] and right by right[n] pixels; what comes in is the reflection.
-
-    Args:
-        images: (N, C, H, W) of any type.
-        down: (N,) int64 with |down| < H.
-        right: (N,) int64 with |right| < W.
-    """
-    n, channels, height, width = images.shape
-    rows = _reflected(height, down)
-    columns = _reflected(width, right)
-    # One index a pixel, shared by the channels: several times faster than indexing rows, then columns.
-    source = (rows[:, :, None] * width + columns[:, None, :]).reshape(n, 1, height * width)
-    moved = images.flatten(2).gather(2, source.expand(n, channels, height * width))
-    return moved.view_as(images)
-
-
-def _reflected(length: int, offset: Tensor) -> Tensor:
-    """(N, length): where every pixel of a line moved by offset (N,) comes from; the edge is not repeated."""
-    source = torch.arange(length, device=offset.device) - offset[:, None]
-    return (length - 1) - ((length - 1) - source.abs()).abs()
-
-
-def crop(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """The rectangle of image n, enlarged to the image's size by bilinear interpolation.
-
-    Output pixel i of H shows the input at y = top + height (i + ½) / H - ½; likewise in x. Where a
-    neighbour lies beyond the rectangle, its edge pixel stands in. No antialiasing: a crop is never
-    reduced. Devices agree within one grey level.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        top, left, height, width: (N,) int64, whole pixels inside the image; height, width >= 1.
-
-    Returns:
-        (N, C, H, W) uint8, rounded.
-    """
-    way = _crop_each if images.device.type == "cpu" else _crop_together
-    return way(images, top, left, height, width)
-
-
-def _crop_each(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    # One image at a time: torch resamples 8 bits with whole numbers several times as fast as
-    # `grid_sample` does floats, but all images of a call from one rectangle. It does so only where
-    # antialiasing is asked for, which changes nothing when enlarging, and best with channels last.
-    images = images.contiguous(memory_format=torch.channels_last)
-    result = torch.empty(images.shape, dtype=torch.uint8)
-    places = torch.stack([top, top + height, left, left + width], dim=1).tolist()
-    for k, (first_row, end_row, first_column, end_column) in enumerate(places):
-        part = images[k : k + 1, :, first_row:end_row, first_column:end_column]
-        result[k] = F.interpolate(part, images.shape[2:], mode="bilinear", antialias=True)[0]
-    return result
-
-
-def _crop_together(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    n, _, rows, columns = images.shape
-    y = _sampled_at(rows, top, height)[:, :, None].expand(n, rows, columns)
-    x = _sampled_at(columns, left, width)[:, None, :].expand(n, rows, columns)
-    grid = torch.stack([x, y], dim=-1)
-    sampled = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return sampled.round_().byte()
-
-
-def _sampled_at(length: int, start: Tensor, extent: Tensor) -> Tensor:
-    """(N, length) sampling points in the coordinates of `grid_sample`: -1 and 1 are the image's edges."""
-    centres = (torch.arange(length, device=start.device) + 0.5) / length
-    # Half a pixel inside the rectangle lie the centres of its outermost pixels.
-    inside = (extent[:, None] * centres).clamp(min=0.5).minimum(extent[:, None] - 0.5)
-    return (start[:, None] + inside) * (2 / length) - 1
-
-
-def adjust_colour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:
-    """Images whose brightness, then saturation, then contrast is multiplied by a factor.
-
-    x ← b x;  x ← g + s (x - g), g the grey value of the pixel;  x ← m + c (x - m), m the mean grey value
-    of the image; clamped to 0..255 at the end. An image of one channel has no saturation to change. All
-    of it is one matrix for the channels of an image's pixels, and one number to add.
-
-    Args:
-        images: (N, C, H, W) in 0..255, C = 3 or 1.
-        brightness, saturation, contrast: (N,) factors; 1 changes nothing.
-
-    Returns:
-        (N, C, H, W) float32 in 0..255.
-    """
-    pixels = _planes(images)
-    matrix, offset = _colour_map(pixels, brightness, saturation, contrast)
-    changed = _mapped(pixels, matrix, offset, [(0, 255)] * pixels.shape[1])
-    return changed.view(images.shape)
-
-
-def _adjust_and_normalise(
-    images: Tensor,
-    brightness: Tensor,
-    saturation: Tensor,
-    contrast: Tensor,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    result: Tensor,
-) -> None:
-    """`adjust_colour`, then `normalise` into `result` (N, C, H, W), in one pass over the pixels.
-
-    With `normalise` x ← s x - o: clamp(M x + t, 0, 255) s - o = clamp(s M x + s t - o, -o, 255 s - o).
-    """
-    pixels = _planes(images)
-    matrix, offset = _colour_map(pixels, brightness, saturation, contrast)
-    scale, shift = scale_and_shift(mean, std, images)
-    bounds = [(-m / d, (1 - m) / d) for m, d in zip(mean, std, strict=True)]
-    _mapped(pixels, scale * matrix, scale * offset - shift, bounds, result.flatten(2))
-
-
-def _planes(images: Tensor) -> Tensor:
-    """(N, C, H W) float32, each channel's pixels side by side."""
-    return images.contiguous().flatten(2).float()
-
-
-def _colour_map(
-    pixels: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Matrix (N, C, C) and offset (N, 1, 1) that `adjust_colour` applies to pixels (N, C, H W)."""
-    channels = pixels.shape[1]
-    luma = torch.tensor(LUMA if channels == 3 else [1.0], device=pixels.device)
-    mean = brightness * (pixels.mean(2) @ luma)  # unchanged by the saturation
-    colour = torch.lerp(
-        luma.expand(channels, channels), torch.eye(channels, device=pixels.device), saturation[:, None, None]
-    )
-    return (contrast * brightness)[:, None, None] * colour, ((1 - contrast) * mean)[:, None, None]
-
-
-def _mapped(
-    pixels: Tensor,
-    matrix: Tensor,
-    offset: Tensor,
-    bounds: Sequence[tuple[float, float]],
-    out: Tensor | None = None,
-) -> Tensor:
-    """matrix @ pixels + offset, every channel clamped to its bounds."""
-    changed = torch.baddbmm(offset, matrix, pixels, out=out)
-    for channel, (low, high) in zip(changed.unbind(1), bounds, strict=True):
-        channel.clamp_(low, high)  # several times as fast as one call with tensors as bounds
-    return changed
-
-
-random_flip = Step(_draw_flip, flip)
-"""Mirrors every image left to right with probability 1/2."""
-
-random_shift = Step(_draw_shift, shift)
-"""Moves every image by up to an eighth of its height and width, uniformly (pad by reflection, crop)."""
-
-random_crop = Step(_draw_crop, crop)
-"""Enlarges a random part of every image, a rectangle of whole pixels, to the image's size.
-
-Its area is uniform in `CROP_AREA`, the logarithm of its aspect relative to the image's uniform in
-`CROP_RATIO`, but for the rounding; a side longer than the image's is cut to it. Its place is uniform.
-"""
-
-random_colour = Step(_draw_colour, adjust_colour)
-"""Changes brightness, saturation and contrast of every image, each by up to `JITTER`."""
-
-AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
-    "none": (),
-    "small": (random_shift, random_flip),
-    "small-noflip": (random_shift,),
-    "photo": (random_crop, random_flip, random_colour),
-    "photo-noflip": (random_crop, random_colour),
-}
-"""Steps by name. small: up to about 64 pixels a side; photo: above. noflip: where left and right differ,
-for instance digits and letters. `random_crop` comes first, so that it can be drawn before images are decoded,
-`random_colour` last, so that `normalise` is one with it."""
-
-
-def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
-    """(n,) numbers in low..high."""
-    return low + (high - low) * torch.rand(n, generator=generator, device=generator.device)
-
-
-def _integers(n: int, most: int, generator: Generator) -> Tensor:
-    """(n,) whole numbers in -most..most."""
-    return torch.randint(-most, most + 1, (n,), generator=generator, device=generator.device)

@@ -140,9 +140,6 @@ def _sampled_sizes(store: ImageStore, sample: int) -> list[Size]:
     return sizes
 
 
-# --- JPEG -----------------------------------------------------------------------------------------
-
-
 def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | None:
     """The upright image, reduced but not below twice `size`; None when it is no JPEG for this decoder."""
     header = _jpeg_header(data, name)
@@ -183,9 +180,6 @@ def _jpeg_orientation(data: bytes) -> int:
         return _orientation(_open(data, ""), data)
     except InputError:
         return 1
-
-
-# --- every other format ---------------------------------------------------------------------------
 
 
 def _from_pillow(data: bytes, name: str, channels: int) -> Pixels:
@@ -283,9 +277,6 @@ def _quiet_headers() -> Generator[None, None, None]:
     with _PILLOW_HEADERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-# --- shared ---------------------------------------------------------------------------------------
 
 
 def _from_array(pixels: Pixels, name: str, channels: int) -> Pixels:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import repeat
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, get_worker_info
-from torch.utils.data import Dataset as TorchDataset
 
-from longtail.data.dataset import Dataset, ImageStore
+from longtail.data.dataset import Dataset
 from longtail.errors import InputError
-from longtail.images.decode import Part, Pixels, Size, decode, refuse
+from longtail.images.decode import Part, Size
+from longtail.images.decoder import CHUNK, Decoded, Decoder, Group
 from longtail.images.normalise import measure_normalisation
+from longtail.images.stream import Stream
 
 Rows = Sequence[int] | NDArray[np.int64]
 """Row numbers of a data set."""
@@ -35,11 +30,7 @@ The channels of a pixel lie side by side in memory, as an image is decoded."""
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
-_Group = tuple[NDArray[np.int64], list[Part] | None]
-_Decoded = tuple[NDArray[np.int64], Tensor | InputError]
-_Result = tuple[int, InputError | None]
 _T = TypeVar("_T")
-_CHUNK = 32  # most images a task of the thread pool: a small one is decoded faster than a task is started
 
 
 class Unreadable(NamedTuple):
@@ -85,15 +76,15 @@ class ImageLoader:
         self.unreadable: list[Unreadable] = []
         self.wait_seconds = 0.0
         self._dataset = dataset
-        self._decoder = _Decoder(dataset.images, size, channels)
+        self._decoder = Decoder(dataset.images, size, channels)
         self._workers = workers
         self._skip_unreadable = skip_unreadable
         self._on_progress = on_progress
         needed = len(dataset) * channels * size[0] * size[1]
-        self._cache = self._decoder.room_for(len(dataset)) if needed <= cache_bytes else None
+        self._cache = self._decoder.empty(len(dataset)) if needed <= cache_bytes else None
         # Rows that were decoded: into the cache, or, where there is none, to see whether they can be.
         self._known = np.zeros(len(dataset), np.bool_)
-        self._idle_streams: list[_Stream] = []
+        self._idle_streams: list[Stream] = []
 
     @property
     def cached(self) -> bool:
@@ -167,14 +158,14 @@ class ImageLoader:
         groups = np.array_split(chosen, max(1, len(chosen) // 128))
         return measure_normalisation(images for images, _, _ in self.batches(groups))
 
-    def _decoded_here(self, groups: Iterable[_Group]) -> Generator[_Decoded, None, None]:
+    def _decoded_here(self, groups: Iterable[Group]) -> Generator[Decoded, None, None]:
         """Images of groups of rows, decoded by threads of this process or taken from the cache."""
         for rows, parts in groups:
             yield self._decoded(rows, parts)
 
-    def _decoded(self, rows: NDArray[np.int64], parts: list[Part] | None) -> _Decoded:
+    def _decoded(self, rows: NDArray[np.int64], parts: list[Part] | None) -> Decoded:
         if self._cache is None:
-            return _with_threads(self._decoder, rows, parts)
+            return self._decoder.with_threads((rows, parts))
         for _, error in self._decode_unknown(rows, None):
             return rows, error
         return rows, self._cache.index_select(0, torch.from_numpy(rows))
@@ -184,18 +175,18 @@ class ImageLoader:
     ) -> Iterator[tuple[int, InputError]]:
         """Decodes the rows that were not decoded before; gives those that fail."""
         missing = np.unique(rows[~self._known[rows]])
-        results = _in_threads(self._decoder, missing, None, self._cache, missing)
+        results = self._decoder.in_threads(missing, None, self._cache, missing)
         for done, (row, error) in enumerate(results, start=1):
             if error is None:
                 self._known[row] = True
             else:
                 yield row, error
-            if on_progress and (done % _CHUNK == 0 or done == len(missing)):
+            if on_progress and (done % CHUNK == 0 or done == len(missing)):
                 on_progress(done, len(missing))
 
-    def _streamed(self, groups: Iterable[_Group]) -> Generator[_Decoded, None, None]:
+    def _streamed(self, groups: Iterable[Group]) -> Generator[Decoded, None, None]:
         """Images of groups of rows, decoded ahead by worker processes."""
-        stream = self._idle_streams.pop() if self._idle_streams else _Stream(self._decoder, self._workers)
+        stream = self._idle_streams.pop() if self._idle_streams else Stream(self._decoder, self._workers)
         yield from stream.run(groups)
         # A stream left half-way is not used again: its workers still hold what nobody asked for.
         self._idle_streams.append(stream)
@@ -220,146 +211,11 @@ class ImageLoader:
         return InputError(f"{error}; repair or remove it, or pass --skip-unreadable to leave such images out")
 
 
-class _Decoder(TorchDataset[_Decoded]):
-    """Decodes rows of a store; what worker processes get a copy of."""
-
-    def __init__(self, store: ImageStore, size: Size, channels: int) -> None:
-        self.store = store
-        self.size = size
-        self.channels = channels
-
-    def image(self, row: int, part: Part | None) -> Pixels:
-        """(H, W, C) uint8, the whole image or a part of it.
-
-        Raises:
-            InputError: when the file cannot be read or decoded.
-        """
-        name = self.store.name(row)
-        try:
-            data = self.store.read(row)
-        except OSError as error:
-            reason = error.strerror or str(error).removeprefix(f"{name}: ")
-            refuse(name, f"cannot be read ({reason})")
-        return decode(data, name, self.size, self.channels, part)
-
-    def room_for(self, images: int) -> Tensor:
-        """(N, H, W, C) uint8, not yet filled."""
-        return torch.empty((images, *self.size, self.channels), dtype=torch.uint8)
-
-    def fill(
-        self, rows: list[int], parts: list[Part] | None, out: Tensor | None, places: list[int]
-    ) -> list[_Result]:
-        """Decodes rows into their places of `out`; every row with its error or None."""
-        target = None if out is None else out.numpy()
-        whole = repeat(None, len(rows))
-        jobs = zip(rows, whole if parts is None else parts, places, strict=True)
-        return [(row, self._fill_one(row, part, target, place)) for row, part, place in jobs]
-
-    def _fill_one(self, row: int, part: Part | None, target: Pixels | None, place: int) -> InputError | None:
-        try:
-            pixels = self.image(row, part)
-        except InputError as error:
-            return error
-        if target is not None:
-            target[place] = pixels
-        return None
-
-    def __getitem__(self, group: _Group) -> _Decoded:
-        rows, parts = group
-        images = self.room_for(len(rows))
-        for _, error in self.fill(rows.tolist(), parts, images, list(range(len(rows)))):
-            if error is not None:
-                return rows, error
-        return rows, images
-
-
-class _Stream:
-    """Worker processes that decode ahead; they live on between two runs."""
-
-    def __init__(self, decoder: _Decoder, workers: int) -> None:
-        self._groups = _Groups()
-        self._loader: DataLoader[_Decoded] = DataLoader(
-            decoder,
-            batch_size=None,
-            sampler=self._groups,
-            num_workers=workers,
-            collate_fn=_unchanged,
-            worker_init_fn=_open_own_store,
-            persistent_workers=True,
-            generator=torch.Generator(),  # else a seed for the workers is drawn from the global generator
-        )
-
-    def run(self, groups: Iterable[_Group]) -> Iterator[_Decoded]:
-        """Images of every group of rows, in order."""
-        self._groups.current = groups
-        return iter(self._loader)
-
-
-class _Groups:
-    """What a stream is to decode next: a data loader keeps its workers only as long as its sampler."""
-
-    def __init__(self) -> None:
-        self.current: Iterable[_Group] = ()
-
-    def __iter__(self) -> Iterator[_Group]:
-        return iter(self.current)
-
-
-def _unchanged(decoded: Any) -> Any:
-    return decoded
-
-
-def _open_own_store(_worker: int) -> None:
-    # A forked worker inherits open files, and with them one reading position shared by all processes.
-    # Copying goes through the same hooks as pickling, after which a store opens what it needs anew.
-    decoder = cast("_Decoder", cast("Any", get_worker_info()).dataset)
-    decoder.store = copy.copy(decoder.store)
-
-
-def _groups(batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None) -> Iterator[_Group]:
+def _groups(batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None) -> Iterator[Group]:
     if parts is None:
         return ((_as_rows(rows), None) for rows in batch_indices)
     pairs = zip(batch_indices, parts, strict=True)
     return ((_as_rows(rows), cast("list[Part]", own.tolist())) for rows, own in pairs)
-
-
-def _with_threads(decoder: _Decoder, rows: NDArray[np.int64], parts: list[Part] | None) -> _Decoded:
-    images = decoder.room_for(len(rows))
-    for _, error in _in_threads(decoder, rows, parts, images, np.arange(len(rows))):
-        if error is not None:
-            return rows, error
-    return rows, images
-
-
-def _in_threads(
-    decoder: _Decoder,
-    rows: NDArray[np.int64],
-    parts: list[Part] | None,
-    out: Tensor | None,
-    places: NDArray[np.int64],
-) -> Iterator[_Result]:
-    """`fill` with a thread for every processor: the decoders let other threads run meanwhile."""
-    if len(rows) == 0:
-        return
-    threads = _processors()
-    size = min(_CHUNK, math.ceil(len(rows) / threads))
-    starts = range(0, len(rows), size)
-
-    def fill(start: int) -> list[_Result]:
-        piece = slice(start, start + size)
-        own = None if parts is None else parts[piece]
-        return decoder.fill(rows[piece].tolist(), own, out, places[piece].tolist())
-
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for results in pool.map(fill, starts):
-                yield from results
-        finally:
-            pool.shutdown(cancel_futures=True)  # when the first failure stopped it
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _as_rows(rows: Rows) -> NDArray[np.int64]:
