@@ -1,4 +1,4 @@
-"""What is recognised, and the one tensor contract that every room keeps.
+"""What is recognised, and the one tensor contract that every package keeps.
 
 ==========  ==============================  =================================================
 name        shape, type                     meaning
@@ -78,7 +78,7 @@ class LabelSchema:
 
     @property
     def num_attributes(self) -> int:
-        """J."""
+        """J, columns of the labels."""
         return len(self.attributes)
 
     @property

@@ -57,7 +57,7 @@ def test_an_exponential_profile_falls_from_the_largest_by_the_ratio(
         lambda: exponential_sizes(10, 11, 5),
         lambda: exponential_sizes(10, 0.5, 5),
         lambda: exponential_sizes(10, 2, 1),
-        lambda: TailProfile("power-law", ratio=11, largest=10).fit(np.full(3, 100), 0),
+        lambda: TailProfile("power-law", ratio=11, largest=10).fit(np.full(3, 100)),
     ],
 )
 def test_impossible_profiles_are_refused(call) -> None:
@@ -97,7 +97,7 @@ def test_by_default_the_head_is_the_largest_that_no_class_is_too_small_for(
     available: list[int], ratio: float, power: bool
 ) -> None:
     profile = TailProfile("power-law" if power else "exponential", ratio=ratio)
-    sizes = profile.fit(np.array(available), 0)
+    sizes = profile.fit(np.array(available))
     fitting = [
         head
         for head in range(int(np.ceil(ratio)), available[0] + 1)
@@ -107,16 +107,9 @@ def test_by_default_the_head_is_the_largest_that_no_class_is_too_small_for(
     assert (sizes <= available).all()
 
 
-def test_shuffled_sizes_are_the_same_sizes_on_other_classes() -> None:
-    plain = TailProfile(ratio=10).fit(np.full(8, 100), 1)
-    mixed = TailProfile(ratio=10, shuffle=True).fit(np.full(8, 100), 1)
-    assert sorted(plain) == sorted(mixed)
-    assert (plain != mixed).any()
-
-
 def test_a_ratio_beyond_the_images_says_what_there_is() -> None:
     with pytest.raises(InputError, match=r"ratio: 100 asks for more than there is .*: 50, 40, 3"):
-        TailProfile(ratio=100).fit(np.array([50, 40, 3]), 0)
+        TailProfile(ratio=100).fit(np.array([50, 40, 3]))
 
 
 def test_a_tail_is_imposed_on_one_attribute_of_the_training_part_only() -> None:

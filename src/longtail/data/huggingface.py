@@ -55,7 +55,7 @@ class HuggingFaceStore:
         return len(self.names)
 
     def name(self, index: int) -> str:
-        """The split and the row."""
+        """Split and row of the image, for instance train-0000012."""
         return self.names[index]
 
     def read(self, index: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -61,7 +61,7 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def store(self, names: Iterable[str]) -> ImageStore:
-        """The store of these images."""
+        """Where these images are read from, in this order: files, or members of the archive."""
         if self.members is None:
             return FileStore(self.root, names if isinstance(names, Names) else Names(names))
         return ZipStore(self.root, [self.members[name] for name in names])
@@ -164,7 +164,7 @@ def _list_folder(root: Path) -> Listing:
     except OSError as error:
         raise InputError(f"{error.filename or root}: cannot be listed ({error.strerror})") from error
     notes = (f"{count(len(broken), 'broken link')} left out: {joined(sorted(broken))}",) if broken else ()
-    return Listing(root, found.images, found.manifests, found.others, None, frozenset(leaving), notes)
+    return replace(found, leaving=frozenset(leaving), notes=notes)
 
 
 def _walk(root: Path, leaving: set[str], broken: list[str]) -> Iterator[str]:
@@ -221,7 +221,7 @@ def _list_zip(path: Path) -> Listing:
     found = _sort_out(path, members)
     for name in found.images + found.manifests:
         _check_readable(path, members[name])
-    return Listing(path, found.images, found.manifests, found.others, members)
+    return replace(found, members=members)
 
 
 def _check_inside(path: Path, name: str) -> None:

@@ -97,14 +97,12 @@ class TailProfile:
         ratio: size of the first class over that of the last.
         gamma: γ of the power law; the exponential has none.
         largest: size of the first class; None takes the largest for which no class runs out.
-        shuffle: give the sizes to the classes in an order drawn from the seed, not by class index.
     """
 
     shape: Literal["exponential", "power-law"] = "exponential"
     ratio: float = 100.0
     gamma: float = 1.0
     largest: int | None = None
-    shuffle: bool = False
 
     def sizes(self, largest: int, num_classes: int) -> NDArray[np.int64]:
         """(K,) sizes, largest first, for this size of the first class.
@@ -117,20 +115,13 @@ class TailProfile:
         _check_ratio(self.ratio, largest)
         return power_law_sizes(largest, round(largest / self.ratio), num_classes, self.gamma)
 
-    def fit(self, available: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    def fit(self, available: NDArray[np.int64]) -> NDArray[np.int64]:
         """(K,) sizes in class order for classes with this many images.
 
         Raises:
             InputError: when no size of the first class fits, see `sizes`.
         """
-        num_classes = len(available)
-        order = np.arange(num_classes)
-        if self.shuffle:
-            order = np.random.default_rng(seed).permutation(num_classes)
-        largest = self.largest or self._largest_that_fits(available[order])
-        sizes = np.empty(num_classes, np.int64)
-        sizes[order] = self.sizes(largest, num_classes)
-        return sizes
+        return self.sizes(self.largest or self._largest_that_fits(available), len(available))
 
     def _largest_that_fits(self, available: NDArray[np.int64]) -> int:
         lowest, highest = max(int(np.ceil(self.ratio)), 1), int(available[0])
@@ -192,7 +183,7 @@ def impose_on(
         train: rows of its training part.
         attribute: the attribute's name.
         profile: shape of the tail.
-        seed: which images, and which classes where the profile shuffles them.
+        seed: which images.
 
     Returns:
         The rows of `train` that are kept, sorted, and a note that says what was done.
@@ -209,7 +200,7 @@ def impose_on(
     column = names.index(attribute)
     labels = dataset.labels[train, column]
     available = np.bincount(labels[labels >= 0], minlength=dataset.schema.num_classes[column])
-    sizes = profile.fit(available, seed)
+    sizes = profile.fit(available)
     _check_enough(available, sizes, dataset.schema.attributes[column].classes)
     kept = impose(labels, sizes, seed)
     without = int((labels < 0).sum())

@@ -55,7 +55,7 @@ class Names(Sequence[str]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Memory that the names take, their offsets included."""
         return len(self._bytes) + self._ends.nbytes
 
 

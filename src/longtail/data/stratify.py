@@ -84,7 +84,7 @@ class Pairs:
 
     @property
     def num_units(self) -> int:
-        """U."""
+        """U, the groups or single images that are dealt whole."""
         return len(self.size)
 
     @property
@@ -185,7 +185,7 @@ class _Dealing:
                 return
 
     def imbalance(self) -> float:
-        """χ² of the module."""
+        """χ² as the module defines it: 0 where every split has its share of every pair."""
         return float(np.nansum(self._need**2 @ self._weight / self._shares))
 
     def _move(self, unit: int) -> bool:

@@ -31,10 +31,13 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     """
     labels = as_labels(labels)
     logits = full_precision(as_logits(logits, labels))
-    per_image = torch_cross_entropy(
-        logits.transpose(1, 2), labels, reduction="none", ignore_index=UNLABELLED
-    )  # (N, J), 0 where unlabelled
+    per_image = costs(logits, labels)
     if class_weights is not None:
         weights = expect_table("class_weights", class_weights, *logits.shape[1:])
         per_image = per_image * at_labels(weights.to(logits.dtype), labels)
     return (per_image.sum(0) / (labels >= 0).sum(0).clamp(min=1)).sum()
+
+
+def costs(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log p of the label, (N, J), from (N, J, K) logits and (N, J) labels; 0 where unlabelled."""
+    return torch_cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=UNLABELLED)

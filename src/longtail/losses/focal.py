@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy as torch_cross_entropy
 
+from longtail.losses.cross_entropy import costs
 from longtail.losses.tables import at_labels, expect_table
-from longtail.schema import UNLABELLED, as_labels, as_logits
+from longtail.schema import as_labels, as_logits
 from longtail.tensors import full_precision, masked_mean
 
 
@@ -39,9 +39,7 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Ten
         raise ValueError(f"gamma: expected a number of at least 0, got {gamma}")
     labels = as_labels(labels)
     logits = full_precision(as_logits(logits, labels))
-    cost = torch_cross_entropy(
-        logits.transpose(1, 2), labels, reduction="none", ignore_index=UNLABELLED
-    )  # (N, J), 0 where unlabelled
+    cost = costs(logits, labels)
     cost = modulated(cost, torch.full_like(cost, gamma))
     if class_weights is not None:
         weights = expect_table("class_weights", class_weights, *logits.shape[1:])

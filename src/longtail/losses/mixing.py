@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy as torch_cross_entropy
 
+from longtail.losses.cross_entropy import costs
 from longtail.losses.tables import at_labels, expect_table
-from longtail.schema import UNLABELLED, as_labels, as_logits
+from longtail.schema import as_labels, as_logits
 from longtail.tensors import full_precision
 
 
@@ -107,7 +107,7 @@ def remix_share(
 
 def _costs(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
     """w · -log p of the label, (N, J), 0 where unlabelled."""
-    cost = torch_cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=UNLABELLED)
+    cost = costs(logits, labels)
     return cost if class_weights is None else cost * at_labels(class_weights, labels)
 
 

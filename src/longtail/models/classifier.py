@@ -64,7 +64,7 @@ class Classifier(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers are learned."""
+        """Parameters of backbone and head, fixed ones included."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 

@@ -23,7 +23,7 @@ class ConvNet(nn.Module):
         self.stages = nn.ModuleList(_stage(i, o) for i, o in pairwise(widths))
 
     def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
+        """(N, channels, H, W) -> (N, 128)."""
         for stage in self.stages:
             images = stage(images)
             if min(images.shape[2:]) >= 2:

@@ -119,7 +119,7 @@ class DeepID2(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
+        """(N, channels, H, W) -> (N, 160)."""
         x = max_pool2d(relu(self.convolution1(images)), 2)
         x = max_pool2d(relu(self.convolution2(x)), 2)
         third = max_pool2d(relu(self.convolution3(x)), 2)

@@ -50,7 +50,7 @@ class NINTrunk(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
+        """(N, channels, H, W) -> (N, 512)."""
         x = images
         for position, unit in enumerate(self.units):
             x = unit(x)

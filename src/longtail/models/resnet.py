@@ -49,7 +49,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of blocks, and the mean over what is left of the plane: (N, C, H, W) -> (N, widths[-1]).
+    """A stem, stages of blocks, and the mean over what is left of the plane.
 
     Args:
         stem: images to `widths[0]` channels.
@@ -68,7 +68,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
+        """(N, channels, H, W) -> (N, widths[-1])."""
         return self.stages(self.stem(images)).mean((2, 3))
 
 

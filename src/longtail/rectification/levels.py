@@ -39,7 +39,7 @@ class Level(ABC):
 
     @abstractmethod
     def margins(self, logits: Tensor) -> Tensor:
-        """m_j, (J,)."""
+        """m_j, (J,), in at least float32."""
 
     @abstractmethod
     def mine(
@@ -74,7 +74,7 @@ class ClassLevel(Level):
         return logits.movedim(2, 0).contiguous().softmax(0).movedim(0, 2)
 
     def margins(self, logits: Tensor) -> Tensor:
-        """The same for every attribute."""
+        """The given margin, or 0.5."""
         return _same_margin(self.margin, logits)
 
     def mine(
@@ -134,7 +134,7 @@ class InstanceLevel(Level):
 
 
 def _same_margin(margin: float | None, logits: Tensor) -> Tensor:
-    """Of every attribute, (J,)."""
+    """One margin for all attributes, (J,)."""
     value = DEFAULT_MARGIN if margin is None else margin
     return torch.full((logits.shape[1],), value, dtype=_margin_type(logits), device=logits.device)
 

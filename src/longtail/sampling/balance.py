@@ -192,7 +192,7 @@ class WeightedSampler(Sampler):
         self._stratum = _most_imbalanced(labels, num_classes)
 
     def batches(self, epoch: int) -> NDArray[np.int64]:
-        """(steps, batch) int64."""
+        """Rows of an epoch, (steps, batch) int64, in random order."""
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.rows))
         order = order[np.argsort(self._stratum[order], kind="stable")]
@@ -200,7 +200,7 @@ class WeightedSampler(Sampler):
         return cut(rng.permutation(drawn), self.batch_size)
 
     def rates(self) -> NDArray[np.float64]:
-        """(n,) the weights."""
+        """(n,) the weights: images come up in proportion to them."""
         return self._weights
 
 

@@ -22,19 +22,19 @@ class Curriculum(Sampler):
         self.rows = second.rows
 
     def batches(self, epoch: int) -> NDArray[np.int64]:
-        """(steps, batch) int64."""
+        """Rows of an epoch, (steps, batch) int64, from the sampler whose turn it is."""
         return self._of(epoch).batches(epoch)
 
     def tasks(self, epoch: int) -> NDArray[np.int64] | None:
-        """(steps, batch) int64, or None."""
+        """Attributes of an epoch, see `Sampler.tasks`, from the sampler whose turn it is."""
         return self._of(epoch).tasks(epoch)
 
     def steps(self, epoch: int) -> int:
-        """How many batches an epoch has."""
+        """How many batches an epoch has; the two samplers may differ."""
         return self._of(epoch).steps(epoch)
 
     def rates(self) -> NDArray[np.float64]:
-        """(n,) of the second."""
+        """(n,) of the second sampler, with which the training ends."""
         return self.second.rates()
 
     def _of(self, epoch: int) -> Sampler:

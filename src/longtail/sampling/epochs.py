@@ -57,7 +57,7 @@ class ShuffledSampler(Sampler):
         self.batch_size = batch_width(batch_size, len(rows), processes)
 
     def batches(self, epoch: int) -> NDArray[np.int64]:
-        """(steps, batch) int64."""
+        """Every row once, (steps, batch) int64; the last batch is filled up with the first rows."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
         return cut(order, self.batch_size)
 

@@ -19,7 +19,7 @@ class OverSampler(WeightedSampler):
     w: `joint_weights` to the given power, with mean 1; k_i is rounded down or up at random, anew in
     every epoch. A power of ½ is square-root sampling: with one label a class of n_c images gets
     draws in proportion to √n_c, half way between all images alike and all classes alike. With a limit,
-    min(w_i, limit) with mean 1 takes the place of w_i: images that come too often are learned by heart.
+    min(w_i, limit) with mean 1 takes the place of w_i: a network memorises images that come too often.
 
     The first keeps the n draws of an epoch, so that a training costs the same with and without
     over-sampling; it leaves out some images of common classes in each epoch. The second is random

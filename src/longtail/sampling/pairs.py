@@ -63,7 +63,7 @@ class IdentityPairSampler(Sampler):
         self._same, self._other = _chances(self._groups, identities >= 0)
 
     def batches(self, epoch: int) -> Ints:
-        """(steps, batch) int64."""
+        """Rows of an epoch, (steps, batch) int64; columns i and i + batch / 2 are a pair."""
         rng = np.random.default_rng((self.seed, epoch))
         anchors = walk(len(self.rows), self._anchors, self.seed, epoch)
         halves = [cut(self.rows[places], self._half) for places in (anchors, self._partners(anchors, rng))]

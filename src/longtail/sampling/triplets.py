@@ -73,7 +73,7 @@ class CrossDomainTripletSampler(Sampler):
         self.batch_size = 4 * self._block
 
     def batches(self, epoch: int) -> Ints:
-        """(steps, batch) int64."""
+        """Rows of an epoch, (steps, batch) int64: four blocks of columns, as above."""
         rng = np.random.default_rng((self.seed, epoch))
         anchors = rng.permutation(self._anchors)
         triplet = [anchors, self._groups.inside(anchors, rng), self._groups.outside(anchors, rng)]
