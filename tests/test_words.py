@@ -4,7 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from longtail.words import count, did_you_mean, first_of, joined, listed, of_hundred, percent, shortened, shown
+from longtail.words import (
+    count,
+    did_you_mean,
+    first_of,
+    joined,
+    listed,
+    of_hundred,
+    percent,
+    shortened,
+    shown,
+)
 
 NAMES = st.text(st.characters(), max_size=80)
 """Any code points, lone surrogates and control characters among them."""
