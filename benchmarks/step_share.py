@@ -20,7 +20,7 @@ from measuring import OURS, case, results, show, take_turns, write
 
 from longtail.data.dataset import Batch
 from longtail.methods.options import CRLOptions, MethodOptions
-from longtail.methods.parts import parts_of
+from longtail.methods.recipe import recipe
 from longtail.runs.device import keep_freed_memory
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import ModelCard
@@ -89,7 +89,7 @@ def make_step(
         std=(0.25, 0.25, 0.25),
         method=name,
         method_options=method_options,
-        feature_layer=parts_of(name, method_options).feature_layer,
+        feature_layer=recipe(name, method_options).feature_layer,
     ).build()
     optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9)
     batch = Batch(torch.randn(BATCH, 3, *size), torch.from_numpy(labels), torch.arange(BATCH))

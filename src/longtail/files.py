@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from longtail.errors import InputError
+
+
+def file_name(text: str) -> str:
+    """The text as the name of a file or folder; what some system does not allow there becomes a dash.
+
+    Example:
+        >>> file_name("mine/own.py:Loss+over")
+        'mine-own.py-Loss+over'
+    """
+    return re.sub(r"[^\w.+-]+", "-", text)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import pytest
 
 from longtail.cli.app import build_app
-from longtail.methods.options import TABLES, MethodOptions
+from longtail.methods.options import MethodOptions
 from longtail.training.config import DataOptions, TrainConfig
 
 from .conftest import Run
@@ -43,6 +43,13 @@ def test_the_first_page_lists_every_command(run: Run):
     listed = re.findall(r"^  (\w+) ", run("--help").out.partition("Commands:")[2], re.MULTILINE)
     assert listed[: len(COMMANDS)] == COMMANDS == list(build_app())
     assert run().out == run("-h").out == run("--help").out
+
+
+TABLES = {
+    name: kind
+    for name, kind in get_type_hints(MethodOptions).items()
+    if isinstance(kind, type) and is_dataclass(kind)
+}
 
 
 @pytest.mark.parametrize(

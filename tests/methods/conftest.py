@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from longtail.data.dataset import Batch, Tags
-from longtail.methods.base import Setting, TrainingData
-from longtail.methods.build import build_method
+from longtail.methods.base import build_method
+from longtail.methods.context import Setting, TrainingData
 from longtail.methods.options import MethodOptions
+from longtail.models.classifier import Classifier
+from longtail.models.head import AttributeHead
 from longtail.models.output import ModelOutput
 from longtail.schema import Attribute, LabelSchema
 
@@ -45,7 +46,19 @@ def batch():
 DEFAULTS = MethodOptions()
 
 
+def model():
+    """A classifier whose backbone is a linear layer."""
+    return Classifier(torch.nn.Linear(6, 6), AttributeHead(6, SCHEMA, 4))
+
+
 def build(name, options=DEFAULTS, **changes):
     """A method whose backbone is a linear layer."""
     setting = replace(SETTING, identities=50, domains=("shop", "street"))
-    return build_method(name, options, replace(setting, **changes), nn.Linear(6, 6))
+    return build_method(name, options, replace(setting, **changes), model())
+
+
+def observed(method, data):
+    """A method that has looked at the training data, and its sampler."""
+    sampler = method.draw(data, 12, 0, 1)
+    method.observe(data, sampler, 0)
+    return sampler

@@ -14,7 +14,7 @@ from longtail.cli.flags import DATA, SourceFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show
 from longtail.errors import InputError
-from longtail.methods.rows import DecisionName
+from longtail.methods.options import DecisionName
 from longtail.training.config import DataOptions
 
 USAGE = "longtail evaluate RUN [DATA] [OPTIONS]"

@@ -14,7 +14,7 @@ from longtail.cli.flags import option
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, plain_output, writing
 from longtail.errors import InputError
-from longtail.methods.rows import DecisionName
+from longtail.methods.options import DecisionName
 
 if TYPE_CHECKING:
     from longtail.runs.predict import Prediction

@@ -15,7 +15,7 @@ from longtail.cli.flags import TrainFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
-from longtail.methods.parts import tables_of
+from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 
 USAGE = "longtail train DATA [OPTIONS]"
@@ -103,7 +103,7 @@ def _configured(given: Settings, path: Path | None, start: Path | None) -> Train
 
 def _refuse_idle(given: Settings, settings: TrainConfig) -> None:
     """Refuse a flag of another method; a file may hold tables of several."""
-    used = tables_of(settings.method, settings.method_options)
+    used = reads(settings.method, recipe(settings.method, settings.method_options))
     for table, values in given.items():
         if isinstance(values, dict) and table not in used:
             flag = flag_names({table: values})[0]

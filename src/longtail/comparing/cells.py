@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from longtail.errors import InputError
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import check_decision, tables_of
-from longtail.methods.rows import METHODS, DecisionName
+from longtail.files import file_name
+from longtail.methods.find import allow, is_outside
+from longtail.methods.options import DecisionName, MethodOptions
+from longtail.methods.recipe import check_decision, reads, recipe
+from longtail.methods.rows import METHODS
 from longtail.runs.folder import RunFolder, read_json
 from longtail.settings import AT_LEAST_ONE, Range, Settings
 from longtail.training.config import TrainConfig
@@ -163,7 +165,8 @@ class Cell:
             "again": ["--config", str(settings), "--overwrite"],
             "unfinished": ["--resume", str(self.path)],
         }
-        return [sys.executable, "-m", "longtail", "train", *own[state]]
+        method = ["--method", self.config.method] if is_outside(self.config.method) else []
+        return [sys.executable, "-m", "longtail", "train", *own[state], *method]
 
     def _is_of(self, folder: RunFolder) -> bool:
         try:
@@ -180,7 +183,8 @@ def _unplaced(config: TrainConfig) -> TrainConfig:
 
 def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str = "") -> Cell:
     """The cell FOLDER/LABEL-MARKseedSEED."""
-    return Cell(label, replace(config, seed=seed, output=str(folder / f"{label}-{mark}seed{seed}")))
+    name = f"{file_name(label)}-{mark}seed{seed}"
+    return Cell(label, replace(config, seed=seed, output=str(folder / name)))
 
 
 def shared(cells: Mapping[str, Iterable[Cell]]) -> dict[str, list[Cell]]:
@@ -195,9 +199,9 @@ def shared(cells: Mapping[str, Iterable[Cell]]) -> dict[str, list[Cell]]:
 def entry_of(label: str, base: TrainConfig) -> Entry:
     """What a label stands for: a method, then its parts.
 
-    A label is a name of `METHODS`, crl-c or crl-i, each perhaps followed by +PART, where PART is a
-    value of --sampler, --class-weights, --decision, or of another such flag. The name of a second
-    stage may follow the method that it goes on from; alone it goes on from ce.
+    A label is a name of `METHODS`, crl-c, crl-i, or module:Class of the user's own, each perhaps
+    followed by +PART, where PART is a value of --sampler, --class-weights, --decision, or of another such
+    flag. The name of a second stage may follow the method that it goes on from; alone it goes on from ce.
 
     Args:
         label: for instance crl-i+over, or crl-i+crt.
@@ -218,15 +222,17 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     name, *values = words[stage:]
     first = ("+".join(words[:stage]) or "ce") if name in SECOND_STAGES else None
     method = "crl-iccv" if name in LEVELS else name
-    if method not in METHODS:
+    if method not in METHODS and not is_outside(method):
         raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
+    allow(method)
     try:
         options = replace(base.method_options, **{_part(value): value for value in values})
         if name in LEVELS:
             options = replace(options, crl=replace(options.crl, level=LEVELS[name]))
-        decision = options.decision or METHODS[method].decision
+        full = recipe(method, replace(options, decision=None))
+        decision = options.decision or full.decision
         if decision in AFTERWARDS:
-            check_decision(method, decision, options)
+            check_decision(method, decision, full)
             method = "ce" if method == "threshold-adjustment" else method
             options = replace(options, decision=None)
         options = _used(method, options)
@@ -294,7 +300,7 @@ def _words(value: Any) -> list[str]:
 
 def _used(method: str, options: MethodOptions) -> MethodOptions:
     """The options without the tables that the method does not read, so that they make no difference."""
-    used = tables_of(method, options)
+    used = reads(method, recipe(method, options))
     idle = [f for f in fields(options) if f.default_factory is not MISSING and f.name not in used]
     return replace(options, **{f.name: getattr(MethodOptions(), f.name) for f in idle})
 

@@ -38,8 +38,9 @@ from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import Results, read_results
 from longtail.files import write_text
-from longtail.methods.parts import check_decision
-from longtail.methods.rows import METHODS, DecisionName
+from longtail.methods.find import row_of
+from longtail.methods.options import DecisionName
+from longtail.methods.recipe import check_decision, recipe
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
 from longtail.runs.watcher import Watcher
@@ -84,7 +85,8 @@ class CellRun:
             return [self.decision]
         if self.results().decision != ADJUSTED:
             with suppress(InputError):
-                check_decision(self.config.method, ADJUSTED, self.config.method_options)
+                full = recipe(self.config.method, self.config.method_options)
+                check_decision(self.config.method, ADJUSTED, full)
                 return [ADJUSTED]
         return []
 
@@ -249,7 +251,7 @@ def _value(estimate: Estimate | None) -> float | None:
 def _features(order: Sequence[Entrant], watcher: Watcher) -> FeatureMap | None:
     """Features of a few methods on the test images of one seed; `order` begins with the baseline."""
     baseline, *others = [entrant for entrant in order if entrant.finished]
-    others.sort(key=lambda entrant: METHODS[entrant.runs[0].config.method].objective != "crl")
+    others.sort(key=lambda entrant: "crl" not in row_of(entrant.runs[0].config.method).reads)
     seed = baseline.finished[0].config.seed
     shown = {e.label: r.path for e in (baseline, *others) for r in e.finished if r.config.seed == seed}
     try:

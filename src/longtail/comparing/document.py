@@ -9,7 +9,7 @@ from msgspec import Meta
 from longtail.documents import Form, Part
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import Amount, ClassFacts, Count, DataInfo, Share, Text, Time
-from longtail.methods.rows import DecisionName
+from longtail.methods.options import DecisionName
 
 Flags = tuple[str, ...]
 

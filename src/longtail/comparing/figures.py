@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument, DecisionFigures
 from longtail.evaluation.intervals import Estimate, paired_difference
 from longtail.evaluation.metrics import METRICS, Metrics
-from longtail.methods.rows import DecisionName
+from longtail.methods.options import DecisionName
 
 ADJUSTED: DecisionName = "prior"
 """The decision that `Standing.adjusted` shows: scores divided by the classes' shares in training."""

@@ -16,8 +16,8 @@ from longtail.comparing.document import Trial, Tuning
 from longtail.comparing.queue import Queue, last_validation
 from longtail.errors import InputError
 from longtail.evaluation.results import read_results
-from longtail.methods.parts import tables_of
-from longtail.methods.rows import DecisionName
+from longtail.methods.options import DecisionName
+from longtail.methods.recipe import reads, recipe
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
 from longtail.training.config import TrainConfig
@@ -66,7 +66,7 @@ def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
     rates where it has none: see `RATES` and `MAIN`.
     """
     main = MAIN.get(config.method)
-    if main is None or main[0] not in tables_of(config.method, config.method_options):
+    if main is None or main[0] not in reads(config.method, recipe(config.method, config.method_options)):
         yield from (_at_rate(config, rate) for rate in RATES)
         return
     table, option, values = main

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.losses.balanced_contrastive import balanced_contrastive
-from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import Losses, Setting
+from longtail.methods.decisions import present_classes
+from longtail.methods.recipe import Recipe
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.ranks import gather_ranks
 
@@ -20,21 +22,17 @@ class BalancedContrastive(Method):
     Deviations: one view of an image, the paper has two more for the contrast; the prototypes are learned
     freely in the space of the features, the paper makes them from the classifier.
 
-    Args:
-        options: as the user gave them.
-
     Source: Zhu, Wang, Chen, Chen, Jiang, CVPR 2022.
     """
 
     present: Tensor
 
-    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(options, setting, parts, decision)
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:
+        super().__init__(options, setting, model)
         schema = setting.schema
         shape = schema.num_attributes, schema.max_classes, setting.features
         self.prototypes = nn.Parameter(torch.randn(shape) / setting.features**0.5)
-        present = torch.arange(schema.max_classes) < torch.tensor(schema.num_classes)[:, None]
-        self.register_buffer("present", present, persistent=False)
+        self.register_buffer("present", present_classes(schema), persistent=False)
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """The two terms; the contrast sees the batch of all processes."""

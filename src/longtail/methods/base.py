@@ -2,226 +2,104 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from longtail.data.dataset import Batch, Tags
+from longtail.data.dataset import Batch
 from longtail.losses.mixing import remix_share
 from longtail.losses.tables import count_table
-from longtail.methods.classification import Classification
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.context import EpochContext, Facts, Losses, Rows, Setting, TrainingData
+from longtail.methods.criteria import CRITERIA
+from longtail.methods.decisions import RULES
+from longtail.methods.find import class_of
+from longtail.methods.options import MethodOptions, SamplerName
+from longtail.methods.recipe import Recipe, recipe
+from longtail.methods.rows import Row
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.balance import class_shares, imbalance_ratio
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.over import OverSampler
 from longtail.sampling.under import UnderSampler
-from longtail.schema import LabelSchema
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingData:
-    """What a method may know of the data it is trained on.
-
-    Attributes:
-        schema: attributes and classes.
-        labels: (N, J) int64 of the whole data set, -1 = unlabelled.
-        rows: (n,) int64, the rows of it that are trained on.
-        epochs: of the training.
-        identities: (N,) int64, -1 = unknown, or None; see `Dataset`.
-        domains: where images come from, or None.
-        matches: (N,) int64, -1 = none, or None.
-    """
-
-    schema: LabelSchema
-    labels: NDArray[np.int64]
-    rows: Rows
-    epochs: int = 1
-    identities: NDArray[np.int64] | None = None
-    domains: Tags | None = None
-    matches: NDArray[np.int64] | None = None
-
-    @property
-    def class_counts(self) -> list[list[int]]:
-        """For each attribute the training images of each of its classes."""
-        columns = self.labels[self.rows].T
-        return [
-            np.bincount(column[column >= 0], minlength=size).tolist()
-            for column, size in zip(columns, self.schema.num_classes)
-        ]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a method is built for; all of it is known from a checkpoint too.
-
-    Attributes:
-        schema: attributes and classes.
-        class_counts: for each attribute the training images of each class.
-        images: training images.
-        vectors: feature vectors an image, 1 or J.
-        features: D, size of each.
-        vector: B, size of the backbone's vector.
-        identities: number of identities among the training images, 0 where they are not known.
-        domains: names of the domains that images come from.
-    """
-
-    schema: LabelSchema
-    class_counts: list[list[int]]
-    images: int
-    vectors: int
-    features: int
-    vector: int
-    identities: int = 0
-    domains: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class EpochContext:
-    """What a method may know and use when an epoch starts or ends.
-
-    Attributes:
-        epoch: counted from 0.
-        epochs: of the whole training.
-        step: first step that is taken; above 0 where a stopped epoch goes on, with the batches that
-            were laid out and all buffers as they were.
-        model: that is trained.
-        features: rows -> (n, J or 1, D) float32 on the CPU, of images as they are, not augmented; all
-            processes must ask for the same rows.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    model: Classifier
-    features: Callable[[Rows], Tensor]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What a method minimises on a batch.
-
-    Attributes:
-        terms: named scalars; their sum is minimised.
-        mined: named detached tensors, averaged over the batches of an epoch in which they are not NaN.
-    """
-
-    terms: Mapping[str, Tensor]
-    mined: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-
-
-class Decision(nn.Module, ABC):
-    """How a trained model decides."""
-
-    reads_training_images: bool = False
-    """Whether it has to see features of training images before it can decide."""
-
-    @abstractmethod
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:
-        """(N, J, K) scores from 0 to 1 whose largest decides.
-
-        Args:
-            output: of the model.
-            shares: (J, K) share of each class in what was trained on.
-        """
-
-    def prepare(self, data: TrainingData, seed: int) -> None:
-        """Look at the training data, before training."""
-
-    def end_epoch(self, context: EpochContext) -> None:
-        """Keep up with the features after an epoch."""
 
 
 class Method(nn.Module, ABC):
     """One row of the comparison table: how it samples, what it minimises, how it decides.
 
-    It is a module, so that what it learns is in the checkpoint. The loop asks for nothing else.
+    It is a module, so that what it learns is in the checkpoint. The loop asks for nothing else, in this
+    order: `begin`, `draw`, `observe`; for every epoch `start_epoch`, for every batch of it `mix` and `loss`,
+    then `end_epoch`; `scores` at any time.
 
     Args:
-        options: as the user gave them.
+        options: what it is made of.
         setting: what it is built for.
-        parts: what it is made of, by name.
-        decision: how it decides; may be replaced after training.
+        model: that it is to train, with fresh weights.
 
     Attributes:
-        classification: its form of cross entropy.
+        row: what a class of the user's own fixes; those in `METHODS` stand there.
+        criterion: its form of cross entropy.
+        decision: how it decides; may be replaced after training.
         shares: (J, K) share of each class as the logits have it after training: counts × drawing
-            rates × class weights, less what the loss itself adjusts. Set by `sampler`.
-        notes: what to say to the user before training starts. Set by `sampler`.
+            rates × class weights, less what the loss itself adjusts. Set by `observe`.
     """
 
+    row: ClassVar[Row] = Row("a method of your own")
     shares: Tensor
     counts: Tensor
 
-    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:  # noqa: ARG002
         super().__init__()
         self.options = options
-        self.parts = parts
-        self.classification = Classification(parts, options, setting.schema, setting.class_counts)
-        self.decision = decision
-        self.notes: list[str] = []
-        self.register_buffer("counts", count_table(setting.class_counts).float(), persistent=False)
-        shape = setting.schema.num_attributes, setting.schema.max_classes
-        self.register_buffer("shares", torch.zeros(shape))
+        self.criterion = CRITERIA[options.loss](options, setting)
+        self.decision = RULES[options.decision](options, setting)
+        counts = count_table(setting.class_counts).float()
+        self.register_buffer("counts", counts, persistent=False)
+        self.register_buffer("shares", torch.zeros_like(counts))
 
-    def sampler(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
-        """Which images make a batch; asked for once, before training.
+    @classmethod
+    def facts(cls, data: TrainingData) -> Facts:  # noqa: ARG003
+        """What the method has to know of the data before it is built."""
+        return Facts()
+
+    def begin(self, model: Classifier) -> None:
+        """Make a model ready for its first step: fix what stays, change the weights that it starts from."""
+
+    def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
+        """Which images make a batch.
 
         Args:
-            data: the training data, which parts may keep what they need of.
+            data: the training data.
             batch_size: of all processes together.
             seed: of the order.
             processes: the batch is divisible by it.
         """
-        sampler = self.draw(data, batch_size, seed, processes)
-        shares = class_shares(data.labels[sampler.rows], sampler.rates(), data.schema.num_classes)
-        if self.parts.sampler in ("over", "root", "under"):
-            self.notes += _residual_imbalance(data, shares)
-        drawn = torch.from_numpy(shares).to(self.shares)
-        self.classification.adjust_to(drawn)
-        self.shares.copy_(self.classification.seen(drawn))
-        self.decision.prepare(data, seed)
-        return sampler
+        draw = SAMPLERS[self.options.sampler or "shuffled"]
+        return draw(self.options, data, (batch_size, seed, processes))
 
-    def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
-        """The sampler that `parts` names."""
-        labels = data.labels[data.rows]
-        if self.parts.sampler == "over":
-            replicate = self.parts.replicate
-            return OverSampler(
-                data.rows, labels, data.schema.num_classes, batch_size, seed, processes, replicate
-            )
-        if self.parts.sampler == "root":
-            return OverSampler(
-                data.rows,
-                labels,
-                data.schema.num_classes,
-                batch_size,
-                seed,
-                processes,
-                power=0.5,
-                limit=max(1.0, self.parts.views / data.epochs),
-            )
-        if self.parts.sampler == "under":
-            return UnderSampler(data.rows, labels, data.schema.num_classes, batch_size, seed, processes)
-        return ShuffledSampler(data.rows, batch_size, seed, processes)
+    def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
+        """Look at what is going to be trained on, and return what to say to the user about it."""
+        shares = class_shares(data.labels[sampler.rows], sampler.rates(), data.schema.num_classes)
+        drawn = torch.from_numpy(shares).to(self.shares)
+        self.criterion.adjust_to(drawn)
+        self.shares.copy_(self.criterion.seen(drawn))
+        self.decision.prepare(data, seed)
+        balancing = self.options.sampler not in (None, "shuffled")
+        return _residual_imbalance(data, shares) if balancing else []
 
     @abstractmethod
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """Named terms of the loss of a batch."""
 
     def cross_entropy(self, output: ModelOutput, batch: Batch) -> Tensor:
-        """l_ce in the form that `parts` names."""
-        return self.classification(output.logits, batch)
+        """l_ce in the form that the recipe names."""
+        return self.criterion(output.logits, batch)
 
     def mix(self, batch: Batch) -> Batch:
         """The batch that the network sees: as it is, or with each image mixed with another one.
@@ -229,7 +107,7 @@ class Method(nn.Module, ABC):
         x = λ x_i + (1 - λ) x_k,  λ from Beta(α, α), one for the batch, k a permutation of it; the labels
         of both go into the loss, with shares λ and 1 - λ, or with those of Remix.
         """
-        if self.parts.mixing == "none":
+        if self.options.mixing == "none":
             return batch
         options = self.options.mix
         alpha = torch.tensor(options.alpha)
@@ -237,19 +115,13 @@ class Method(nn.Module, ABC):
         order = torch.randperm(len(batch.labels)).to(batch.labels.device)
         images = share * batch.images + (1 - share) * batch.images[order]
         partner, shares = batch.labels[order], share.expand(len(order))
-        if self.parts.mixing == "remix":
+        if self.options.mixing == "remix":
             shares = remix_share(shares, batch.labels, partner, self.counts, options.kappa, options.tau)
         return Batch(images, batch.labels, batch.index, batch.task, partner, shares)
 
-    def fit_to(self, model: Classifier) -> None:
-        """Change how a model trains, when both are built: what is fixed."""
-
-    def begin(self, model: Classifier) -> None:
-        """Change the weights that a training starts from, before its first step."""
-
     def start_epoch(self, context: EpochContext) -> None:
         """Prepare an epoch: curriculum, clustering, deferred weights."""
-        self.classification.weighted = context.epoch >= round(self.parts.defer_weights * context.epochs)
+        self.criterion.weighted = context.epoch >= round(self.options.defer_weights * context.epochs)
 
     def end_epoch(self, context: EpochContext) -> None:
         """Keep up with the features after an epoch."""
@@ -257,8 +129,38 @@ class Method(nn.Module, ABC):
 
     def scores(self, output: ModelOutput) -> Tensor:
         """(N, J, K) scores from 0 to 1 whose largest decides."""
-        decided = self.classification.decided(output.logits)
+        decided = self.criterion.decided(output.logits)
         return self.decision.scores(output._replace(logits=decided), self.shares)
+
+
+def build_method(name: str, options: MethodOptions, setting: Setting, model: Classifier) -> Method:
+    """The method of a name.
+
+    Args:
+        name: of `METHODS`, or of a class of the user's own.
+        options: as the user gave them.
+        setting: what it is built for.
+        model: that it is to train.
+
+    Raises:
+        InputError: when the name is unknown, parts do not go together, or options do not fit.
+    """
+    return class_of(name)(recipe(name, options), setting, model)
+
+
+def _labelled(data: TrainingData) -> tuple[Rows, NDArray[np.int64], tuple[int, ...]]:
+    return data.rows, data.labels[data.rows], data.schema.num_classes
+
+
+SAMPLERS: Mapping[SamplerName, Callable[[Recipe, TrainingData, tuple[int, int, int]], Sampler]] = {
+    "shuffled": lambda _, data, size: ShuffledSampler(data.rows, *size),
+    "over": lambda recipe, data, size: OverSampler(*_labelled(data), *size, replicate=recipe.replicate),
+    "root": lambda recipe, data, size: OverSampler(
+        *_labelled(data), *size, power=0.5, limit=max(1.0, (recipe.views or math.inf) / data.epochs)
+    ),
+    "under": lambda _, data, size: UnderSampler(*_labelled(data), *size),
+}
+"""The sampler by the name that `--sampler` takes, of a size: images of a batch, seed, processes."""
 
 
 def _residual_imbalance(data: TrainingData, shares: NDArray[np.float64]) -> list[str]:

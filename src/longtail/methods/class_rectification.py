@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
-from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import CRLForm, CRLOptions, MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import Losses, Setting
+from longtail.methods.options import CRLOptions
+from longtail.methods.recipe import Recipe
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.ranks import gather_ranks
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
@@ -25,23 +26,16 @@ class ClassRectification(Method):
     "attributes": w_crl = weight · J, w_ce = 1, since l_ce is a sum over J attributes and l_crl one mean
     over the triplets of all of them: one weight then suits any number of attributes.
 
-    Args:
-        form: level, balance and weight.
-        options: as the user gave them.
-        setting: its class counts give the weights of "tpami".
-
     Raises:
         InputError: when an option is out of its range, or the balance needs an explicit alpha.
     """
 
-    def __init__(
-        self, form: CRLForm, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision
-    ) -> None:
-        super().__init__(options, setting, parts, decision)
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:
+        super().__init__(options, setting, model)
         crl = options.crl
         try:
             self.crl = ClassRectificationLoss(
-                level=form.level,
+                level=crl.level or "class",
                 comparison=crl.comparison,
                 kappa=crl.kappa,
                 rho=crl.rho,
@@ -50,7 +44,7 @@ class ClassRectification(Method):
                 normalize=not crl.raw_features,
                 nodes=crl.nodes,
             )
-            self.crl_weight, self.ce_weight = _weights(form, crl, setting.class_counts)
+            self.crl_weight, self.ce_weight = _weights(crl, setting.class_counts)
         except ValueError as error:
             raise InputError(f"--crl.{error}") from None
 
@@ -66,21 +60,16 @@ class ClassRectification(Method):
         return Losses(terms, _statistics(mined))
 
 
-def _weights(
-    form: CRLForm, options: CRLOptions, class_counts: Sequence[Sequence[int]]
-) -> tuple[float, float]:
-    if form.balance != "tpami":
-        if options.alpha is not None:
-            raise ValueError("alpha: goes with --crl.balance tpami; a sum takes --crl.weight")
-        if not form.weight > 0:
-            raise ValueError(f"weight: expected a positive number, got {form.weight}")
-        return form.weight * (len(class_counts) if form.balance == "attributes" else 1), 1.0
-    if options.weight is not None:
-        raise ValueError("weight: goes with --crl.balance sum or attributes; the tpami mix takes --crl.alpha")
-    alpha = tpami_alpha(class_counts, options.eta) if options.alpha is None else options.alpha
-    if not 0 < alpha <= 1:
-        raise ValueError(f"alpha: expected a share above 0 and up to 1, got {alpha}")
-    return alpha, 1 - alpha
+def _weights(options: CRLOptions, class_counts: list[list[int]]) -> tuple[float, float]:
+    if options.balance == "tpami":
+        alpha = tpami_alpha(class_counts, options.eta) if options.alpha is None else options.alpha
+        if not 0 < alpha <= 1:
+            raise ValueError(f"alpha: expected a share above 0 and up to 1, got {alpha}")
+        return alpha, 1 - alpha
+    weight = 1.0 if options.weight is None else options.weight
+    if not weight > 0:
+        raise ValueError(f"weight: expected a positive number, got {weight}")
+    return weight * (len(class_counts) if options.balance == "attributes" else 1), 1.0
 
 
 def _statistics(mined: Rectification) -> dict[str, Tensor]:

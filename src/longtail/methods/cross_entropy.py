@@ -1,9 +1,10 @@
-"""Cross entropy: with its sampler, class weights and decision, five rows of the comparison table."""
+"""Cross entropy: with sampler, form, class weights and decision, half of the rows of the table."""
 
 from __future__ import annotations
 
 from longtail.data.dataset import Batch
-from longtail.methods.base import Losses, Method
+from longtail.methods.base import Method
+from longtail.methods.context import Losses
 from longtail.models.output import ModelOutput
 
 

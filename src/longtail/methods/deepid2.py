@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.losses.identification import best_margin, identification, verification
-from longtail.methods.base import Decision, Losses, Method, Setting, TrainingData
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import Facts, Losses, Setting, TrainingData
+from longtail.methods.recipe import Recipe
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.pairs import IdentityPairSampler
@@ -24,9 +25,6 @@ class DeepID2(Method):
     paper's. The margin of the verification is no parameter: in every step it is the distance that
     tells the recent pairs apart best. Without identities only l_ce is left, on shuffled batches.
 
-    Args:
-        options: as the user gave them.
-
     Source: Sun, Chen, Wang, Tang, NIPS 2014, eq. 1-3; λ and the window of the margin as remembered.
     """
 
@@ -36,8 +34,8 @@ class DeepID2(Method):
     known: Tensor
     filled: Tensor
 
-    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(options, setting, parts, decision)
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:
+        super().__init__(options, setting, model)
         self.num_identities = setting.identities
         if setting.identities:  # else it would be a parameter that no loss reaches
             self.classifier = nn.Linear(setting.vector, setting.identities)
@@ -48,17 +46,30 @@ class DeepID2(Method):
         self.register_buffer("known", torch.zeros(window, dtype=torch.bool))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
+    @classmethod
+    def facts(cls, data: TrainingData) -> Facts:
+        """How many identities there are to tell apart."""
+        return Facts(identities=count_identities(data))
+
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
         """Pairs, half of them of one identity; position i and i + N/2 of a batch are a pair."""
         if data.identities is None or not self.num_identities:
-            self.notes.append(
-                "deepid2: no two training images show the same identity (columns identity, group), so it "
-                "trains without identification and verification"
-            )
             return ShuffledSampler(data.rows, batch_size, seed, processes)
         codes = identity_codes(data.identities, data.rows)
-        self.identities = torch.from_numpy(codes).to(self.shares.device)
         return IdentityPairSampler(data.rows, codes[data.rows], batch_size, seed, processes)
+
+    def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
+        """Keep who is shown in each image."""
+        said = super().observe(data, sampler, seed)
+        if data.identities is None or not self.num_identities:
+            return [
+                "deepid2: no two training images show the same identity (columns identity, group), so it "
+                "trains without identification and verification",
+                *said,
+            ]
+        codes = identity_codes(data.identities, data.rows)
+        self.identities = torch.from_numpy(codes).to(self.shares.device)
+        return said
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """The three terms."""

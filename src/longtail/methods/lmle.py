@@ -11,14 +11,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from longtail.data.dataset import Batch
-from longtail.decisions.clusters import cluster_scores
 from longtail.decisions.neighbours import choose_references
 from longtail.losses.quintuplet import quintuplet
-from longtail.methods.base import Decision, EpochContext, Losses, Method, Rows, Setting, TrainingData
-from longtail.methods.options import LMLEOptions, MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import EpochContext, Losses, Rows, Setting, TrainingData
+from longtail.methods.decisions import KEPT, NearestClusters, cluster_table
+from longtail.methods.recipe import Recipe
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
-from longtail.sampling.clusters import Clusters, cluster_classes, cluster_counts
+from longtail.sampling.clusters import Clusters, cluster_classes
 from longtail.sampling.curriculum import Curriculum, switch_epoch
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.quintuplets import QuintupletSampler, mine
@@ -26,48 +27,8 @@ from longtail.sampling.quintuplets import QuintupletSampler, mine
 PLACES = 5
 """Images of a quintuplet: x, p+, p-, p--, n."""
 
-KEPT = 20
-"""Images of a class that the pool holds at least, where there are so many."""
-
 ANCHORS = 25
 """Anchors that share their random candidates."""
-
-
-class NearestClusters(Decision):
-    """The large-margin local decision among the nearest centroids.
-
-    Args:
-        options: as the user gave them.
-        setting: class counts decide how many centroids there are.
-
-    Source: Huang, Li, Loy, Tang, CVPR 2016, eq. 3.
-    """
-
-    centroids: Tensor
-    classes: Tensor
-    present: Tensor
-
-    def __init__(self, options: LMLEOptions, setting: Setting) -> None:
-        super().__init__()
-        self.k = options.k
-        attributes, most = setting.schema.num_attributes, max(map(sum, cluster_table(options, setting)))
-        self.register_buffer("centroids", torch.zeros(attributes, most, setting.features))
-        self.register_buffer("classes", torch.full((attributes, most), -1))
-        sizes = torch.tensor(setting.schema.num_classes)
-        present = torch.arange(setting.schema.max_classes) < sizes[:, None]
-        self.register_buffer("present", present, persistent=False)
-
-    def keep(self, clusters: list[Clusters]) -> None:
-        """Take over the clusters of every attribute."""
-        for j, found in enumerate(clusters):
-            self.classes[j] = -1
-            self.centroids[j, : len(found.classes)] = torch.from_numpy(found.centroids).to(self.centroids)
-            self.classes[j, : len(found.classes)] = torch.from_numpy(found.classes).to(self.classes)
-
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:  # noqa: ARG002
-        """Softmax of the margins."""
-        features = normalize(output.features.float(), dim=2)
-        return cluster_scores(features, self.centroids, self.classes, self.present, self.k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,25 +64,28 @@ class LMLE(Method):
     features. The paper clusters anew after 5000 steps, here after an epoch; the length of the first
     stage and the margins are guesses.
 
-    Args:
-        options: as the user gave them.
-
     Source: Huang, Li, Loy, Tang, CVPR 2016, eq. 1-3 and figure 3.
     """
 
-    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(options, setting, parts, decision)
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:
+        super().__init__(options, setting, model)
         self.lmle = options.lmle
         self.clusters = cluster_table(options.lmle, setting)
         self._next: _Pool | None = None
 
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
         """Plain batches first, then five blocks a batch, laid out when an epoch starts."""
-        self._data, self._seed = data, seed
-        self._quintuplets = QuintupletSampler(data.rows, data.labels[data.rows], batch_size, seed, processes)
-        self.switch = switch_epoch(self.lmle.first_stage, data.epochs)
         plain = ShuffledSampler(data.rows, batch_size, seed, processes)
-        return Curriculum(plain, self._quintuplets, self.switch)
+        quintuplets = QuintupletSampler(data.rows, data.labels[data.rows], batch_size, seed, processes)
+        return Curriculum(plain, quintuplets, switch_epoch(self.lmle.first_stage, data.epochs))
+
+    def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
+        """Keep what the quintuplets of an epoch are mined by."""
+        if not (isinstance(sampler, Curriculum) and isinstance(sampler.second, QuintupletSampler)):
+            raise TypeError("sampler: expected the one that `draw` made")
+        self._data, self._seed = data, seed
+        self._quintuplets, self.switch = sampler.second, sampler.switch
+        return super().observe(data, sampler, seed)
 
     def start_epoch(self, context: EpochContext) -> None:
         """Cluster, mine, and lay the batches out."""
@@ -196,11 +160,3 @@ class LMLE(Method):
                 "quintuplet": quintuplet(embeddings, valid, (self.lmle.g1, self.lmle.g2, self.lmle.g3)),
             }
         )
-
-
-def cluster_table(options: LMLEOptions, setting: Setting) -> list[list[int]]:
-    """For each attribute the clusters of each class, of the images that a pool holds of it."""
-    return [
-        [cluster_counts(max(round(options.pool * n), min(n, KEPT)), options.cluster_size) for n in counts]
-        for counts in setting.class_counts
-    ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,9 +11,9 @@ from longtail.data.dataset import Batch
 from longtail.losses.contrastive import contrastive
 from longtail.losses.histogram import histogram
 from longtail.losses.triplet import triplet
-from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import MethodOptions, MetricOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import Losses
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.ranks import gather_ranks
 
@@ -23,28 +23,54 @@ class MetricLearning(Method):
 
     Without `beside` the network learns from l_metric alone: its features are points, and cross entropy
     trains the classifier on top of them without changing them, for a linear decision.
-
-    Args:
-        name: of the loss.
-        options: as the user gave them.
     """
 
-    def __init__(
-        self, name: str, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision
-    ) -> None:
-        super().__init__(options, setting, parts, decision)
-        self.name = name
-        self.weight = options.metric.weight
-        self.metric = _loss(name, options.metric)
+    name: ClassVar[str]
+
+    def begin(self, model: Classifier) -> None:
+        """Cut the classifier off from the features below it, unless cross entropy trains them too."""
+        model.head.detached = not self.options.metric.beside
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """The two terms; pairs are those of the batch of all processes."""
         metric = self.metric(gather_ranks(output.features), gather_ranks(batch.labels))
-        return Losses({"ce": self.cross_entropy(output, batch), self.name: self.weight * metric})
+        weight = self.options.metric.weight
+        return Losses({"ce": self.cross_entropy(output, batch), self.name: weight * metric})
+
+    @abstractmethod
+    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+        """l_metric."""
 
 
-def _loss(name: str, options: MetricOptions) -> Callable[[Tensor, Tensor], Tensor]:
-    if name == "histogram":
-        return partial(histogram, nodes=options.nodes)
-    loss = {"triplet": triplet, "contrastive": contrastive}[name]
-    return loss if options.margin is None else partial(loss, margin=options.margin)
+class Triplet(MetricLearning):
+    """See `triplet`."""
+
+    name = "triplet"
+
+    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+        """l_metric."""
+        margin = self.options.metric.margin
+        return triplet(features, labels) if margin is None else triplet(features, labels, margin=margin)
+
+
+class Contrastive(MetricLearning):
+    """See `contrastive`."""
+
+    name = "contrastive"
+
+    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+        """l_metric."""
+        margin = self.options.metric.margin
+        return (
+            contrastive(features, labels) if margin is None else contrastive(features, labels, margin=margin)
+        )
+
+
+class Histogram(MetricLearning):
+    """See `histogram`."""
+
+    name = "histogram"
+
+    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+        """l_metric."""
+        return histogram(features, labels, nodes=self.options.metric.nodes)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from longtail.data.dataset import Batch, Tags
 from longtail.errors import InputError
 from longtail.losses.tste import tste
-from longtail.methods.base import Decision, EpochContext, Losses, Method, Setting, TrainingData
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import EpochContext, Facts, Losses, Setting, TrainingData
+from longtail.methods.recipe import Recipe
+from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.curriculum import Curriculum, switch_epoch
 from longtail.sampling.epochs import Sampler, ShuffledSampler
@@ -33,21 +35,22 @@ class MTCT(Method):
     vectors at unit length. Without domains only stage 1 runs, on all images; without matches stage 2
     has no ranking.
 
-    Args:
-        options: as the user gave them.
-        source: a copy of the backbone.
-
     Source: Dong, Gong, Zhu, WACV 2017; stage lengths, weight and kernel are guesses, see `MTCTOptions`.
     """
 
-    def __init__(
-        self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision, source: nn.Module
-    ) -> None:
-        super().__init__(options, setting, parts, decision)
-        self.source = source.requires_grad_(False).eval() if len(setting.domains) > 1 else None
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:
+        super().__init__(options, setting, model)
+        self.source = None
+        if len(setting.domains) > 1:
+            self.source = copy.deepcopy(model.backbone).requires_grad_(False).eval()
         self.switch: float = math.inf
         self.ranked = False
         self.stage = 1
+
+    @classmethod
+    def facts(cls, data: TrainingData) -> Facts:
+        """The domains that training images come from."""
+        return Facts(domains=domain_names(data))
 
     def train(self, mode: bool = True) -> MTCT:
         """Everything but the network of stage 1, which stays in evaluation mode."""
@@ -60,21 +63,30 @@ class MTCT(Method):
         """The clean domain, then triplets across domains with as many other images beside them."""
         every = ShuffledSampler(data.rows, batch_size, seed, processes)
         if data.domains is None or self.source is None:
-            self.notes.append("mtct: images come from one domain (no column domain), so only stage 1 runs")
             return every
         clean = data.domains.codes[data.rows] == _clean_code(data.domains, self.options.mtct.clean_domain)
-        self.switch = switch_epoch(self.options.mtct.first_stage, data.epochs)
+        switch = switch_epoch(self.options.mtct.first_stage, data.epochs)
         first = ShuffledSampler(data.rows[clean], batch_size, seed, processes)
-        self.ranked = data.matches is not None and _matched(clean, data.matches[data.rows])
-        if data.matches is None or not self.ranked:
-            self.notes.append(
-                "mtct: no image has a match in the other domain (column match), so stage 2 does not rank"
-            )
-            return Curriculum(first, every, self.switch)
+        if data.matches is None or not _matched(clean, data.matches[data.rows]):
+            return Curriculum(first, every, switch)
         second = CrossDomainTripletSampler(
             data.rows, clean, data.matches[data.rows], batch_size, seed, processes
         )
-        return Curriculum(first, second, self.switch)
+        return Curriculum(first, second, switch)
+
+    def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
+        """Keep when the second stage begins, and whether it ranks."""
+        said = super().observe(data, sampler, seed)
+        if not isinstance(sampler, Curriculum):
+            return ["mtct: images come from one domain (no column domain), so only stage 1 runs", *said]
+        self.switch = sampler.switch
+        self.ranked = isinstance(sampler.second, CrossDomainTripletSampler)
+        if self.ranked:
+            return said
+        return [
+            "mtct: no image has a match in the other domain (column match), so stage 2 does not rank",
+            *said,
+        ]
 
     def start_epoch(self, context: EpochContext) -> None:
         """Go to the second stage when its time has come, with a copy of the network so far."""

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
-from longtail.methods.base import Decision, Losses, Method, Setting
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import Parts
+from longtail.methods.base import Method
+from longtail.methods.context import Losses, Setting
+from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 
@@ -20,12 +20,9 @@ class ClassifierRetraining(Method):
     2020, section 4.1; with many attributes balanced as over-sampling is.
     """
 
-    def fit_to(self, model: Classifier) -> None:
-        """Fix everything below the classifier."""
-        model.freeze()
-
     def begin(self, model: Classifier) -> None:
-        """A new classifier."""
+        """Fix everything below the classifier, and make that anew."""
+        model.freeze()
         model.head.reset_classifier()
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
@@ -41,11 +38,11 @@ class LearnableWeightScaling(Method):
     Source: Kang et al., ICLR 2020, section 4.1, eq. 5; the factor also scales the bias.
     """
 
-    def __init__(self, options: MethodOptions, setting: Setting, parts: Parts, decision: Decision) -> None:
-        super().__init__(options, setting, parts, decision)
+    def __init__(self, options: Recipe, setting: Setting, model: Classifier) -> None:
+        super().__init__(options, setting, model)
         self.scale = nn.Parameter(torch.ones(setting.schema.num_attributes, setting.schema.max_classes))
 
-    def fit_to(self, model: Classifier) -> None:
+    def begin(self, model: Classifier) -> None:
         """Fix the whole network."""
         model.freeze()
         model.head.weight.requires_grad_(False)

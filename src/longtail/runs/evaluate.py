@@ -26,7 +26,7 @@ from longtail.evaluation.results import (
     write_results,
 )
 from longtail.images.load import ImageLoader
-from longtail.methods.parts import check_decision, parts_of
+from longtail.methods.recipe import check_decision, recipe
 from longtail.reporting.html import write_report
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
@@ -60,6 +60,7 @@ def evaluate(
     split: str = "test",
     options: DataOptions | None = None,
     decision: str | None = None,
+    method: str | None = None,
     accelerator: str = "auto",
     output: Path | None = None,
     watcher: Watcher | None = None,
@@ -70,6 +71,7 @@ def evaluate(
     of the run are written again. With `data`, on the images of another data set that are in its own
     split of that name, or on all of them where it has none; classes are matched by name. With another
     `decision` than the run was trained for, the files of the run are named after it.
+    A run of a method of your own needs that named as `method`.
 
     Raises:
         InputError: when the run or the data cannot be used.
@@ -78,10 +80,11 @@ def evaluate(
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
     folder = RunFolder(run)
-    learner, card = load_model(folder.model)
-    config = TrainConfig.from_dict(read_json(folder.config))
-    own = parts_of(config.method, config.method_options).decision
-    check_decision(config.method, decision or own, config.method_options)
+    learner, card = load_model(folder.model, method)
+    config = replace(TrainConfig.from_dict(read_json(folder.config)), method=card.method)
+    full = recipe(config.method, config.method_options)
+    own = full.decision
+    check_decision(config.method, decision or own, full)
     trained = Trained(learner, card, config, EPOCHS.read_lines(folder.metrics), decision or own)
 
     if data is None:

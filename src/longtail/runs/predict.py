@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ from longtail.data.names import Names
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
 from longtail.images.load import ImageLoader
-from longtail.methods.parts import parts_of
+from longtail.methods.recipe import recipe
 from longtail.runs.decide import decide_by
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder, read_json
@@ -48,22 +48,26 @@ def predict(
     images: Sequence[str],
     *,
     decision: str | None = None,
+    method: str | None = None,
     accelerator: str = "auto",
     skip_unreadable: bool = False,
     watcher: Watcher | None = None,
 ) -> Iterator[Prediction]:
     """Classify files, all images in folders, and all images in zip archives, in the order given.
 
+    A run of a method of your own needs that named as `method`.
+
     Raises:
         InputError: when the run, or an image that is not skipped, cannot be used.
     """
     watcher = watcher or Silent()
     folder = RunFolder(run)
-    learner, card = load_model(folder.model)
+    learner, card = load_model(folder.model, method)
     fabric = launch(accelerator)
     learner.to(fabric.device)
-    if decision not in (None, parts_of(card.method, card.method_options).decision):
-        decide_by(fabric, learner, card, TrainConfig.from_dict(read_json(folder.config)), decision, folder)
+    if decision not in (None, recipe(card.method, card.method_options).decision):
+        config = replace(TrainConfig.from_dict(read_json(folder.config)), method=card.method)
+        decide_by(fabric, learner, card, config, decision, folder)
     for store in _stores(images):
         labels = np.full((len(store), card.schema.num_attributes), UNLABELLED, dtype=np.int64)
         names = [store.name(row) for row in range(len(store))]

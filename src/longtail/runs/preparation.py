@@ -22,10 +22,9 @@ from longtail.images.augment import AUGMENTATIONS, augment_and_normalise, crops,
 from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.images.normalise import normalise
-from longtail.methods.base import TrainingData
-from longtail.methods.deepid2 import count_identities
-from longtail.methods.mtct import domain_names
-from longtail.methods.parts import parts_of
+from longtail.methods.context import TrainingData
+from longtail.methods.find import class_of
+from longtail.methods.recipe import recipe
 from longtail.models.backbones import default_backbone, default_hidden, default_size
 from longtail.runs.folder import read_json
 from longtail.runs.watcher import Watcher
@@ -139,7 +138,8 @@ def leave_out_unreadable(
 
 def model_card(config: TrainConfig, prepared: Prepared, start: ModelCard | None = None) -> ModelCard:
     """What the model is going to be; its feature layer is that of the run it starts from, if it does."""
-    own = parts_of(config.method, config.method_options).feature_layer
+    facts = class_of(config.method).facts(prepared.training)
+    own = recipe(config.method, config.method_options).feature_layer
     mean, std = prepared.loader.normalisation(prepared.splits.train)
     backbone = config.named_backbone or default_backbone(*prepared.size)
     return ModelCard(
@@ -155,8 +155,8 @@ def model_card(config: TrainConfig, prepared: Prepared, start: ModelCard | None 
         std=std,
         method=config.method,
         method_options=config.method_options,
-        identities=count_identities(prepared.training) if config.method == "deepid2" else 0,
-        domains=domain_names(prepared.training) if config.method == "mtct" else (),
+        identities=facts.identities,
+        domains=facts.domains,
         feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
     )
 

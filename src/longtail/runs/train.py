@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import evaluate as figures_of
-from longtail.methods.parts import parts_of
+from longtail.files import file_name
+from longtail.methods.find import allow, allowed_again
+from longtail.methods.recipe import recipe
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
 from longtail.runs.folder import RunFolder, read_json, write_json
@@ -29,7 +32,7 @@ from longtail.runs.preparation import (
     rows_of,
 )
 from longtail.runs.watcher import Silent, Watcher
-from longtail.training.checkpoint import ModelCard, load_model, load_state, save_model, save_state
+from longtail.training.checkpoint import ModelCard, load_network, load_state, save_model, save_state
 from longtail.training.config import TrainConfig
 from longtail.training.fit import Feed, fit
 from longtail.training.inference import extract_features, predict_scores
@@ -56,6 +59,7 @@ def train(
         Interrupted: when the user stopped the training; what was trained is kept.
     """
     watcher = watcher or Silent()
+    allow(config.method)
     folder = RunFolder(Path(output_of(config)))
     config = with_whole_paths(config)
     state = _unfinished(folder, config) if resume else None
@@ -75,15 +79,15 @@ def train(
         _go_on_from(start, learner, card, config.start)
     learner.method.begin(learner.model)
     watcher.say(_what_is_trained(config, card, learner))
-    sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, fabric.world_size)
-    for note in learner.method.notes:
+    sampler = learner.method.draw(prepared.training, config.batch_size, config.seed, fabric.world_size)
+    for note in learner.method.observe(prepared.training, sampler, config.seed):
         watcher.say(note)
     if fabric.is_global_zero:
         _open(folder, config, prepared, state, overwrite)
     fabric.barrier()
 
     journal = _Journal(fabric, folder, learner, card, watcher)
-    decision = parts_of(config.method, config.method_options).decision
+    decision = recipe(config.method, config.method_options).decision
     trained = Trained(learner, card, config, journal.records, decision)
     try:
         finished = fit(
@@ -129,18 +133,19 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
         InputError: as `train` would.
     """
     watcher = watcher or Silent()
+    allow(config.method)
     folder = RunFolder(Path(output_of(config)))
     folder.check_free(overwrite)
     prepared = prepare(config, watcher)
     start = _start(config)
     card = model_card(config, prepared, start[1] if start else None)
     learner = card.build()
-    sampler = learner.method.sampler(prepared.training, config.batch_size, config.seed, config.devices)
+    sampler = learner.method.draw(prepared.training, config.batch_size, config.seed, config.devices)
     sizes = ", ".join(f"{len(rows_of(prepared.splits, name))} {name}" for name in SPLITS)
     return [
         f"images: {sizes}",
         _what_is_trained(config, card, learner),
-        *learner.method.notes,
+        *learner.method.observe(prepared.training, sampler, config.seed),
         f"augmentation: {augmentation_name(config, card.image_size)}",
         f"{config.epochs} epochs of {sampler.steps(0)} steps, batches of {config.batch_size}, "
         f"seed {config.seed}",
@@ -153,7 +158,7 @@ def output_of(config: TrainConfig) -> str:
     """The run's folder: as asked, or named after data, method and seed."""
     if config.output is not None:
         return config.output
-    return f"runs/{Path(config.data).stem}-{config.method}-seed{config.seed}"
+    return f"runs/{Path(config.data).stem}-{file_name(config.method)}-seed{config.seed}"
 
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
@@ -168,11 +173,15 @@ def _whole_path(path: str | None) -> str | None:
     return str(Path(path).absolute()) if path is not None and Path(path).exists() else path
 
 
-def resumed_config(run: Path) -> TrainConfig:
+def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
     """The configuration of an unfinished run.
 
+    Args:
+        run: its folder.
+        method: the method of the user's own that it trains.
+
     Raises:
-        InputError: when there is none, or the training came to its end.
+        InputError: when there is none, the training came to its end, or its method is not named.
     """
     folder = RunFolder(run)
     config = TrainConfig.from_dict(read_json(folder.config))
@@ -181,7 +190,7 @@ def resumed_config(run: Path) -> TrainConfig:
             "its training came to its end" if folder.model.exists() else "it was stopped in its first epoch"
         )
         raise InputError(f"--resume {run}: nothing to go on with, {ended}")
-    return config
+    return replace(config, method=allowed_again(config.method, method))
 
 
 class _Journal:
@@ -231,7 +240,9 @@ def _open(
 
 
 def _unfinished(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
-    if replace(resumed_config(folder.path), output=config.output) != config:  # a run may have been moved
+    if (
+        replace(resumed_config(folder.path, config.method), output=config.output) != config
+    ):  # a run may have been moved
         raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
     return load_state(folder.state)
 
@@ -245,18 +256,20 @@ def _validation(fabric: Fabric, trained: Trained, prepared: Prepared) -> dict[st
     return msgspec.to_builtins(figures.map(lambda value: None if math.isnan(value) else value))
 
 
-def _start(config: TrainConfig) -> tuple[Learner, ModelCard] | None:
-    """The trained run that a training starts from, None where it starts afresh."""
-    return None if config.start is None else load_model(RunFolder(Path(config.start)).model)
+def _start(config: TrainConfig) -> tuple[dict[str, Tensor], ModelCard] | None:
+    """The trained network that a training starts from, None where it starts afresh."""
+    return None if config.start is None else load_network(RunFolder(Path(config.start)).model)
 
 
-def _go_on_from(start: tuple[Learner, ModelCard], learner: Learner, card: ModelCard, run: str | None) -> None:
+def _go_on_from(
+    start: tuple[dict[str, Tensor], ModelCard], learner: Learner, card: ModelCard, run: str | None
+) -> None:
     """Give a learner the network of a trained run.
 
     Raises:
         InputError: when the run has another network, or other attributes or classes.
     """
-    trained, found = start
+    weights, found = start
     for what in (
         "backbone",
         "features",
@@ -269,7 +282,11 @@ def _go_on_from(start: tuple[Learner, ModelCard], learner: Learner, card: ModelC
         if getattr(found, what) != getattr(card, what):
             said = "" if what == "schema" else f" {getattr(found, what)}, not {getattr(card, what)}"
             raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
-    learner.model.load_state_dict(trained.model.state_dict())
+    try:
+        learner.model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"--from {run}: expected weights that fit their model card, got {first}") from None
 
 
 def _what_is_trained(config: TrainConfig, card: ModelCard, learner: Learner) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -18,10 +19,11 @@ from torch import Tensor
 from longtail import __version__
 from longtail.errors import InputError
 from longtail.files import written_aside
-from longtail.methods.base import Setting
-from longtail.methods.build import build_method
-from longtail.methods.options import MethodOptions
-from longtail.methods.parts import parts_of
+from longtail.methods.base import build_method
+from longtail.methods.context import Setting
+from longtail.methods.find import allowed_again
+from longtail.methods.options import LOSSES, MethodOptions
+from longtail.methods.recipe import recipe
 from longtail.models.backbones import FeatureLayer
 from longtail.models.classifier import Classifier, build_classifier
 from longtail.schema import LabelSchema
@@ -29,6 +31,9 @@ from longtail.training.learner import Learner
 
 FORMAT = "longtail-model"
 FORMAT_VERSION = 2
+
+NETWORK = "model."
+"""What the names of the classifier's tensors begin with."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class ModelCard:
 
     def build(self, pretrained: bool = False) -> Learner:
         """A learner with fresh weights."""
-        parts = parts_of(self.method, self.method_options)
+        loss = recipe(self.method, self.method_options).loss
         model = build_classifier(
             self.backbone,
             self.schema,
@@ -78,13 +83,9 @@ class ModelCard:
             image_size=self.image_size,
             hidden=self.hidden,
             layer=self.feature_layer,
-            detached=parts.detached,
-            cosine=parts.loss == "ldam",
+            cosine=LOSSES[loss].cosine,
         )
-        setting = self.setting(model)
-        method = build_method(self.method, self.method_options, setting, model.backbone)
-        method.fit_to(model)
-        return Learner(model, method)
+        return Learner(model, build_method(self.method, self.method_options, self.setting(model), model))
 
     def setting(self, model: Classifier) -> Setting:
         """What a method of this model is built for."""
@@ -112,7 +113,7 @@ class ModelCard:
             "image_size": (int(height), int(width)),
             "mean": tuple(data["mean"]),
             "std": tuple(data["std"]),
-            "method_options": MethodOptions.from_dict(data["method_options"]),
+            "method_options": msgspec.convert(data["method_options"], MethodOptions),
             "domains": tuple(data["domains"]),
         }
         return cls(**{**data, **parts})
@@ -131,13 +132,39 @@ def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
         aside.write_bytes(save(tensors, metadata))
 
 
-def load_model(path: Path) -> tuple[Learner, ModelCard]:
+def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCard]:
     """The learner that `save_model` wrote, on the CPU and in evaluation mode.
 
+    Args:
+        path: the file.
+        method: the method of the user's own that it was trained with; it is imported only if it is named.
+
     Raises:
-        InputError: when the file is missing, damaged, of another format or version, or does not
-            hold the weights its card asks for.
+        InputError: when the file is missing, damaged, of another format or version, does not hold the
+            weights its card asks for, or needs a method that is not named.
     """
+    tensors, card = _read_model(path)
+    card = replace(card, method=allowed_again(card.method, method))
+    try:
+        learner = card.build()
+        learner.load_state_dict(tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _unfit(path, error) from None
+    return learner.eval(), card
+
+
+def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    """The weights of the `Classifier` that `save_model` wrote, whatever method trained it.
+
+    Raises:
+        InputError: when the file is missing, damaged, or of another format or version.
+    """
+    tensors, card = _read_model(path)
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
+    return {name.removeprefix(NETWORK): tensor for name, tensor in own.items()}, card
+
+
+def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     tensors, metadata = _read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: expected a model that longtail wrote, got another safetensors file")
@@ -148,13 +175,14 @@ def load_model(path: Path) -> tuple[Learner, ModelCard]:
             f"{metadata.get('longtail_version')}, this is {__version__}"
         )
     try:
-        card = ModelCard.from_dict(json.loads(metadata["card"]))
-        learner = card.build()
-        learner.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: expected weights that fit their model card, got {first}") from None
-    return learner.eval(), card
+        return tensors, ModelCard.from_dict(json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unfit(path, error) from None
+
+
+def _unfit(path: Path, error: Exception) -> InputError:
+    first = str(error).strip().splitlines()[0]
+    return InputError(f"{path}: expected weights that fit their model card, got {first}")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

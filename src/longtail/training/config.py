@@ -6,12 +6,13 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from longtail.errors import InputError
+from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
-from longtail.methods.parts import own_options, parts_of
-from longtail.methods.rows import METHODS
+from longtail.methods.recipe import recipe, shown
 from longtail.models.backbones import default_learning_rate
-from longtail.words import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,7 @@ class TrainConfig:
     method_options: MethodOptions = field(default_factory=MethodOptions)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            near = did_you_mean(self.method, METHODS)
-            raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}.{near}")
-        if METHODS[self.method].second_stage and self.start is None:
-            raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
+        self._check_method()
         for flag, value in (
             ("--epochs", self.epochs),
             ("--batch-size", self.batch_size),
@@ -181,7 +178,7 @@ class TrainConfig:
         ):
             if value < 0:
                 raise InputError(f"{flag}: expected 0 or more, got {value}")
-        if not self.peak_rate > 0:
+        if self.learning_rate is not None and not self.learning_rate > 0:
             raise InputError(f"--learning-rate: expected a positive number, got {self.learning_rate}")
         _within("--momentum", self.momentum, 0, 1)
         _within("--warmup", self.warmup, 0, 1)
@@ -193,8 +190,15 @@ class TrainConfig:
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
             )
-        parts_of(self.method, self.method_options)  # what does not go together is said now
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
+
+    def _check_method(self) -> None:
+        """Say now what does not go together; of a class of the user's own, once it is there."""
+        if is_outside(self.method) and not is_known(self.method):
+            return
+        if row_of(self.method).second_stage and self.start is None:
+            raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
+        recipe(self.method, self.method_options)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -211,7 +215,7 @@ class TrainConfig:
     @property
     def named_backbone(self) -> str | None:
         """The backbone that the user or the method asks for, None where the images decide."""
-        return self.backbone or METHODS[self.method].backbone
+        return self.backbone or row_of(self.method).backbone
 
     @property
     def peak_rate(self) -> float:
@@ -223,12 +227,12 @@ class TrainConfig:
     @property
     def decay(self) -> float:
         """`weight_decay`, or what suits the method."""
-        return METHODS[self.method].weight_decay if self.weight_decay is None else self.weight_decay
+        return row_of(self.method).weight_decay if self.weight_decay is None else self.weight_decay
 
     @property
     def shown_options(self) -> dict[str, Any]:
         """The parts and options of the chosen method, for results."""
-        return own_options(self.method, self.method_options)
+        return shown(self.method, self.method_options)
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold; `from_dict` is its inverse."""
@@ -246,7 +250,7 @@ class TrainConfig:
             options: dict[str, Any] = {**found, "attributes": tuple(found["attributes"])}
             nested: dict[str, Any] = {
                 "data_options": DataOptions(**options),
-                "method_options": MethodOptions.from_dict(data["method_options"]),
+                "method_options": msgspec.convert(data["method_options"], MethodOptions),
             }
             return cls(**{**data, **nested})
         except (KeyError, TypeError) as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from longtail.errors import InputError
 from longtail.images.load import ImageLoader
-from longtail.methods.base import EpochContext
+from longtail.methods.context import EpochContext
 from longtail.sampling.epochs import Sampler
 from longtail.training.config import TrainConfig
 from longtail.training.interruption import Interruption

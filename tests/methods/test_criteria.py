@@ -14,7 +14,7 @@ from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.focal import focal
 from longtail.losses.ldam import ldam, ldam_margins
 from longtail.losses.mixing import mixed_cross_entropy, remix_share
-from longtail.methods.base import EpochContext
+from longtail.methods.context import EpochContext
 from longtail.methods.options import (
     AdjustmentOptions,
     CRLOptions,
@@ -24,10 +24,9 @@ from longtail.methods.options import (
     MixOptions,
     VSOptions,
 )
-from longtail.methods.parts import own_options, parts_of
 from longtail.models.classifier import build_classifier
 
-from .conftest import COUNTS, SCHEMA, build
+from .conftest import COUNTS, SCHEMA, build, observed
 
 
 def ce(name, output, batch, options=None):
@@ -36,6 +35,26 @@ def ce(name, output, batch, options=None):
 
 def context(epoch, epochs):
     return EpochContext(epoch, epochs, 0, build_classifier("convnet", SCHEMA), lambda _: torch.zeros(0))
+
+
+@pytest.mark.parametrize("weights", ["none", "exp-share", "inverse-frequency"])
+def test_class_weights_are_those_of_their_name(output, batch, weights):
+    method = build("ce", MethodOptions(class_weights=weights))
+    if weights == "exp-share":
+        factors = [[math.exp(-84 / 99), math.exp(-15 / 99), 1], [math.exp(-n / 99) for n in (60, 30, 9)]]
+    else:
+        factors = [[99 / 168, 99 / 30, 1], [99 / 180, 99 / 90, 99 / 27]]
+    expected = cross_entropy(
+        output.logits, batch.labels, None if weights == "none" else torch.tensor(factors)
+    )
+    torch.testing.assert_close(method.loss(output, batch).terms["ce"], expected)
+
+
+def test_class_weights_count_in_the_shares(data):
+    method = build("ce", MethodOptions(class_weights="inverse-frequency"))
+    observed(method, data)
+    expected = torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]])
+    torch.testing.assert_close(method.shares, expected)
 
 
 def test_focal_has_its_power(output, batch):
@@ -93,7 +112,7 @@ def test_the_effective_number_has_its_overlap(output, batch):
 
 def test_what_a_loss_adjusts_is_not_left_to_the_prior(data, output):
     method = build("balanced-softmax", MethodOptions(decision="prior"))
-    method.sampler(data, 12, 0, 1)
+    observed(method, data)
     torch.testing.assert_close(method.shares, torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]]))
     torch.testing.assert_close(method.scores(output), output.logits.softmax(2))
 
@@ -101,7 +120,7 @@ def test_what_a_loss_adjusts_is_not_left_to_the_prior(data, output):
 @pytest.mark.parametrize("sampler", ["over", "root"])
 def test_logit_adjustment_shifts_by_what_is_drawn(sampler, data, output, batch):
     method = build("balanced-softmax", MethodOptions(sampler=sampler))
-    rates = method.sampler(data, 12, 0, 1).rates()
+    rates = observed(method, data).rates()
     labels = data.labels[data.rows]
     drawn = [[rates[labels[:, j] == c].sum() for c in range(k)] for j, k in enumerate((2, 3))]
     shift = torch.zeros(2, 3)
@@ -178,45 +197,6 @@ def test_without_mixing_the_batch_is_untouched(batch):
     assert isinstance(build("crl").mix(batch), Batch)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("crl", MethodOptions(mixing="mixup"), "--mixing mixup: crl compares images of one class"),
-        ("bcl", MethodOptions(mixing="remix"), "--mixing remix: bcl compares"),
-        ("remix", MethodOptions(loss="focal"), "--mixing remix: mixes labels of plain cross entropy"),
-        ("asl", MethodOptions(class_weights="exp-share"), "--class-weights exp-share: the asymmetric loss"),
-        ("ce", MethodOptions(defer_weights=0.5), "--defer-weights: there are no weights to defer"),
-        ("cost-sensitive", MethodOptions(defer_weights=1.0), "--defer-weights: expected a share"),
-        ("ce", MethodOptions(effective_beta=1.0), "--effective-beta: expected a number from 0"),
-    ],
-)
-def test_parts_that_do_not_go_together_are_refused(name, options, message):
-    with pytest.raises(InputError, match=message):
-        parts_of(name, options)
-
-
 def test_the_asymmetric_loss_is_refused_for_more_than_two_classes():
     with pytest.raises(InputError, match="--loss asymmetric: is for attributes of two classes, size has 3"):
         build("asl")
-
-
-@pytest.mark.parametrize(
-    ("make", "flag"),
-    [
-        (lambda: FocalOptions(gamma=-1.0), "--focal.gamma"),
-        (lambda: AdjustmentOptions(tau=0.0), "--adjustment.tau"),
-        (lambda: VSOptions(tau=math.nan), "--vs.tau"),
-        (lambda: LDAMOptions(scale=0.0), "--ldam.scale"),
-        (lambda: MixOptions(kappa=0.5), "--mix.kappa"),
-    ],
-)
-def test_options_out_of_range_name_their_flag(make, flag):
-    with pytest.raises(InputError, match=f"^{flag}: "):
-        make()
-
-
-def test_the_options_shown_name_the_form(output):
-    shown = own_options("ldam-drw", MethodOptions())
-    assert (shown["loss"], shown["margin"], shown["defer_weights"]) == ("ldam", 0.5, 0.8)
-    assert own_options("mixup", MethodOptions())["alpha"] == 1.0
-    assert own_options("class-balanced", MethodOptions())["effective_beta"] == 0.9999

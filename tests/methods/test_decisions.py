@@ -1,0 +1,57 @@
+"""How a trained model decides."""
+
+import math
+
+import pytest
+import torch
+
+from longtail.methods.context import EpochContext
+from longtail.methods.decisions import TauNorm, balanced_accuracy
+from longtail.methods.options import MethodOptions
+from longtail.methods.recipe import Recipe
+from longtail.models.classifier import build_classifier
+from longtail.models.output import ModelOutput
+
+from .conftest import LABELS, SCHEMA, SETTING, build, observed
+
+
+def test_the_knn_keeps_the_features_of_training_images(data, output):
+    method = build("ce", MethodOptions(decision="knn"))
+    observed(method, data)
+    points = torch.nn.functional.one_hot(torch.from_numpy(LABELS.clip(min=0)), 4).float() * 5
+    context = EpochContext(0, 1, 0, torch.nn.Identity(), lambda rows: points[torch.from_numpy(rows)])
+    method.end_epoch(context)
+    asked = output._replace(features=points[:12])
+    chosen = method.scores(asked).argmax(2)
+    assert (chosen == torch.from_numpy(LABELS[:12])).all()
+    assert torch.equal(method.decision.references.norm(dim=2)[:99], torch.ones(99, 2))
+    assert (method.decision.reference_labels[99] == -1).all()  # the image without a label has no vote
+
+
+def test_threshold_adjustment_divides_by_the_shares_in_training(output, data):
+    method = build("threshold-adjustment")
+    observed(method, data)
+    divided = output.logits.softmax(2) / torch.tensor([[84 / 99, 15 / 99, 1], [60 / 99, 30 / 99, 9 / 99]])
+    torch.testing.assert_close(method.scores(output), divided / divided.sum(2, keepdim=True))
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_present_classes_and_attributes():
+    logits = torch.tensor([[[3.0, 1, 0], [0, 1, 2]], [[0.0, 1, 0], [0, 1, 2]], [[3.0, 1, 0], [5, 1, 2]]])
+    labels = torch.tensor([[0, 2], [0, -1], [1, 1]])  # recalls 1/2 and 0; 1 and 0
+    assert balanced_accuracy(logits, labels).item() == pytest.approx((0.25 + 0.5) / 2)
+
+
+def test_validation_images_choose_the_power():
+    model = build_classifier("convnet", SCHEMA, features=2)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.eye(2, 3).repeat(2, 1, 1))
+        model.head.weight[0, :, 0] *= 4  # a long vector for the frequent class
+        model.head.weight[1, :, 2] = 0.1
+    rule = TauNorm(Recipe(), SETTING)
+    features = torch.tensor([[1.0, 2.0], [1.0, 0.5]])[:, None].expand(-1, 2, -1)
+    logits = torch.einsum("njd,jdk->njk", features, model.head.weight.detach())
+    logits[:, 0, 2] = -math.inf
+    rule.choose(model.head, logits, torch.tensor([[1, -1], [0, -1]]))
+    assert 0.5 < rule.tau.item() <= 0.7  # 4^τ must exceed 2 before class b wins its image, and no more
+    chosen = rule.scores(ModelOutput(logits, features), torch.zeros(2, 3)).argmax(2)
+    assert chosen[:, 0].tolist() == [1, 0]

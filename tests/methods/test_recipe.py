@@ -1,0 +1,102 @@
+"""What a method is made of, and what does not go together."""
+
+import pytest
+
+from longtail.errors import InputError
+from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
+from longtail.methods.recipe import check_decision, recipe, shown
+from longtail.methods.rows import METHODS
+
+from .conftest import build
+
+
+def test_the_cost_sensitive_row_has_the_papers_weights():
+    assert recipe("cost-sensitive", MethodOptions()).class_weights == "exp-share"
+    chosen = recipe("cost-sensitive", MethodOptions(class_weights="inverse-frequency"))
+    assert chosen.class_weights == "inverse-frequency"
+
+
+@pytest.mark.parametrize("name", ["triplet", "contrastive", "histogram", "lmle"])
+def test_a_metric_loss_alone_learns_points(name):
+    assert recipe(name, MethodOptions()).feature_layer == "linear"
+
+
+def test_beside_cross_entropy_the_largest_probability_decides_alone_the_neighbours():
+    assert recipe("triplet", MethodOptions()).decision == "knn"
+    assert recipe("triplet", MethodOptions(metric=MetricOptions(beside=True))).decision == "argmax"
+    assert recipe("triplet", MethodOptions(decision="argmax")).decision == "argmax"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("lmle", MethodOptions(sampler="over"), "--sampler over: lmle draws its own batches"),
+        ("deepid2", MethodOptions(sampler="under"), "--sampler under: deepid2 draws its own"),
+        ("mtct", MethodOptions(sampler="shuffled"), "--sampler shuffled: mtct draws its own"),
+        ("ce", MethodOptions(replicate=True), "--replicate: goes with over-sampling"),
+        ("ce", MethodOptions(views=40), "--views: goes with root sampling, add --sampler root"),
+        ("ce", MethodOptions(decision="clusters"), "--decision clusters: needs the clusters that lmle"),
+        ("lmle", MethodOptions(decision="prior"), "--decision prior: lmle trains on every class alike"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused_with_the_reason(name, options, message):
+    with pytest.raises(InputError, match=message):
+        recipe(name, options)
+
+
+@pytest.mark.parametrize("decision", ["argmax", "prior", "knn"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("lmle", "asl")])
+def test_any_training_goes_with_any_decision_but_clusters(name, decision):
+    check_decision(name, decision, MethodOptions())
+    assert build(name, MethodOptions(decision=decision)).options.decision == decision
+
+
+def test_the_options_shown_are_those_of_the_method():
+    found = shown("triplet", MethodOptions(sampler="over", metric=MetricOptions(margin=0.3)))
+    assert found["sampler"] == "over"
+    assert found["margin"] == 0.3
+    assert found["k"] == 20
+    assert "kappa" not in found
+    assert shown("ce", MethodOptions()) == {
+        "sampler": "shuffled",
+        "class_weights": "none",
+        "loss": "softmax",
+    }
+
+
+def test_the_options_shown_name_the_form(output):
+    found = shown("ldam-drw", MethodOptions())
+    assert (found["loss"], found["margin"], found["defer_weights"]) == ("ldam", 0.5, 0.8)
+    assert shown("mixup", MethodOptions())["alpha"] == 1.0
+    assert shown("class-balanced", MethodOptions())["effective_beta"] == 0.9999
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("crl", MethodOptions(mixing="mixup"), "--mixing mixup: crl compares images of one class"),
+        ("bcl", MethodOptions(mixing="remix"), "--mixing remix: bcl compares"),
+        ("remix", MethodOptions(loss="focal"), "--mixing remix: mixes labels of plain cross entropy"),
+        ("asl", MethodOptions(class_weights="exp-share"), "--class-weights exp-share: the asymmetric loss"),
+        ("ce", MethodOptions(defer_weights=0.5), "--defer-weights: there are no weights to defer"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(name, options, message):
+    with pytest.raises(InputError, match=message):
+        recipe(name, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (CRLOptions(kappa=0), "--crl.kappa: expected at least 1"),
+        (CRLOptions(rho=1.5), "--crl.rho: "),
+        (CRLOptions(weight=0), "--crl.weight: expected a positive"),
+        (CRLOptions(alpha=0.5), "--crl.alpha: goes with --crl.balance tpami"),
+        (CRLOptions(balance="tpami", weight=2), "--crl.weight: goes with --crl.balance sum"),
+        (CRLOptions(balance="tpami", alpha=0.0), "--crl.alpha: expected a share above 0"),
+    ],
+)
+def test_options_that_do_not_fit_name_their_flag(options, message):
+    with pytest.raises(InputError, match=message):
+        build("crl-iccv", MethodOptions(crl=options))
