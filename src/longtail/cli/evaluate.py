@@ -46,6 +46,10 @@ def evaluate(
         DecisionName | None,
         option("Decide by this rule; by default as the run was trained to.", hint=DecisionName),
     ] = None,
+    method: Annotated[
+        str | None,
+        option("Method of your own that the run was trained with, as module:Class or FILE.py:Class.", "NAME"),
+    ] = None,
     output: Annotated[
         Path | None, option("Write the results there as JSON, and nowhere else.", "FILE", hint=Path)
     ] = None,
@@ -73,6 +77,7 @@ def evaluate(
             split=split,
             options=DataOptions(**given) if data is not None else None,
             decision=decision,
+            method=method,
             accelerator=accelerator,
             output=output,
             watcher=watcher,

@@ -47,6 +47,10 @@ def predict(
         DecisionName | None,
         option("Decide by this rule; by default as the run was trained to.", hint=DecisionName),
     ] = None,
+    method: Annotated[
+        str | None,
+        option("Method of your own that the run was trained with, as module:Class or FILE.py:Class.", "NAME"),
+    ] = None,
     skip_unreadable: Annotated[bool, option("Leave unreadable images out, said by name.", hint=bool)] = False,
     accelerator: Annotated[Accelerator, option("Kind of device.", hint=Accelerator, default="auto")] = "auto",
     quiet: Annotated[bool, option("Show no progress and no notes.", hint=bool)] = False,
@@ -68,6 +72,7 @@ def predict(
             run,
             images,
             decision=decision,
+            method=method,
             accelerator=accelerator,
             skip_unreadable=skip_unreadable,
             watcher=watcher,

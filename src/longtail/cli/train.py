@@ -15,6 +15,7 @@ from longtail.cli.flags import TrainFlags, flag_names, option
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
+from longtail.methods.find import allow, is_outside
 from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 
@@ -72,7 +73,11 @@ def train(
             "--overwrite": overwrite,
             "--dry-run": dry_run,
         }
-        settings = _resumed(resume, [*flag_names(given), *(name for name, used in others.items() if used)])
+        method: str = given.get("method", "")
+        if is_outside(method):  # which is named again, not set
+            del given["method"]
+        names = [*flag_names(given), *(name for name, used in others.items() if used)]
+        settings = _resumed(resume, method if is_outside(method) else None, names)
 
     with closing(display(sys.stdout, quiet=quiet, epochs=settings.epochs)) as watcher:
         from longtail.runs import train as job
@@ -96,6 +101,7 @@ def _configured(given: Settings, path: Path | None, start: Path | None) -> Train
             f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
             "`longtail data` says more"
         )
+    allow(given.get("method", ""))  # a file alone does not make us import code
     settings = configure(file, given, path)
     _refuse_idle(given.get("method_options", {}), settings)
     return settings
@@ -119,13 +125,13 @@ def _settings_of(run: Path) -> Settings:
     return {key: value for key, value in settings.items() if key not in left} | {"start": str(run)}
 
 
-def _resumed(run: Path, others: list[str]) -> TrainConfig:
+def _resumed(run: Path, method: str | None, others: list[str]) -> TrainConfig:
     if others:
         named = ", ".join("DATA" if name == "--data" else name for name in others)
         raise InputError(f"--resume {run}: goes on with the settings of the run; leave out {named}")
     from longtail.runs.train import resumed_config
 
-    return replace(resumed_config(run), output=str(run))
+    return replace(resumed_config(run, method), output=str(run))
 
 
 def _show(run: Path) -> None:

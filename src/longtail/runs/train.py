@@ -17,7 +17,7 @@ from longtail.data.dataset import SPLITS
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.files import file_name
-from longtail.methods.find import allow, allowed_again
+from longtail.methods.find import allow, allowed_again, is_outside
 from longtail.methods.recipe import recipe
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import Trained, judge, predictions_of, publish
@@ -110,8 +110,9 @@ def train(
             f"--batch-size {config.batch_size}: the device ran out of memory; try half of it"
         ) from None
     if not finished:
+        again = f" --method {config.method}" if is_outside(config.method) else ""
         raise Interrupted(
-            f"stopped, the model so far is kept; go on with: longtail train --resume {folder.path}"
+            f"stopped, the model so far is kept; go on with: longtail train --resume {folder.path}{again}"
         )
     final = next((name for name in ("test", "val") if len(rows_of(prepared.splits, name))), None)
     if final is None:

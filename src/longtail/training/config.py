@@ -86,7 +86,8 @@ class TrainConfig:
     """A folder of images by class, a manifest (CSV or Parquet), a zip of either, or a built-in name."""
 
     method: str = "crl"
-    """Row of the comparison table to train; `longtail methods` lists them."""
+    """Method to train, of those that `longtail methods` lists, or one of your own, as module:Class or
+    FILE.py:Class."""
 
     start: str | None = None
     """Run whose trained network this training starts from."""

@@ -1,0 +1,159 @@
+"""A method of the user's own, from its file to a comparison; the file is that of docs/methods.md."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from longtail.cli import main
+from longtail.errors import InputError, Interrupted
+from longtail.evaluation.results import read_results
+from longtail.methods import find
+from longtail.runs.evaluate import evaluate
+from longtail.runs.predict import predict
+from longtail.runs.train import resumed_config, train
+from longtail.training.checkpoint import load_model
+from longtail.training.config import TrainConfig
+
+from .conftest import Listening
+
+DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
+OWN = "own.py:SmallFeatures"
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """Begins a process anew, in which nothing was named."""
+
+    def clear():
+        monkeypatch.setattr(find, "_allowed", {})
+
+    clear()
+    return clear
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch, forget):
+    """A training with the method of the documentation, in a file that counts how often it is imported."""
+    monkeypatch.chdir(tmp_path)
+    (found,) = re.findall(r"```python\n(# own\.py\n.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    counting = "\n\nwith open('imports', 'a') as file:\n    file.write('x')\n"
+    Path("own.py").write_text(found + counting)
+    return TrainConfig(
+        data="digits", method=OWN, backbone="convnet", epochs=2, features=8, accelerator="cpu", output="run"
+    )
+
+
+def imports() -> int:
+    return len(Path("imports").read_text()) if Path("imports").exists() else 0
+
+
+class Stopper(Listening):
+    """Presses Ctrl-C in the second step of the second epoch."""
+
+    def step(self, epoch, step, steps, meter):
+        if (epoch, step) == (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_it_trains_stops_goes_on_to_the_same_model_and_decides(own, forget):
+    listening = Listening()
+    whole = train(replace(own, output="whole"), watcher=listening)
+    assert any("the largest class is drawn" in line for line in listening.lines)  # as its row samples
+    assert listening.records[0]["loss"].keys() == {"total", "ce", "size"}
+    with pytest.raises(Interrupted, match=rf"--resume run --method {re.escape(OWN)}$"):
+        train(own, watcher=Stopper())
+    forget()
+    run = train(resumed_config(Path("run"), OWN), resume=True)
+    weights = [load_model(folder / "model.safetensors")[0].state_dict() for folder in (whole, run)]
+    assert all(torch.equal(value, weights[0][name]) for name, value in weights[1].items())
+    results = read_results(run / "results.json")
+    assert results["mean"] == read_results(whole / "results.json")["mean"]
+    assert results["method"]["name"] == OWN
+    assert results["method"]["options"]["sampler"] == "root"
+    forget()
+    assert evaluate(run, method=OWN)["mean"] == results["mean"]
+    assert evaluate(run, method=OWN, decision="prior")["decision"] == "prior"
+
+
+def test_a_run_never_imports_it_unless_it_is_named(own, forget):
+    run = train(own)
+    forget()
+    before = imports()
+    asks = rf"^{re.escape(OWN)}: is a method of your own.*; add --method {re.escape(OWN)}$"
+    for load in (
+        lambda: evaluate(run),
+        lambda: list(predict(run, ["x.png"])),
+        lambda: load_model(run / "model.safetensors"),
+    ):
+        with pytest.raises(InputError, match=asks):
+            load()
+    (run / "state.pt").touch()
+    with pytest.raises(InputError, match=asks):
+        resumed_config(run)
+    assert TrainConfig.from_dict(json.loads((run / "config.json").read_text())).method == OWN
+    assert imports() == before
+    Path("own.py").rename("moved.py")
+    assert evaluate(run, method="moved.py:SmallFeatures")["method"]["name"] == "moved.py:SmallFeatures"
+
+
+def test_its_network_can_be_gone_on_from_without_it(own, forget):
+    run = train(own)
+    forget()
+    Path("own.py").unlink()
+    second = replace(own, method="crt", start=str(run), output="second", epochs=1)
+    assert read_results(train(second) / "results.json")["method"]["name"] == "crt"
+
+
+SMALL = ["--epochs", "1", "--backbone", "convnet", "--features", "8", "--accelerator", "cpu", "--quiet"]
+
+
+def test_the_command_line_names_it(own, forget, capsys):
+    train_it = ["train", "digits", "--output", "run", *SMALL]
+    assert main([*train_it, "--method", OWN, "--crl.level", "class"]) == 2
+    assert f"--crl.level: has no effect with --method {OWN}" in capsys.readouterr().err
+    assert main([*train_it, "--method", OWN]) == 0
+    forget()
+    before = imports()
+    Path("settings.toml").write_text(f'method = "{OWN}"\n')
+    image = Path("image.png")
+    torch_image(image)
+    for words in (
+        ["evaluate", "run"],
+        ["predict", "run", str(image)],
+        ["train", "digits", "--config", "settings.toml"],
+        ["train", "digits", "--config", "run/config.json"],
+    ):
+        assert main([*words, "--quiet"]) == 2
+        assert "add --method own.py:SmallFeatures" in capsys.readouterr().err
+    assert imports() == before
+    assert main(["evaluate", "run", "--method", OWN, "--quiet"]) == 0
+    assert main(["predict", "run", str(image), "--method", OWN, "--quiet"]) == 0
+    assert "image.png" in capsys.readouterr().out
+
+
+def torch_image(path: Path):
+    from PIL import Image
+
+    Image.new("L", (8, 8), 200).save(path)
+
+
+def test_it_is_compared_and_its_cells_are_told_its_name(own):
+    words = ["compare", "digits", "--methods", f"ce,{OWN}+knn", "--seeds", "1", "--output", "all", *SMALL]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run(
+        [sys.executable, "-m", "longtail", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    results = read_results(Path("all/runs/own.py-SmallFeatures+knn-seed0/results.json"))
+    assert (results["method"]["name"], results["decision"]) == (OWN, "knn")
