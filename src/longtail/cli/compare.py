@@ -42,7 +42,7 @@ def compare(
     methods: Annotated[
         str | None,
         option(
-            "Methods with commas between them, as `longtail methods` lists them, or module:Class of your own; "
+            "Methods with commas between them, as `longtail methods` lists them, or module:Class; "
             "crl-c and crl-i are crl-iccv at class and instance level; +PART adds a value of --sampler, "
             "--class-weights, --feature-layer or --decision; +crt and +lws add a second stage, alone they go "
             "on from ce.",
