@@ -75,12 +75,12 @@ def test_it_trains_stops_goes_on_to_the_same_model_and_decides(own, forget):
     weights = [load_model(folder / "model.safetensors")[0].state_dict() for folder in (whole, run)]
     assert all(torch.equal(value, weights[0][name]) for name, value in weights[1].items())
     results = read_results(run / "results.json")
-    assert results["mean"] == read_results(whole / "results.json")["mean"]
-    assert results["method"]["name"] == OWN
-    assert results["method"]["options"]["sampler"] == "root"
+    assert results.mean == read_results(whole / "results.json").mean
+    assert results.method.name == OWN
+    assert results.method.options["sampler"] == "root"
     forget()
-    assert evaluate(run, method=OWN)["mean"] == results["mean"]
-    assert evaluate(run, method=OWN, decision="prior")["decision"] == "prior"
+    assert evaluate(run, method=OWN).mean == results.mean
+    assert evaluate(run, method=OWN, decision="prior").decision == "prior"
 
 
 def test_a_run_never_imports_it_unless_it_is_named(own, forget):
@@ -101,7 +101,7 @@ def test_a_run_never_imports_it_unless_it_is_named(own, forget):
     assert TrainConfig.from_dict(json.loads((run / "config.json").read_text())).method == OWN
     assert imports() == before
     Path("own.py").rename("moved.py")
-    assert evaluate(run, method="moved.py:SmallFeatures")["method"]["name"] == "moved.py:SmallFeatures"
+    assert evaluate(run, method="moved.py:SmallFeatures").method.name == "moved.py:SmallFeatures"
 
 
 def test_its_network_can_be_gone_on_from_without_it(own, forget):
@@ -109,7 +109,7 @@ def test_its_network_can_be_gone_on_from_without_it(own, forget):
     forget()
     Path("own.py").unlink()
     second = replace(own, method="crt", start=str(run), output="second", epochs=1)
-    assert read_results(train(second) / "results.json")["method"]["name"] == "crt"
+    assert read_results(train(second) / "results.json").method.name == "crt"
 
 
 SMALL = ["--epochs", "1", "--backbone", "convnet", "--features", "8", "--accelerator", "cpu", "--quiet"]
@@ -156,4 +156,4 @@ def test_it_is_compared_and_its_cells_are_told_its_name(own):
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     results = read_results(Path("all/runs/own.py-SmallFeatures+knn-seed0/results.json"))
-    assert (results["method"]["name"], results["decision"]) == (OWN, "knn")
+    assert (results.method.name, results.decision) == (OWN, "knn")
