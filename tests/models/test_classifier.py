@@ -61,9 +61,9 @@ def test_the_vector_is_what_the_backbone_gives():
 
 
 def test_the_options_of_the_head_are_passed_on():
-    model = build_classifier("convnet", SCHEMA, hidden=7, layer="linear", detached=True)
+    model = build_classifier("convnet", SCHEMA, hidden=7, layer="linear")
     assert model.head.hidden.out_features == 2 * 7
-    assert (model.head.layer, model.head.detached) == ("linear", True)
+    assert model.head.layer == "linear"
 
 
 def test_a_backbone_made_for_a_size_gets_it_by_default_and_others_take_any():

@@ -95,7 +95,8 @@ def test_features_are_never_negative_unless_they_are_linear():
 
 
 def test_a_detached_head_learns_its_classifier_and_teaches_the_rest_nothing():
-    head = AttributeHead(8, SCHEMA, hidden=4, detached=True)
+    head = AttributeHead(8, SCHEMA, hidden=4)
+    head.detached = True
     x = torch.randn(5, 8, requires_grad=True)
     output = head(x)
     output.logits[:, :, :2].square().sum().backward()
@@ -119,7 +120,7 @@ def test_detaching_changes_no_value():
 def test_weights_of_plain_heads_keep_their_names():
     names = ["weight", "bias", "feature.weight", "feature.bias"]
     assert [*AttributeHead(8, SCHEMA).state_dict()] == names
-    assert [*AttributeHead(8, SCHEMA, layer="linear", detached=True).state_dict()] == names
+    assert [*AttributeHead(8, SCHEMA, layer="linear").state_dict()] == names
 
 
 def test_a_branch_of_three_layers_has_their_parameters():

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from longtail.schema import LabelSchema
+
 
 def count_table(counts: Sequence[Sequence[float]], least: int = 0) -> Tensor:
     """Ragged class counts as one table.
@@ -31,6 +33,18 @@ def count_table(counts: Sequence[Sequence[float]], least: int = 0) -> Tensor:
     width = max(len(row) for row in counts)
     rows = [[*(max(count, least) for count in row), *[0] * (width - len(row))] for row in counts]
     return torch.tensor(rows, dtype=torch.float64)
+
+
+def present_classes(schema: LabelSchema) -> Tensor:
+    """(J, K) bool, whether the attribute has the class.
+
+    Example:
+        >>> from longtail.schema import Attribute
+        >>> present_classes(LabelSchema((Attribute("a", ("x",)), Attribute("b", ("x", "y")))))
+        tensor([[ True, False],
+                [ True,  True]])
+    """
+    return torch.arange(schema.max_classes) < torch.tensor(schema.num_classes)[:, None]
 
 
 def expect_table(name: str, table: Tensor, attributes: int, classes: int) -> Tensor:

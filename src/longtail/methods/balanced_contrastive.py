@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.losses.balanced_contrastive import balanced_contrastive
+from longtail.losses.tables import present_classes
 from longtail.methods.base import Method
 from longtail.methods.context import Losses, Setting
-from longtail.methods.decisions import present_classes
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput

@@ -14,13 +14,14 @@ from longtail.decisions.neighbours import choose_references, neighbour_scores
 from longtail.decisions.prior import prior_scores
 from longtail.decisions.tau_norm import tau_normalised
 from longtail.errors import InputError
+from longtail.losses.tables import present_classes
 from longtail.methods.context import EpochContext, Rows, Setting, TrainedRun, TrainingData
 from longtail.methods.options import LMLEOptions
 from longtail.methods.recipe import Recipe
 from longtail.models.head import AttributeHead
 from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_counts
-from longtail.schema import UNLABELLED, LabelSchema
+from longtail.schema import UNLABELLED
 
 KEPT = 20
 """Images of a class that the pool of LMLE holds at least, where there are so many."""
@@ -221,11 +222,6 @@ def cluster_table(options: LMLEOptions, setting: Setting) -> list[list[int]]:
         [cluster_counts(max(round(options.pool * n), min(n, KEPT)), options.cluster_size) for n in counts]
         for counts in setting.class_counts
     ]
-
-
-def present_classes(schema: LabelSchema) -> Tensor:
-    """(J, K) bool, whether the attribute has the class."""
-    return torch.arange(schema.max_classes) < torch.tensor(schema.num_classes)[:, None]
 
 
 RULES: Mapping[str, type[Decision]] = {

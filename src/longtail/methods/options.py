@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -276,11 +275,9 @@ class LMLEOptions(Settings, prefix="lmle."):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        margins = (self.g1, self.g2, self.g3)
-        if min(margins) < 0 or sum(margins) >= 4:
-            raise InputError(
-                f"--lmle.g1, g2, g3: expected numbers from 0 up, together below 4, got {margins}"
-            )
+        g = (self.g1, self.g2, self.g3)
+        if min(g) < 0 or sum(g) >= 4:
+            raise InputError(f"--lmle.g1, g2, g3: expected numbers from 0 up, together below 4, got {g}")
 
 
 @dataclass(frozen=True)
@@ -311,7 +308,7 @@ class MethodOptions(Settings):
     replicate: bool = False
     """Over-sampling makes an epoch as long as if every class had the size of the largest."""
 
-    views: Annotated[float | None, Range("a number from 0 up", 0, math.inf, without_high=True)] = None
+    views: Annotated[float | None, Range("a number from 0 up", 0, without_high=True)] = None
     """From how many draws in the whole training on root sampling holds an image back; by default 40, 0 for
     the square root whatever the length."""
 

@@ -79,7 +79,6 @@ def build_classifier(
     image_size: tuple[int, int] | None = None,
     hidden: int = 0,
     layer: FeatureLayer = "rectified",
-    detached: bool = False,
     cosine: bool = False,
 ) -> Classifier:
     """The classifier of a backbone's name.
@@ -93,7 +92,7 @@ def build_classifier(
         pretrained: load timm's weights; False where a checkpoint's weights follow.
         image_size: (height, width) of the images, for backbones whose layers depend on it; None
             is the size that they were made for.
-        hidden, layer, detached, cosine: arguments of `AttributeHead`.
+        hidden, layer, cosine: arguments of `AttributeHead`.
 
     Raises:
         InputError: when the name is unknown, the images are too small for the backbone, timm is
@@ -107,7 +106,6 @@ def build_classifier(
         shared_feature,
         hidden=hidden,
         layer=layer,
-        detached=detached,
         cosine=cosine,
     )
     return Classifier(trunk, head)

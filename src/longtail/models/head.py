@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, normalize
 
+from longtail.losses.tables import present_classes
 from longtail.models.backbones import FeatureLayer
 from longtail.models.output import ModelOutput
 from longtail.schema import LabelSchema
@@ -31,8 +32,10 @@ class AttributeHead(nn.Module):
         layer: "rectified"; "linear", features of either sign, as metric learning wants them; or "neck",
             linear features that are compared as they are and classified batch-normalised, so that a loss of
             distances and cross entropy do not fight over their scale and place.
-        detached: the logits read the features and teach them nothing (a linear probe).
         cosine: logits are cosines between features and class vectors, without bias.
+
+    Attributes:
+        detached: whether the logits read the features and teach them nothing (a linear probe).
 
     Source: Dong, Gong and Zhu, WACV 2017 (branches of three layers); Luo et al., "Bag of Tricks and a
     Strong Baseline for Deep Person Re-Identification", CVPR workshops 2019 (the neck).
@@ -49,7 +52,6 @@ class AttributeHead(nn.Module):
         *,
         hidden: int = 0,
         layer: FeatureLayer = "rectified",
-        detached: bool = False,
         cosine: bool = False,
     ) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class AttributeHead(nn.Module):
         self.in_features = in_features
         self.vectors = 1 if shared else j
         self.layer = layer
-        self.detached = detached
+        self.detached = False
         self.cosine = cosine
         self.hidden = nn.Linear(in_features, self.vectors * hidden) if hidden else None
         self.feature = (
@@ -68,8 +70,7 @@ class AttributeHead(nn.Module):
         self.neck = nn.BatchNorm1d(self.vectors * features, affine=False) if layer == "neck" else None
         self.weight, self.bias = _branch_parameters(j, features, k)
         self.bias.requires_grad_(not cosine)
-        present = torch.arange(k) < torch.tensor(schema.num_classes)[:, None]
-        self.register_buffer("absent", ~present[None], persistent=False)
+        self.register_buffer("absent", ~present_classes(schema)[None], persistent=False)
 
     def reset_classifier(self) -> None:
         """A new V_j and c_j, as at first."""
