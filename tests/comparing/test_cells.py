@@ -161,6 +161,16 @@ def test_a_cell_goes_on_from_what_its_folder_holds(cell, files, state, words):
     assert command[4:] == [str(cell.path) if word == "RUN" else word for word in words]
 
 
+@pytest.mark.parametrize("files", [(), ("state.pt",)])
+def test_the_process_of_a_cell_is_told_the_method_of_ones_own(cell, files):
+    own = replace(cell.config, method="mine/own.py:Loss")
+    named = cell_of("mine/own.py:Loss+over", own, cell.path.parent, 0)
+    assert named.path == cell.path.parent / "mine-own.py-Loss+over-seed0"
+    if files:
+        written(named, named.config, *files)
+    assert named.command(False, Path("s.json"))[-2:] == ["--method", "mine/own.py:Loss"]
+
+
 def test_a_finished_cell_is_not_trained(cell):
     written(cell, cell.config, "results.json", "state.pt")
     assert cell.state(overwrite=True) == "finished"

@@ -18,7 +18,7 @@ from longtail.evaluation.results import read_results
 from longtail.methods import find
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
-from longtail.runs.train import resumed_config, train
+from longtail.runs.train import output_of, resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import TrainConfig
 
@@ -81,6 +81,11 @@ def test_it_trains_stops_goes_on_to_the_same_model_and_decides(own, forget):
     forget()
     assert evaluate(run, method=OWN).mean == results.mean
     assert evaluate(run, method=OWN, decision="prior").decision == "prior"
+
+
+def test_its_run_is_named_after_it(own):
+    named = output_of(replace(own, method="mine/own.py:SmallFeatures", output=None))
+    assert named == "runs/digits-mine-own.py-SmallFeatures-seed0"
 
 
 def test_a_run_never_imports_it_unless_it_is_named(own, forget):
