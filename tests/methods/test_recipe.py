@@ -1,10 +1,12 @@
 """What a method is made of, and what does not go together."""
 
+from dataclasses import fields
+
 import pytest
 
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
-from longtail.methods.recipe import check_decision, recipe, shown
+from longtail.methods.recipe import Recipe, check_decision, recipe, shown
 from longtail.methods.rows import METHODS
 
 from .conftest import build
@@ -100,3 +102,24 @@ def test_parts_that_do_not_go_together_are_refused(name, options, message):
 def test_options_that_do_not_fit_name_their_flag(options, message):
     with pytest.raises(InputError, match=message):
         build("crl-iccv", MethodOptions(crl=options))
+
+
+def test_an_unknown_decision_is_refused():
+    with pytest.raises(InputError, match="^--decision: expected one of argmax, prior, .* got 'votes'$"):
+        check_decision("ce", "votes", recipe("ce", MethodOptions()))
+
+
+def test_nothing_is_left_open_but_who_draws():
+    open_ = {
+        name: [f.name for f in fields(Recipe) if getattr(recipe(name, MethodOptions()), f.name) is None]
+        for name in METHODS
+    }
+    assert {name for name, left in open_.items() if left} == {"deepid2", "lmle", "mtct"}
+    assert all(left in ([], ["sampler"]) for left in open_.values())
+
+
+def test_the_user_stands_over_the_row_and_the_row_over_what_is_usual():
+    full = recipe("crl", MethodOptions(sampler="over", crl=CRLOptions(weight=0.3, kappa=7)))
+    assert (full.sampler, full.loss, full.mixing) == ("over", "logit-adjusted", "none")
+    crl = full.crl
+    assert (crl.level, crl.balance, crl.weight, crl.kappa, crl.rho) == ("instance", "attributes", 0.3, 7, 0.5)

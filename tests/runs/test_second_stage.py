@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
@@ -60,6 +62,21 @@ def test_another_network_or_other_classes_are_refused(first, tmp_path):
     with pytest.raises(InputError, match=r"--from .*first: was trained with another schema"):
         train(replace(start, data="digits-attributes"))
     assert not (tmp_path / "second").exists()
+
+
+def test_a_start_without_all_weights_is_refused(first, tmp_path):
+    config, run = first
+    path = run / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    weights = load_file(path)
+    del weights["model.head.bias"]
+    save_file(weights, path, metadata)
+    with pytest.raises(
+        InputError, match=r'--from .*first: expected weights that fit .*"head.bias"'
+    ) as caught:
+        train(replace(config, method="crt", start=str(run), output=str(tmp_path / "second")))
+    assert "\n" not in str(caught.value)
 
 
 def test_another_feature_layer_than_the_first_stage_had_is_refused(first, tmp_path):

@@ -286,8 +286,8 @@ def _go_on_from(
     try:
         learner.model.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"--from {run}: expected weights that fit their model card, got {first}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"--from {run}: expected weights that fit their model card, got {reason}") from None
 
 
 def _what_is_trained(config: TrainConfig, card: ModelCard, learner: Learner) -> str:
