@@ -29,6 +29,10 @@ class Open(Method):
     """It does not say what it minimises."""
 
 
+class Odd(Own):
+    row = "ce"
+
+
 ANSWER = 42
 '''
 
@@ -99,6 +103,7 @@ def test_a_file_does_not_take_the_place_of_a_module_of_its_name(own):
         ("own.py:ANSWER", "--method own.py:ANSWER: expected a class behind longtail.methods.base.Method"),
         ("own.py:Path", "--method own.py:Path: expected a class behind longtail.methods.base.Method"),
         ("own.py:Open", "--method own.py:Open: expected a class that can be made, it does not say loss"),
+        ("own.py:Odd", "--method own.py:Odd: expected its row to be a longtail.methods.rows.Row, got 'ce'"),
         ("raises.py:Own", "raises.py cannot be imported (ValueError: two lines)"),
         ("exits.py:Own", "exits.py cannot be imported (SystemExit: 3)"),
         ("wrong.py:Own", "wrong.py cannot be imported (SyntaxError: "),

@@ -141,4 +141,6 @@ def _as_method(found: object, said: str) -> type[Method]:
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))
         raise InputError(f"{said}: expected a class that can be made, it does not say {missing}")
+    if not isinstance(found.row, Row):  # pyright: ignore[reportUnnecessaryIsInstance]  it is the user's
+        raise InputError(f"{said}: expected its row to be a longtail.methods.rows.Row, got {found.row!r}")
     return found
