@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from longtail.cli.config_file import configure, read_settings
 from longtail.errors import InputError
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 
 TOML = """
 data = "photos"
@@ -75,7 +74,7 @@ def test_toml_and_yaml_mean_the_same(tmp_path: Path):
 
 def test_the_configuration_of_a_run_is_a_configuration_file(tmp_path: Path):
     config = TrainConfig(data="photos", epochs=3, clip_gradient=2.0)
-    path = written(tmp_path, "config.json", json.dumps(config.to_dict()))
+    path = written(tmp_path, "config.json", CONFIG.encode(config))
     assert configure(read_settings(path), {}, path) == config
 
 

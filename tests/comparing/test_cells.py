@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from longtail.comparing.cells import Cell, Comparison, cell_of, entry_of, shown_
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.methods.rows import METHODS
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
 
 BASE = TrainConfig(
     data="digits", epochs=3, backbone="convnet", data_options=DataOptions(attributes=("a", "b"))
@@ -104,7 +103,7 @@ def test_the_shown_flags_train_the_same(label):
 def test_the_settings_in_a_file_train_the_same(label, tmp_path):
     config = replace(entry_of(label, BASE).config, seed=4, output=str(tmp_path / "run"))
     file = tmp_path / "settings.json"
-    file.write_text(json.dumps(config.to_dict()))
+    file.write_text(CONFIG.encode(config))
     assert configure(read_settings(file), {}, file) == config
 
 
@@ -134,7 +133,7 @@ def cell(tmp_path) -> Cell:
 
 def written(cell: Cell, config: TrainConfig, *files: str):
     cell.path.mkdir()
-    (cell.path / "config.json").write_text(json.dumps(config.to_dict()))
+    (cell.path / "config.json").write_text(CONFIG.encode(config))
     for name in files:
         (cell.path / name).touch()
 

@@ -14,9 +14,9 @@ from longtail.methods.find import allow, is_outside
 from longtail.methods.options import DecisionName, MethodOptions
 from longtail.methods.recipe import check_decision, reads, recipe
 from longtail.methods.rows import METHODS
-from longtail.runs.folder import RunFolder, read_json
+from longtail.runs.folder import RunFolder
 from longtail.settings import AT_LEAST_ONE, Range, Settings
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 from longtail.words import did_you_mean
 
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
@@ -170,7 +170,7 @@ class Cell:
 
     def _is_of(self, folder: RunFolder) -> bool:
         try:
-            found = TrainConfig.from_dict(read_json(folder.config))
+            found = CONFIG.read(folder.config)
         except InputError:
             return False
         return _unplaced(found) == _unplaced(self.config)

@@ -19,7 +19,7 @@ from longtail.runs.preparation import normaliser, read_dataset, rows_of
 from longtail.runs.watcher import Watcher
 from longtail.schema import UNLABELLED
 from longtail.training.checkpoint import load_model
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG
 from longtail.training.inference import extract_features
 
 MOST_IMAGES = 1500
@@ -45,7 +45,7 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
         InputError: when a run or its images cannot be read.
     """
     folder = RunFolder(next(iter(runs.values())))
-    config, results = TrainConfig.from_dict(read_json(folder.config)), read_results(folder.results)
+    config, results = CONFIG.read(folder.config), read_results(folder.results)
     dataset = read_dataset(config.data, config.data_options)
     splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
     j = most_imbalanced(results.attributes)

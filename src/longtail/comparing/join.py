@@ -15,7 +15,7 @@ from longtail.errors import InputError
 from longtail.evaluation.results import Results
 from longtail.runs.folder import RunFolder, read_json
 from longtail.runs.watcher import Silent, Watcher
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
 
 
 def join(
@@ -79,7 +79,7 @@ def _finished(path: Path) -> CellRun:
     folder = RunFolder(path.absolute())
     if not folder.results.exists():
         raise InputError(f"{path}: expected the folder of a finished run, it has no results.json")
-    return CellRun(folder.path, TrainConfig.from_dict(read_json(folder.config)))
+    return CellRun(folder.path, CONFIG.read(folder.config))
 
 
 def _expect_same_data(runs: Sequence[CellRun]) -> None:

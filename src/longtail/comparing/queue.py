@@ -12,8 +12,9 @@ from longtail.comparing.cells import Cell
 from longtail.comparing.launcher import Ended, Job, Launcher
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
-from longtail.runs.folder import COST, Cost, RunFolder, write_json
+from longtail.runs.folder import COST, Cost, RunFolder
 from longtail.runs.watcher import Watcher
+from longtail.training.config import CONFIG
 from longtail.training.interruption import Interruption
 from longtail.training.record import EPOCHS
 from longtail.words import count, percent
@@ -72,7 +73,7 @@ class Queue:
         log = self._log(cell)
         log.parent.mkdir(exist_ok=True)
         settings = log.with_suffix(".json")
-        write_json(settings, cell.config.to_dict())
+        CONFIG.write(settings, cell.config)
         return self.launcher.start(cell.command(self.overwrite, settings), log)
 
     def _log(self, cell: Cell) -> Path:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import msgspec
-
+from longtail.documents import Form
 from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import recipe, shown
 from longtail.models.backbones import default_learning_rate
+from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(Settings):
     """What to read, and how to split it. What is left out is found by looking."""
 
     images: str | None = None
@@ -43,13 +42,13 @@ class DataOptions:
     match_column: str | None = None
     """Column of a manifest with one value for the same thing in two domains; by default match."""
 
-    val_share: float = 0.1
+    val_share: Annotated[float, SHARE] = 0.1
     """Share of the images for validation, where the data come without such a split."""
 
-    test_share: float = 0.2
+    test_share: Annotated[float, SHARE] = 0.2
     """Share of the images for the final test, where the data come without such a split."""
 
-    tail_ratio: float | None = None
+    tail_ratio: Annotated[float | None, AT_LEAST_ONE] = None
     """Impose a long tail on the training images: largest class / smallest class."""
 
     tail_profile: Literal["exponential", "power-law"] = "exponential"
@@ -68,18 +67,15 @@ class DataOptions:
     """Leave out rows of a manifest whose image does not exist, counted and listed."""
 
     def __post_init__(self) -> None:
-        _within("--val-share", self.val_share, 0, 1)
-        _within("--test-share", self.test_share, 0, 1)
+        super().__post_init__()
         if self.val_share + self.test_share >= 1:
             raise InputError("--val-share and --test-share: expected to leave a part for training")
-        if self.tail_ratio is not None and self.tail_ratio < 1:
-            raise InputError(f"--tail-ratio: expected at least 1, got {self.tail_ratio}")
         if self.tail_ratio is None and (self.tail_largest or self.tail_attribute):
             raise InputError("--tail-largest and --tail-attribute: expected --tail-ratio with them")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """One training run."""
 
     data: str
@@ -95,13 +91,13 @@ class TrainConfig:
     output: str | None = None
     """Folder of the run; by default runs/DATA-METHOD-seedSEED."""
 
-    epochs: int = 30
+    epochs: Annotated[int, AT_LEAST_ONE] = 30
     """Passes over the training images."""
 
-    batch_size: int = 128
+    batch_size: Annotated[int, AT_LEAST_ONE] = 128
     """Images in a step, of all processes together."""
 
-    seed: int = 0
+    seed: Annotated[int, NOT_NEGATIVE] = 0
     """Decides splits, initial weights, order and augmentation."""
 
     backbone: str | None = None
@@ -113,10 +109,10 @@ class TrainConfig:
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
 
-    features: int = 64
+    features: Annotated[int, AT_LEAST_ONE] = 64
     """Size of the feature vector before each classifier."""
 
-    hidden: int | None = None
+    hidden: Annotated[int | None, NOT_NEGATIVE] = None
     """Size of each attribute's layer before its feature vector, 0 for none; by default the backbone's."""
 
     shared_feature: bool = False
@@ -125,31 +121,31 @@ class TrainConfig:
     augment: str | None = None
     """none, small, photo, small-noflip or photo-noflip; by default by the size of the images."""
 
-    learning_rate: float | None = None
+    learning_rate: Annotated[float | None, POSITIVE] = None
     """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01."""
 
-    momentum: float = 0.9
+    momentum: Annotated[float, SHARE] = 0.9
     """Momentum of SGD."""
 
-    weight_decay: float | None = None
+    weight_decay: Annotated[float | None, NOT_NEGATIVE] = None
     """Weight decay of SGD; by default 0.0005, with the method crl 0.002."""
 
-    warmup: float = 0.05
+    warmup: Annotated[float, SHARE] = 0.05
     """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
 
-    clip_gradient: float | None = None
+    clip_gradient: Annotated[float | None, POSITIVE] = None
     """Largest norm of the gradient; larger ones are scaled down to it."""
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Kind of device."""
 
-    devices: int = 1
+    devices: Annotated[int, AT_LEAST_ONE] = 1
     """Processes, each with a device of its own."""
 
     precision: Literal["32", "bf16", "16"] = "32"
     """Precision of the network: 32 bits, or mixed with bfloat16 or float16. Losses stay in 32 bits."""
 
-    workers: int = 0
+    workers: Annotated[int, NOT_NEGATIVE] = 0
     """Processes that decode images which do not fit in memory decoded."""
 
     many_above: int = 100
@@ -163,30 +159,8 @@ class TrainConfig:
     method_options: MethodOptions = field(default_factory=MethodOptions)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._check_method()
-        for flag, value in (
-            ("--epochs", self.epochs),
-            ("--batch-size", self.batch_size),
-            ("--features", self.features),
-            ("--devices", self.devices),
-        ):
-            if value < 1:
-                raise InputError(f"{flag}: expected at least 1, got {value}")
-        for flag, value in (
-            ("--seed", self.seed),
-            ("--workers", self.workers),
-            ("--hidden", self.hidden or 0),
-        ):
-            if value < 0:
-                raise InputError(f"{flag}: expected 0 or more, got {value}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise InputError(f"--learning-rate: expected a positive number, got {self.learning_rate}")
-        _within("--momentum", self.momentum, 0, 1)
-        _within("--warmup", self.warmup, 0, 1)
-        if self.weight_decay is not None and self.weight_decay < 0:
-            raise InputError(f"--weight-decay: expected 0 or more, got {self.weight_decay}")
-        if self.clip_gradient is not None and not self.clip_gradient > 0:
-            raise InputError(f"--clip-gradient: expected a positive number, got {self.clip_gradient}")
         if self.few_below > self.many_above + 1:
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
@@ -235,29 +209,6 @@ class TrainConfig:
         """The parts and options of the chosen method, for results."""
         return shown(self.method, self.method_options)
 
-    def to_dict(self) -> dict[str, Any]:
-        """A form that JSON can hold; `from_dict` is its inverse."""
-        return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> TrainConfig:
-        """The configuration that `to_dict` wrote.
-
-        Raises:
-            InputError: when a key is unknown or a value out of its range.
-        """
-        try:
-            found = data["data_options"]
-            options: dict[str, Any] = {**found, "attributes": tuple(found["attributes"])}
-            nested: dict[str, Any] = {
-                "data_options": DataOptions(**options),
-                "method_options": msgspec.convert(data["method_options"], MethodOptions),
-            }
-            return cls(**{**data, **nested})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"configuration: expected the keys of this version, got {error}") from None
-
-
-def _within(flag: str, value: float, low: float, high: float) -> None:
-    if not low <= value < high:
-        raise InputError(f"{flag}: expected a number from {low} up to but without {high}, got {value}")
+CONFIG = Form(TrainConfig, "settings of a run", "the config.json of a run", "train again", indent=2)
+"""config.json of a run."""

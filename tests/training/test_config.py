@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from longtail.errors import InputError
+from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
+
+CHANGED = TrainConfig(
+    data="photos",
+    learning_rate=1e-4,
+    data_options=DataOptions(attributes=("colour", "Größe"), tail_ratio=50),
+    method_options=MethodOptions(crl=CRLOptions(power=2, margin=0.1)),
+)
+
+
+def test_a_configuration_comes_back_from_its_file(tmp_path: Path):
+    CONFIG.write(tmp_path / "config.json", CHANGED)
+    assert CONFIG.read(tmp_path / "config.json") == CHANGED
+
+
+def test_the_file_is_the_fields_in_order_as_the_version_before_wrote_it():
+    assert CONFIG.encode(CHANGED) == json.dumps(asdict(CHANGED), indent=2, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"data": "x", "epoch": 2}', "unknown field `$.epoch`"),
+        (
+            '{"data": "x", "method_options": {"crl": {"levl": 1}}}',
+            "`$.method_options.crl.levl`",
+        ),
+        ('{"data": "x", "epochs": 2.5}', "Expected `int`, got `float` - at `$.epochs`"),
+        ('{"data": "x", "epochs": 0}', "--epochs: expected at least 1, got 0"),
+        ("{}", "missing required field `data`"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_the_place(text: str, fault: str):
+    with pytest.raises(InputError) as error:
+        CONFIG.decode(text, "runs/x/config.json")
+    assert str(error.value).startswith("runs/x/config.json: not valid settings of a run: ")
+    assert fault in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"epochs": 0}, "--epochs: expected at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size: expected at least 1, got 0"),
+        ({"features": 0}, "--features: expected at least 1, got 0"),
+        ({"devices": 0}, "--devices: expected at least 1, got 0"),
+        ({"seed": -1}, "--seed: expected 0 or more, got -1"),
+        ({"workers": -1}, "--workers: expected 0 or more, got -1"),
+        ({"hidden": -1}, "--hidden: expected 0 or more, got -1"),
+        ({"learning_rate": 0.0}, "--learning-rate: expected a positive number, got 0.0"),
+        ({"momentum": 1.0}, "--momentum: expected a number from 0 up to but without 1, got 1.0"),
+        ({"warmup": -0.1}, "--warmup: expected a number from 0 up to but without 1, got -0.1"),
+        ({"weight_decay": -1.0}, "--weight-decay: expected 0 or more, got -1.0"),
+        ({"clip_gradient": 0.0}, "--clip-gradient: expected a positive number, got 0.0"),
+        ({"few_below": 102}, "--few-below: expected at most --many-above + 1, so that no class is in both"),
+        ({"image_size": "96x"}, "--image-size: expected pixels as 128 or 96x64 (at most 4096), got '96x'"),
+        ({"method": "crll"}, "got 'crll'. Did you mean 'crl'?"),
+        ({"method": "crt"}, "--method crt: goes on from a trained run, name it with --from RUN"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused_by_its_flag(setting: dict[str, object], message: str):
+    with pytest.raises(InputError) as error:
+        TrainConfig(data="photos", **setting)  # pyright: ignore[reportArgumentType]
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"val_share": 1.0}, "--val-share: expected a number from 0 up to but without 1, got 1.0"),
+        ({"test_share": -0.5}, "--test-share: expected a number from 0 up to but without 1, got -0.5"),
+        ({"val_share": 0.5, "test_share": 0.5}, "--val-share and --test-share: expected to leave a part"),
+        ({"tail_ratio": 0.5}, "--tail-ratio: expected at least 1, got 0.5"),
+        ({"tail_largest": 5}, "--tail-largest and --tail-attribute: expected --tail-ratio with them"),
+    ],
+)
+def test_a_setting_of_the_data_out_of_its_range_is_refused(setting: dict[str, object], message: str):
+    with pytest.raises(InputError) as error:
+        DataOptions(**setting)  # pyright: ignore[reportArgumentType]
+    assert message in str(error.value)
