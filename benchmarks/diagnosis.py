@@ -26,7 +26,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,24 +42,18 @@ from torch.nn.functional import normalize
 from longtail.comparing.feature_map import in_the_plane
 from longtail.data.dataset import Batch
 from longtail.evaluation.metrics import Evaluation, evaluate
+from longtail.files import write_text
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.rectification.profiling import profile_minorities
+from longtail.runs.data import Data
 from longtail.runs.device import launch
-from longtail.runs.evaluate import Trained, predictions_of
-from longtail.runs.folder import write_text
-from longtail.runs.preparation import (
-    Prepared,
-    augmentation,
-    augmentation_name,
-    model_card,
-    normaliser,
-    prepare,
-)
-from longtail.runs.watcher import Silent
+from longtail.runs.evaluate import predictions_of
+from longtail.runs.folder import RunFolder
+from longtail.runs.preparation import prepare_data, prepare_training
 from longtail.training.config import DataOptions, TrainConfig
-from longtail.training.fit import Feed, fit
-from longtail.training.inference import extract_features, predict_scores
+from longtail.training.fit import fit
 from longtail.training.learner import Learner
+from longtail.training.watcher import Silent
 
 Json = dict[str, Any]
 
@@ -124,7 +118,7 @@ class Noting(Learner):
     """
 
     def __init__(self, learner: Learner, attribute: int, num_classes: int, steps: int) -> None:
-        super().__init__(learner.model, learner.method)
+        super().__init__(learner.model, learner.method, learner.mean.tolist(), learner.std.tolist())
         self.attribute, self.num_classes, self.steps = attribute, num_classes, steps
         self.step = 0
         self.seen = np.zeros((num_classes, len(KINDS)), dtype=np.int64)
@@ -179,7 +173,7 @@ class Partly(Learner):
     """
 
     def __init__(self, learner: Learner, steps: int, start: float, end: float) -> None:
-        super().__init__(learner.model, learner.method)
+        super().__init__(learner.model, learner.method, learner.mean.tolist(), learner.std.tolist())
         self.steps, self.start, self.end = steps, start, end
         self.step = 0
 
@@ -197,39 +191,38 @@ class Training:
 
     Args:
         config: of the run; its learner is built at once.
-        prepared: the data.
+        data: that it is trained on.
     """
 
-    def __init__(self, config: TrainConfig, prepared: Prepared) -> None:
-        self.config, self.prepared = config, prepared
-        self.fabric = _fabric(config.precision)
-        self.card = model_card(config, prepared)
-        torch.manual_seed(config.seed)
-        self.learner = self.card.build()
-        self.learner.method.begin(self.learner.model)
-        self.sampler = self.learner.method.sampler(prepared.training, config.batch_size, config.seed, 1)
-        self.steps = config.epochs * self.sampler.steps(0)
+    def __init__(self, config: TrainConfig, data: Data) -> None:
+        fabric, folder = _fabric(config.precision), RunFolder(Path("nowhere"))
+        prepared = prepare_training(fabric, config, data, folder, Silent())
+        self.run, self.feed = prepared.run, prepared.feed
+        self.steps = config.epochs * self.feed.sampler.steps(0)
 
     def train(self, learner: Learner) -> None:
-        """Train the model of a learner, which is this one's or one around it."""
-        loader, config = self.prepared.loader, self.config
-        images = partial(extract_features, self.fabric, learner, loader, normaliser(self.card))
-        preset = augmentation_name(config, self.card.image_size)
-        feed = Feed(loader, self.sampler, *augmentation(self.card, preset, config.seed, loader), images)
-        fit(self.fabric, learner, config, feed, validate=lambda: None, observer=Silent(), save=lambda _: None)
+        """Train the model of a learner, which is the run's or one around it."""
+        run = self.run
+        fit(
+            run.fabric,
+            learner,
+            run.config,
+            self.feed,
+            validate=lambda: None,
+            watcher=Silent(),
+            save=lambda _: None,
+        )
 
     def judged(self) -> Evaluation:
         """Figures on validation images by the learner's own decision."""
-        rows = self.prepared.splits.val
-        scores = predict_scores(self.fabric, self.learner, self.prepared.loader, rows, normaliser(self.card))
-        trained = Trained(self.learner, self.card, self.config, [], "argmax")
-        return evaluate(predictions_of(trained, self.prepared.dataset, rows, scores))
+        run, rows = self.run, self.run.data.splits.val
+        return evaluate(predictions_of(run, run.data.dataset, rows, run.scores(rows)))
 
     def unit_features(self, j: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Features at unit length and labels of the rows whose attribute j is labelled."""
-        labels = self.prepared.dataset.labels[rows, j]
+        labels = self.run.data.dataset.labels[rows, j]
         rows, labels = rows[labels >= 0], labels[labels >= 0]
-        found = extract_features(self.fabric, self.learner, self.prepared.loader, normaliser(self.card), rows)
+        found = self.run.features(rows)
         return normalize(found[:, min(j, found.shape[1] - 1)], dim=1).numpy(), labels
 
 
@@ -245,11 +238,11 @@ def main() -> None:
         precision="bf16" if options.bf16 else "32",
         data_options=DataOptions(val_share=0.15, **tail),
     )
-    prepared = prepare(config, Silent())
-    counts = prepared.training.class_counts
+    data = prepare_data(config, Silent())
+    counts = data.training().class_counts
     ratios = [max(own) / min(n for n in own if n) for own in counts]
     j = ratios.index(max(ratios))
-    attribute = prepared.training.schema.attributes[j]
+    attribute = data.dataset.schema.attributes[j]
     document: Json = {
         "command": _command(options),
         "machine": f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}",
@@ -261,7 +254,7 @@ def main() -> None:
     }
     for name, (method, method_options) in WATCHED.items():
         own = replace(config, method=method, method_options=method_options)
-        document["watched"][name] = found = watch(Training(own, prepared), j)
+        document["watched"][name] = found = watch(Training(own, data), j)
         print(name, found["figures"], flush=True)
     if options.sweep:
         document["sweep"] = sweep(config, options.sweep)
@@ -279,18 +272,18 @@ def _fabric(precision: str) -> Fabric:
 
 def watch(training: Training, j: int) -> Json:
     """Train once and note what happens to the classes of attribute j."""
-    prepared = training.prepared
-    noting = Noting(training.learner, j, prepared.training.schema.num_classes[j], training.steps)
+    data = training.run.data
+    noting = Noting(training.run.learner, j, data.dataset.schema.num_classes[j], training.steps)
     training.train(noting)
     found = training.judged()
-    features, labels = training.unit_features(j, prepared.splits.val)
-    known = training.unit_features(j, prepared.training.rows)
+    features, labels = training.unit_features(j, data.splits.val)
+    known = training.unit_features(j, data.splits.train)
     return {
         **noting.noted(),
         "figures": figures_of(found),
         "recall": _rounded(found.attributes[j].recall).tolist(),
         "nearest_mean": nearest_mean(*known, features, labels, noting.num_classes),
-        "plane": plane(features, labels, prepared.training.class_counts[j]),
+        "plane": plane(features, labels, data.training().class_counts[j]),
     }
 
 
@@ -328,20 +321,20 @@ def sweep(config: TrainConfig, seeds: int) -> Json:
     found: Json = {change: [] for change in CHANGES}
     for seed in range(100, 100 + seeds):
         seeded = replace(config, seed=seed)
-        prepared = prepare(seeded, Silent())
+        data = prepare_data(seeded, Silent())
         for change, settings in CHANGES.items():
-            figures = changed(seeded, prepared, dict(settings))
+            figures = changed(seeded, data, dict(settings))
             found[change].append(figures)
             print(f"seed {seed}, {change}: {figures}", flush=True)
     return found
 
 
-def changed(config: TrainConfig, prepared: Prepared, settings: Json) -> dict[str, float]:
+def changed(config: TrainConfig, data: Data, settings: Json) -> dict[str, float]:
     """Figures of one training of the recipe with some settings changed."""
     start, end = settings.pop("start", 0.0), settings.pop("end", 1.0)
     config = replace(config, batch_size=settings.pop("batch_size", config.batch_size))
-    training = Training(replace(config, method_options=MethodOptions(crl=CRLOptions(**settings))), prepared)
-    training.train(Partly(training.learner, training.steps, start, end))
+    training = Training(replace(config, method_options=MethodOptions(crl=CRLOptions(**settings))), data)
+    training.train(Partly(training.run.learner, training.steps, start, end))
     return figures_of(training.judged())
 
 

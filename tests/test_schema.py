@@ -4,9 +4,8 @@ import torch
 from longtail.schema import Attribute, LabelSchema, as_features, as_labels, as_logits
 
 
-def test_a_schema_survives_json():
+def test_a_schema_counts_its_classes():
     schema = LabelSchema((Attribute("kind", ("a", "b", "c")), Attribute("new", ("no", "yes"))))
-    assert LabelSchema.from_dict(schema.to_dict()) == schema
     assert schema.num_classes == (3, 2)
     assert schema.max_classes == 3
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,17 +90,6 @@ class LabelSchema:
     def max_classes(self) -> int:
         """K, the most classes of any attribute."""
         return max(self.num_classes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A form that JSON can hold; `from_dict` is its inverse."""
-        return {"attributes": [{"name": a.name, "classes": list(a.classes)} for a in self.attributes]}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> LabelSchema:
-        """The schema that `to_dict` wrote."""
-        return cls(
-            tuple(Attribute(str(a["name"]), tuple(map(str, a["classes"]))) for a in data["attributes"])
-        )
 
 
 def as_labels(labels: Tensor) -> Tensor:

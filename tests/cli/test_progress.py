@@ -5,15 +5,24 @@ import re
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
-from longtail.cli.progress import Bars, Lines, Nothing, clock, display, epoch_line, loss_text, mined_text
+from longtail.cli.progress import Bars, Lines, clock, display, epoch_line, loss_text, mined_text
+from longtail.evaluation.metrics import Metrics
+from longtail.training.meter import Means
+from longtail.training.record import EpochRecord
+from longtail.training.watcher import Silent
 
-RECORD: dict[str, Any] = {
-    "epoch": 3,
-    "loss": {"total": 2.25, "ce": 2.0, "crl": 0.25},
-    "seconds": 4.2,
-    "validation": {"class_balanced_accuracy": 0.5, "few_recall": 0.125, "accuracy": 0.9},
-}
+RECORD = EpochRecord(
+    epoch=3,
+    step=30,
+    learning_rate=0.1,
+    seconds=4.2,
+    images_per_second=100.0,
+    input_wait_share=0.0,
+    loss={"total": 2.25, "ce": 2.0, "crl": 0.25},
+    validation=Metrics(0.5, 0.9, None, None, None, None, 0.125),
+)
 
 
 class Stream(io.StringIO):
@@ -36,13 +45,13 @@ class Clock:
 class Meter:
     """Counts how often it is read."""
 
-    def __init__(self, **figures: Any) -> None:
+    def __init__(self, **mined: Any) -> None:
         self.read = 0
-        self.figures = {"total": 2.25, "ce": 2.0, "crl": 0.25} | figures
+        self.mined = mined
 
-    def means(self) -> dict[str, Any]:
+    def means(self) -> Means:
         self.read += 1
-        return self.figures
+        return Means({"total": 2.25, "ce": 2.0, "crl": 0.25}, self.mined)
 
 
 @pytest.fixture
@@ -83,17 +92,19 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.M
 
 
 def test_quiet_shows_nothing_even_on_a_terminal():
-    assert isinstance(display(Stream(), quiet=True), Nothing)
+    assert isinstance(display(Stream(), quiet=True), Silent)
 
 
 def test_an_epoch_is_said_in_one_line_of_80_columns():
-    line = epoch_line({**RECORD, "seconds": 123.4}, 200)
+    line = epoch_line(structs.replace(RECORD, seconds=123.4), 200)
     assert line == "epoch   3/200  loss 2.000 ce + 0.250 crl  balanced 50.0%, few 12.5%  123.4 s"
     assert len(line) <= 80
 
 
 def test_an_epoch_without_validation_has_no_words_for_it():
-    assert epoch_line({**RECORD, "validation": None}, 20) == ("epoch  3/20  loss 2.000 ce + 0.250 crl  4.2 s")
+    assert epoch_line(structs.replace(RECORD, validation=None), 20) == (
+        "epoch  3/20  loss 2.000 ce + 0.250 crl  4.2 s"
+    )
 
 
 def test_the_meter_is_read_at_most_twice_a_second(now: Clock):
@@ -108,7 +119,7 @@ def test_the_meter_is_read_at_most_twice_a_second(now: Clock):
 
 def test_the_bars_say_epoch_step_rate_time_left_losses_and_what_was_mined(now: Clock):
     stream = Stream()
-    mined = {"mined/anchors": 30.4, "mined/positive_pairs": 300.0, "mined/negative_pairs": 1234.0}
+    mined = {"anchors": 30.4, "positive_pairs": 300.0, "negative_pairs": 1234.0}
     watcher, meter = display(stream, epochs=10), Meter(**mined)
     for number in (1, 2, 3):
         now.now += 2.0
@@ -154,7 +165,7 @@ def test_a_loss_of_one_term_is_said_once_and_what_is_unknown_as_a_dash():
 
 
 def test_methods_that_do_not_mine_have_no_line_for_it():
-    assert mined_text({"total": 2.0}) == ""
+    assert mined_text({}) == ""
 
 
 def test_a_clock_shows_hours_minutes_and_seconds():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from longtail.cli import main
 from longtail.comparing.launcher import Ended
-from longtail.runs.watcher import Silent
+from longtail.training.watcher import Silent
 
 
 class Listening(Silent):

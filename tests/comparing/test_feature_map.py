@@ -7,7 +7,7 @@ from longtail.comparing import feature_map as module
 from longtail.comparing.feature_map import chosen_rows, feature_map, in_the_plane, most_imbalanced
 from longtail.errors import InputError
 from longtail.runs.train import train
-from longtail.runs.watcher import Silent
+from longtail.training.watcher import Silent
 
 
 def test_classes_that_are_apart_stay_apart_in_the_plane():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from longtail.data.builtin import BUILTIN
-from longtail.data.splits import Splits, make_splits, split_dataset
+from longtail.data.splits import SPLITS_FILE, make_splits, split_dataset
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
 
@@ -126,13 +126,14 @@ def test_a_given_split_without_train_is_refused() -> None:
 def test_splits_survive_json_by_ids_in_another_order() -> None:
     ids = [f"image {i}" for i in range(100)]
     splits = make_splits(LABELS, None, SCHEMA)
-    data = json.loads(json.dumps(splits.to_dict(ids)))
-    again = Splits.from_dict(data, ids)
+    text = SPLITS_FILE.encode(splits.named(ids))
+    data = SPLITS_FILE.decode(text, "splits.json")
+    again = data.rows(ids, "splits.json")
     assert [again.train.tolist(), again.val.tolist(), again.test.tolist()] == [
         splits.train.tolist(), splits.val.tolist(), splits.test.tolist(),
     ]  # fmt: skip
     assert again.notes == splits.notes
-    turned = Splits.from_dict(data, ids[::-1])
+    turned = data.rows(ids[::-1], "splits.json")
     assert turned.train.tolist() == sorted(99 - splits.train)
 
 
@@ -145,13 +146,19 @@ def test_splits_survive_json_by_ids_in_another_order() -> None:
         ),
         ({"train": ["a"], "val": ["a"], "test": []}, "s.json: id 'a' is in train and in val"),
         ({"train": ["a", "a"], "val": [], "test": []}, "s.json: id 'a' is in train and in train"),
-        ({"train": ["a"], "val": []}, "s.json: expected a list of ids under 'test'"),
-        ({"train": "a", "val": [], "test": []}, "s.json: expected a list of ids under 'train'"),
+        (
+            {"train": ["a"], "val": []},
+            "s.json: not valid splits: Object missing required field `test`; make the splits again",
+        ),
+        (
+            {"train": "a", "val": [], "test": []},
+            r"s.json: not valid splits: Expected `array`, got `str` - at `\$\.train`; make the splits again",
+        ),
     ],
 )
 def test_splits_of_other_data_are_refused(data: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Splits.from_dict(data, ["a", "b"], "s.json")
+        SPLITS_FILE.decode(json.dumps(data), "s.json").rows(["a", "b"], "s.json")
 
 
 def test_a_data_set_is_split_by_its_own_labels() -> None:
@@ -166,7 +173,8 @@ def test_the_same_seed_gives_the_same_splits_in_every_process() -> None:
         "import numpy as np; from longtail.data.splits import make_splits;"
         "from longtail.schema import LabelSchema;"
         "labels = np.arange(90)[:, None] * 7 % 4; groups = np.arange(90) // 2 % 31;"
-        "print(make_splits(labels, groups, LabelSchema.single('a', 'wxyz'), seed=5).to_dict(range(90)))"
+        "splits = make_splits(labels, groups, LabelSchema.single('a', 'wxyz'), seed=5);"
+        "print(splits.named([str(i) for i in range(90)]))"
     )
     runs = [
         subprocess.run(
@@ -179,4 +187,4 @@ def test_the_same_seed_gives_the_same_splits_in_every_process() -> None:
         for hash_seed in ("1", "2")
     ]
     assert runs[0] == runs[1]
-    assert "'train': [" in runs[0]
+    assert "train=[" in runs[0]

@@ -1,8 +1,8 @@
 import pytest
 from PIL import Image
 
-from longtail.runs.watcher import Silent
 from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.watcher import Silent
 
 
 class Listening(Silent):

@@ -1,6 +1,5 @@
 """A method of the user's own, from its file to a comparison; the file is that of docs/methods.md."""
 
-import json
 import os
 import re
 import signal
@@ -20,7 +19,7 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
 from longtail.runs.train import output_of, resumed_config, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 
 from .conftest import Listening
 
@@ -67,7 +66,7 @@ def test_it_trains_stops_goes_on_to_the_same_model_and_decides(own, forget):
     listening = Listening()
     whole = train(replace(own, output="whole"), watcher=listening)
     assert any("the largest class is drawn" in line for line in listening.lines)  # as its row samples
-    assert listening.records[0]["loss"].keys() == {"total", "ce", "size"}
+    assert listening.records[0].loss.keys() == {"total", "ce", "size"}
     with pytest.raises(Interrupted, match=rf"--resume run --method {re.escape(OWN)}$"):
         train(own, watcher=Stopper())
     forget()
@@ -103,7 +102,7 @@ def test_a_run_never_imports_it_unless_it_is_named(own, forget):
     (run / "state.pt").touch()
     with pytest.raises(InputError, match=asks):
         resumed_config(run)
-    assert TrainConfig.from_dict(json.loads((run / "config.json").read_text())).method == OWN
+    assert CONFIG.read(run / "config.json").method == OWN
     assert imports() == before
     Path("own.py").rename("moved.py")
     assert evaluate(run, method="moved.py:SmallFeatures").method.name == "moved.py:SmallFeatures"

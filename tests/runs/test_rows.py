@@ -163,21 +163,21 @@ def test_deepid2_without_identities_says_so_and_trains(row, tmp_path):
     config = row("deepid2", data="digits", data_options=DataOptions(tail_ratio=10), epochs=1)
     train(replace(config, output=str(tmp_path / "digits")), watcher=listening)
     assert any("no two training images show the same identity" in line for line in listening.lines)
-    assert listening.records[0]["loss"].keys() == {"total", "ce"}
+    assert listening.records[0].loss.keys() == {"total", "ce"}
 
 
 def test_deepid2_verifies_pairs_with_a_margin_that_follows_the_network(row):
     listening = Listening()
     train(row("deepid2"), watcher=listening)
-    assert listening.records[0]["loss"].keys() == {"total", "ce", "identification", "verification"}
-    assert all(record["mined"]["margin"] > 0 for record in listening.records)
-    assert len({record["mined"]["margin"] for record in listening.records}) == 2
+    assert listening.records[0].loss.keys() == {"total", "ce", "identification", "verification"}
+    assert all(record.mined["margin"] > 0 for record in listening.records)
+    assert len({record.mined["margin"] for record in listening.records}) == 2
 
 
 def test_mtct_learns_the_clean_domain_first_and_then_ranks_across(row):
     listening = Listening()
     train(row("mtct", epochs=4), watcher=listening)
-    terms = [set(record["loss"]) - {"total"} for record in listening.records]
+    terms = [set(record.loss) - {"total"} for record in listening.records]
     assert terms == [{"ce"}, {"ce"}, {"ce", "ranking"}, {"ce", "ranking"}]
 
 
@@ -200,7 +200,7 @@ def test_lmle_starts_with_cross_entropy_and_goes_on_with_quintuplets(row, alone)
     listening = Listening()
     lmle = LMLEOptions(cluster_size=10, k=3, alone=alone, candidates=0 if alone else 20)
     run = train(row("lmle", epochs=2, method_options=replace(SMALL, lmle=lmle)), watcher=listening)
-    terms = [set(record["loss"]) - {"total"} for record in listening.records]
+    terms = [set(record.loss) - {"total"} for record in listening.records]
     assert terms == [{"ce"}, {"ce", "quintuplet"}]
     clusters = load_model(run / "model.safetensors")[0].method.decision
     lengths = clusters.centroids.norm(dim=2)[clusters.classes >= 0]
@@ -211,7 +211,7 @@ def test_a_metric_loss_beside_cross_entropy_shapes_the_network(row):
     listening = Listening()
     beside = replace(SMALL, metric=MetricOptions(beside=True))
     run = train(row("triplet", epochs=1, method_options=beside), watcher=listening)
-    assert listening.records[0]["loss"].keys() == {"total", "ce", "triplet"}
+    assert listening.records[0].loss.keys() == {"total", "ce", "triplet"}
     assert read_results(run / "results.json").decision == "argmax"
 
 

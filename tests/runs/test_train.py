@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 from dataclasses import replace
@@ -12,11 +13,12 @@ from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
 from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
-from longtail.runs import preparation
+from longtail.runs import data
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import plan, resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions
+from longtail.training.record import EPOCHS
 
 
 def weights(run: Path):
@@ -50,9 +52,9 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
         (c.train_count for c in results.attributes[0].classes), reverse=True
     )
     assert results.data.images["train"] == sum(c.train_count for c in results.attributes[0].classes)
-    assert lines_of(run) == watcher.records
-    assert watcher.records[0]["loss"].keys() == {"total", "ce", "crl"}
-    assert len(watcher.records[0]["mined"]["kept_share"][0]) == 10
+    assert EPOCHS.read_lines(run / "metrics.jsonl") == watcher.records
+    assert list(watcher.records[0].loss) == ["total", "ce", "crl"]
+    assert len(watcher.records[0].mined["kept_share"][0]) == 10
     assert any("parameters" in line for line in watcher.lines)
     assert evaluate(run).mean == results.mean
 
@@ -77,7 +79,7 @@ class Stopper:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("place", [(0, 2), (1, 1)])
+@pytest.mark.parametrize("place", [(0, 2), (1, 1), (1, 6)])
 def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_path, watcher, place):
     whole = train(replace(config, output=str(tmp_path / "whole")))
     with pytest.raises(Interrupted, match=r"longtail train --resume .*run"):
@@ -98,7 +100,7 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_p
 @pytest.fixture
 def decoding_anew(monkeypatch):
     """Images are decoded for every batch."""
-    monkeypatch.setattr(preparation, "ImageLoader", partial(ImageLoader, cache_bytes=0))
+    monkeypatch.setattr(data, "ImageLoader", partial(ImageLoader, cache_bytes=0))
 
 
 def test_crops_cut_while_decoding_are_those_cut_from_kept_images(config, tmp_path, request):
@@ -124,7 +126,7 @@ def test_an_epoch_logged_after_the_last_saved_state_is_not_logged_twice(config, 
         train(config, watcher=Stopper(watcher, 1, 1))
     run = Path(config.output)
     with (run / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"epoch": 2}) + "\n")  # as if killed between log and state
+        file.write(json.dumps({**lines_of(run)[0], "epoch": 2}) + "\n")  # as if killed between log and state
     train(config, resume=True)
     assert [line["epoch"] for line in lines_of(run)] == [1, 2]
 
@@ -152,7 +154,9 @@ def test_a_run_is_never_overwritten_without_being_told(config, tmp_path):
     with pytest.raises(InputError, match="--overwrite replaces it"):
         train(replace(config, seed=5))
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    (tmp_path / "run" / "cost.json").write_text("{}")  # of a comparison: it is not that of the new run
     train(replace(config, seed=5), overwrite=True)
+    assert not (tmp_path / "run" / "cost.json").exists()
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
 
 
@@ -182,8 +186,8 @@ def test_a_device_without_enough_memory_is_told_in_one_line(config, monkeypatch)
 
 def test_cross_entropy_mines_nothing(config, watcher):
     train(replace(config, method="ce"), watcher=watcher)
-    assert watcher.records[0]["loss"].keys() == {"total", "ce"}
-    assert "mined" not in watcher.records[0]
+    assert list(watcher.records[0].loss) == ["total", "ce"]
+    assert watcher.records[0].mined is None
 
 
 @pytest.mark.parametrize("level", ["class", "instance"])
@@ -227,8 +231,45 @@ def test_a_device_or_precision_that_is_not_there_is_one_line(config):
 def test_a_plan_says_what_would_happen_and_writes_nothing(config, tmp_path):
     lines = plan(config)
     assert any("2 epochs of" in line for line in lines)
+    assert "a forward and a backward pass of the first batch went well" in lines
     assert any(config.output in line for line in lines)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_says_of_the_model_what_its_training_says(config, watcher):
+    lines = plan(replace(config, method="ce", method_options=MethodOptions(sampler="over")))
+    train(replace(config, method="ce", method_options=MethodOptions(sampler="over")), watcher=watcher)
+    said = [line for line in lines if "parameters" in line or "times as often" in line]
+    assert len(said) == 2
+    assert set(said) <= set(watcher.lines)
+
+
+def test_a_plan_refuses_what_its_training_refuses(config, tmp_path, monkeypatch):
+    run = train(replace(config, method="ce", epochs=1))
+    config = replace(config, output=str(tmp_path / "second"))
+    second = replace(config, method="crt", start=str(run), backbone="resnet32")
+    for job in (plan, train):
+        with pytest.raises(InputError, match=r"--from .*run: was trained with another backbone convnet, not"):
+            job(second)
+        with pytest.raises(InputError, match="--precision 16: not on this device"):
+            job(replace(config, precision="16"))
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory\nby much")
+
+    monkeypatch.setattr("longtail.training.learner.Learner.output", full)
+    for job in (plan, train):
+        with pytest.raises(InputError, match="--batch-size 64: the device ran out of memory"):
+            job(config)
+
+
+def test_a_plan_refuses_a_loss_that_is_not_finite(config, monkeypatch):
+    def broken(learner, *_):
+        return {"ce": learner.model.head.weight.sum() * math.nan}, {}
+
+    monkeypatch.setattr("longtail.training.learner.Learner.forward", broken)
+    with pytest.raises(InputError, match=r"epoch 1, step 1: the loss is no longer finite \(ce = nan"):
+        plan(config)
 
 
 def test_a_folder_of_images_by_class_trains(config, folder):

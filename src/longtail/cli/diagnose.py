@@ -54,7 +54,7 @@ def diagnose(
         expect_writable(json_file, "--json")
     from longtail.diagnosing.examine import diagnose as examine
     from longtail.diagnosing.show import render, to_dict
-    from longtail.runs.preparation import read_dataset
+    from longtail.runs.data import read_dataset
 
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         found = examine(

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
-from longtail.runs.watcher import Silent, Watcher
+from longtail.training.watcher import Silent, Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
     from longtail.training.meter import Meter
+    from longtail.training.record import EpochRecord
 
 PAUSE = 0.5
 """Least seconds between two pictures; each reads the meter, which waits for the device."""
 
 
-class Display(Watcher, Protocol):
-    """A watcher that leaves the terminal in order when it is closed."""
-
-    def close(self) -> None:
-        """Take what moves off the terminal."""
-        ...
-
-
-def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Display:
+def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
     """What fits the stream: bars on a terminal, a line an epoch elsewhere, nothing when quiet."""
     if quiet:
-        return Nothing()
+        return Silent()
     if not stream.isatty():
         return Lines(stream, epochs)
     from rich.console import Console
@@ -37,15 +31,8 @@ def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Display:
     return Lines(stream, epochs) if console.is_dumb_terminal else Bars(console, epochs)
 
 
-class Nothing(Silent):
-    """Shows nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class Lines:
-    """A plain line for each sentence and each epoch."""
+class Lines(Silent):
+    """A plain line for each sentence and each epoch; a log needs no bars."""
 
     def __init__(self, stream: TextIO, epochs: int) -> None:
         self._stream = stream
@@ -55,18 +42,9 @@ class Lines:
         """The sentence."""
         print(line, file=self._stream, flush=True)
 
-    def progress(self, task: str, done: int, total: int) -> None:
-        """Nothing: a log needs no bars."""
-
-    def step(self, epoch: int, step: int, steps: int, meter: Meter) -> None:
-        """Nothing: a log has a line an epoch."""
-
-    def epoch(self, record: dict[str, Any]) -> None:
+    def epoch(self, record: EpochRecord) -> None:
         """The epoch's figures."""
         self.say(epoch_line(record, self._epochs))
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 class Bars:
@@ -97,15 +75,15 @@ class Bars:
         self._epoch.see(epoch, step)
         if not self._due():
             return
-        figures = meter.means()
+        means = meter.means()
         speed, left = self._epoch.rate, self._whole.rate and (total - done) / self._whole.rate
         rows = [
             ("epoch", done / total, f"{epoch + 1}/{self._epochs}", f"{clock(left)} left" if left else ""),
             ("step", step / steps, f"{step}/{steps}", f"{speed:.3g} steps/s" if speed else ""),
         ]
-        self._draw(_grid(rows, loss_text(_losses(figures)), mined_text(figures)))
+        self._draw(_grid(rows, loss_text(means.loss), mined_text(means.mined)))
 
-    def epoch(self, record: dict[str, Any]) -> None:
+    def epoch(self, record: EpochRecord) -> None:
         """The epoch's figures, above the bars."""
         self.say(epoch_line(record, self._epochs))
 
@@ -147,24 +125,24 @@ class Pace:
             self.rate = (done - self._first[1]) / (now - self._first[0])
 
 
-def epoch_line(record: dict[str, Any], epochs: int) -> str:
-    """One line of metrics.jsonl for people: class-balanced accuracy and recall of rare classes in validation.
+def epoch_line(record: EpochRecord, epochs: int) -> str:
+    """One epoch for people: class-balanced accuracy and recall of rare classes in validation.
 
-    Example:
-        >>> epoch_line({"epoch": 3, "loss": {"total": 2.0, "ce": 2.0}, "seconds": 4.2,
-        ...     "validation": {"class_balanced_accuracy": 0.5, "few_recall": None}}, 20)
-        'epoch  3/20  loss 2.000  balanced 50.0%  4.2 s'
+    Example: 'epoch  3/20  loss 2.000  balanced 50.0%  4.2 s'.
     """
     width = len(str(epochs))
-    parts = [f"epoch {record['epoch']:>{width}}/{epochs}", loss_text(record["loss"])]
-    figures = record["validation"] or {}
-    named = (("balanced", figures.get("class_balanced_accuracy")), ("few", figures.get("few_recall")))
-    shown = ", ".join(f"{name} {100 * value:.1f}%" for name, value in named if value is not None)
-    parts += [shown] if shown else []
-    return "  ".join([*parts, f"{record['seconds']:.1f} s"])
+    parts = [f"epoch {record.epoch:>{width}}/{epochs}", loss_text(record.loss)]
+    if record.validation is not None:
+        named = (
+            ("balanced", record.validation.class_balanced_accuracy),
+            ("few", record.validation.few_recall),
+        )
+        shown = ", ".join(f"{name} {100 * value:.1f}%" for name, value in named if value is not None)
+        parts += [shown] if shown else []
+    return "  ".join([*parts, f"{record.seconds:.1f} s"])
 
 
-def loss_text(loss: dict[str, Any]) -> str:
+def loss_text(loss: Mapping[str, float | None]) -> str:
     """The terms that the loss is the sum of.
 
     Example:
@@ -175,12 +153,12 @@ def loss_text(loss: dict[str, Any]) -> str:
     return "loss " + (" + ".join(terms) if len(terms) > 1 else _number(loss["total"]))
 
 
-def mined_text(figures: dict[str, Any]) -> str:
+def mined_text(mined: Mapping[str, Any]) -> str:
     """What was mined in a mean batch; nothing for methods that do not mine."""
-    if "mined/anchors" not in figures:
+    if "anchors" not in mined:
         return ""
     anchors, positive, negative = (
-        f"{figures[f'mined/{name}'] or 0:,.0f}" for name in ("anchors", "positive_pairs", "negative_pairs")
+        f"{mined[name] or 0:,.0f}" for name in ("anchors", "positive_pairs", "negative_pairs")
     )
     return f"mined in a batch: {anchors} anchors, {positive} positive and {negative} negative pairs"
 
@@ -194,10 +172,6 @@ def clock(seconds: float) -> str:
     """
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
-
-
-def _losses(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in figures.items() if "/" not in name}
 
 
 def _number(value: float | None) -> str:

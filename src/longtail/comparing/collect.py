@@ -43,8 +43,8 @@ from longtail.methods.options import DecisionName
 from longtail.methods.recipe import check_decision, recipe
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
-from longtail.runs.watcher import Watcher
 from longtail.training.config import TrainConfig
+from longtail.training.watcher import Watcher
 from longtail.words import count
 
 PICTURED = 4

@@ -13,10 +13,10 @@ from longtail.comparing.document import Budget
 from longtail.comparing.launcher import Launcher, LocalLauncher, claimed
 from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
-from longtail.runs.preparation import read_dataset
+from longtail.runs.data import read_dataset
 from longtail.runs.train import with_whole_paths
-from longtail.runs.watcher import Silent, Watcher
 from longtail.training.config import TrainConfig
+from longtail.training.watcher import Silent, Watcher
 from longtail.words import count
 
 

@@ -10,17 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.comparing.document import FeatureMap
-from longtail.data.splits import Splits
 from longtail.evaluation.results import AttributeResults, read_results
 from longtail.images.load import ImageLoader
-from longtail.runs.device import launch
-from longtail.runs.folder import RunFolder, read_json
-from longtail.runs.preparation import normaliser, read_dataset, rows_of
-from longtail.runs.watcher import Watcher
+from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
-from longtail.training.checkpoint import load_model
-from longtail.training.config import CONFIG
-from longtail.training.inference import extract_features
+from longtail.training.watcher import Watcher
 
 MOST_IMAGES = 1500
 """Test images that are shown."""
@@ -44,25 +38,20 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
     Raises:
         InputError: when a run or its images cannot be read.
     """
-    folder = RunFolder(next(iter(runs.values())))
-    config, results = CONFIG.read(folder.config), read_results(folder.results)
-    dataset = read_dataset(config.data, config.data_options)
-    splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
+    first = Run.open(next(iter(runs.values())), None)
+    data, results = first.data, read_results(first.folder.results)
     j = most_imbalanced(results.attributes)
-    rows = chosen_rows(dataset.labels[:, j], rows_of(splits, results.split))
+    rows = chosen_rows(data.dataset.labels[:, j], data.splits.of(results.split))
     if len(rows) < 4:
         return None
     points: dict[str, Points] = {}
-    for done, (label, run) in enumerate(runs.items(), 1):
-        learner, card = load_model(RunFolder(run).model)
-        loader = ImageLoader(dataset, card.image_size)
-        fabric = launch(config.accelerator)
-        learner.to(fabric.device)
-        features = extract_features(fabric, learner, loader, normaliser(card), rows).numpy()
+    for done, (label, path) in enumerate(runs.items(), 1):
+        run = Run.open(path, None)
+        features = run.features(rows, ImageLoader(data.dataset, run.card.image_size)).numpy()
         placed = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3)
         points[label] = tuple((x, y) for x, y in placed.tolist())
         watcher.progress("features", done, len(runs))
-    return FeatureMap(j, tuple(dataset.labels[rows, j].tolist()), points)
+    return FeatureMap(j, tuple(data.dataset.labels[rows, j].tolist()), points)
 
 
 def most_imbalanced(attributes: Sequence[AttributeResults]) -> int:

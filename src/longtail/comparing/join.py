@@ -11,11 +11,12 @@ from longtail.comparing.cells import LEVELS, default_baseline, expect_labels, sh
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish
 from longtail.comparing.document import Budget
 from longtail.comparing.launcher import claimed
+from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.evaluation.results import Results
-from longtail.runs.folder import RunFolder, read_json
-from longtail.runs.watcher import Silent, Watcher
+from longtail.runs.folder import RunFolder
 from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.watcher import Silent, Watcher
 
 
 def join(
@@ -96,8 +97,8 @@ def _expect_same_data(runs: Sequence[CellRun]) -> None:
         }.items():
             if not is_same:
                 raise InputError(f"{run.path}: has other {what} than {first.path}; leave one of them out")
-        parts = read_json(RunFolder(run.path).splits)
-        images = {name: parts.get(name) for name in ("train", "val", "test")}
+        parts = SPLITS_FILE.read(RunFolder(run.path).splits)
+        images = (parts.train, parts.val, parts.test)
         place, before = splits.setdefault(run.config.seed, (run.path, images))
         if images != before:
             raise InputError(

@@ -13,10 +13,10 @@ from longtail.comparing.launcher import Ended, Job, Launcher
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import read_results
 from longtail.runs.folder import COST, Cost, RunFolder
-from longtail.runs.watcher import Watcher
 from longtail.training.config import CONFIG
 from longtail.training.interruption import Interruption
 from longtail.training.record import EPOCHS
+from longtail.training.watcher import Watcher
 from longtail.words import count, percent
 
 PAUSE = 0.1

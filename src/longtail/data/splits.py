@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.stratify import TRAIN, Pairs, stratify
+from longtail.documents import Form, Part
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
 from longtail.words import count
@@ -37,22 +37,55 @@ class Splits:
     test: NDArray[np.int64]
     notes: tuple[str, ...] = ()
 
-    def to_dict(self, ids: Sequence[str]) -> dict[str, Any]:
-        """The splits by the images' ids, in a form that JSON can hold."""
-        named = {split: [ids[row] for row in getattr(self, split).tolist()] for split in SPLITS}
-        return {**named, "notes": list(self.notes)}
+    def of(self, name: str) -> NDArray[np.int64]:
+        """Rows of the split of that name."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], ids: Sequence[str], source: str = "splits.json") -> Splits:
-        """The splits that `to_dict` wrote, for the data set with these ids.
+    def named(self, ids: Sequence[str]) -> NamedSplits:
+        """The splits by the ids of their images."""
+
+        def named(split: NDArray[np.int64]) -> list[str]:
+            return [ids[row] for row in map(int, split)]
+
+        return NamedSplits(named(self.train), named(self.val), named(self.test), self.notes)
+
+
+class NamedSplits(Part, frozen=True):
+    """splits.json: the ids of the images of every split, and the notes of `Splits`."""
+
+    train: list[str]
+    val: list[str]
+    test: list[str]
+    notes: tuple[str, ...] = ()
+
+    def rows(self, ids: Sequence[str], source: str) -> Splits:
+        """The splits of the data set with these ids.
 
         Raises:
-            InputError: when a split is not there, an id is unknown, or an id appears twice.
+            InputError: when an id is unknown, or appears twice; it names `source`.
         """
-        rows = {name: row for row, name in enumerate(ids)}
+        places = {name: row for row, name in enumerate(ids)}
         taken: dict[str, str] = {}
-        found = [_rows_of(data, split, rows, taken, source) for split in SPLITS]
-        return cls(*found, notes=tuple(map(str, data.get("notes", ()))))
+        found: list[NDArray[np.int64]] = []
+        for split, names in zip(SPLITS, (self.train, self.val, self.test)):
+            for name in names:
+                if name not in places:
+                    raise InputError(
+                        f"{source}: {split} names id {name!r}, which the data do not have; open the data"
+                        " the splits were made for, or make the splits again"
+                    )
+                if name in taken:
+                    raise InputError(
+                        f"{source}: id {name!r} is in {taken[name]} and in {split}; keep it in one"
+                    )
+                taken[name] = split
+            found.append(np.array(sorted(places[name] for name in names), np.int64))
+        return Splits(*found, notes=self.notes)
+
+
+SPLITS_FILE = Form(
+    NamedSplits, "splits", source="the splits.json of a run", anew="make the splits again", indent=2
+)
 
 
 def make_splits(
@@ -170,23 +203,3 @@ def _lacking(side: NDArray[np.int8], pairs: Pairs, schema: LabelSchema, reason: 
                 notes.append(f"{attribute.name}: {what} without a {_NAMES[split]} image{reason}: {which}")
         offset += len(attribute.classes)
     return notes
-
-
-def _rows_of(
-    data: dict[str, Any], split: str, rows: dict[str, int], taken: dict[str, str], source: str
-) -> NDArray[np.int64]:
-    names = data.get(split)
-    if not isinstance(names, list):
-        raise InputError(f"{source}: expected a list of ids under {split!r}; make the splits again")
-    found = np.empty(len(cast("list[Any]", names)), np.int64)
-    for i, name in enumerate(map(str, cast("list[Any]", names))):
-        if name not in rows:
-            raise InputError(
-                f"{source}: {split} names id {name!r}, which the data do not have; open the data"
-                " the splits were made for, or make the splits again"
-            )
-        if name in taken:
-            raise InputError(f"{source}: id {name!r} is in {taken[name]} and in {split}; keep it in one")
-        taken[name] = split
-        found[i] = rows[name]
-    return np.sort(found)

@@ -58,6 +58,7 @@ class ImageLoader:
         on_progress: hears of every few images that `readable` decodes.
 
     Attributes:
+        size: as given.
         unreadable: what `readable` left out, in the order found.
         wait_seconds: how long the consumers of `batches` have waited for them, all in all.
     """
@@ -73,6 +74,7 @@ class ImageLoader:
         cache_bytes: int = 2**30,
         on_progress: Progress | None = None,
     ) -> None:
+        self.size = size
         self.unreadable: list[Unreadable] = []
         self.wait_seconds = 0.0
         self._dataset = dataset

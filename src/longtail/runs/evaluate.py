@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
@@ -25,36 +23,20 @@ from longtail.evaluation.results import (
     build_results,
     write_results,
 )
-from longtail.images.load import ImageLoader
-from longtail.methods.recipe import check_decision, recipe
 from longtail.reporting.html import write_report
+from longtail.runs.data import Data, read_dataset
 from longtail.runs.decide import decide_by
-from longtail.runs.device import launch
-from longtail.runs.folder import RunFolder, read_json
-from longtail.runs.preparation import leave_out_unreadable, normaliser, read_dataset, rows_of
-from longtail.runs.watcher import Silent, Watcher
+from longtail.runs.run import Run
 from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
-from longtail.training.checkpoint import ModelCard, load_model
-from longtail.training.config import DataOptions, TrainConfig
-from longtail.training.inference import predict_scores
-from longtail.training.learner import Learner
-from longtail.training.record import EPOCHS, EpochRecord
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A model and how it came to be."""
-
-    learner: Learner
-    card: ModelCard
-    config: TrainConfig
-    epochs: Sequence[EpochRecord]
-    decision: str
+from longtail.training.checkpoint import ModelCard
+from longtail.training.config import DataOptions
+from longtail.training.record import EpochRecord
+from longtail.training.watcher import Silent, Watcher
 
 
 def evaluate(
-    run: Path,
+    path: Path,
     *,
     data: str | None = None,
     split: str = "test",
@@ -79,92 +61,51 @@ def evaluate(
     watcher = watcher or Silent()
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    folder = RunFolder(run)
-    learner, card = load_model(folder.model, method)
-    config = replace(TrainConfig.from_dict(read_json(folder.config)), method=card.method)
-    full = recipe(config.method, config.method_options)
-    own = full.decision
-    check_decision(config.method, decision or own, full)
-    trained = Trained(learner, card, config, EPOCHS.read_lines(folder.metrics), decision or own)
-
-    if data is None:
-        options = config.data_options
-        dataset = _expect_schema(read_dataset(config.data, options), card.schema)
-        splits = Splits.from_dict(read_json(folder.splits), dataset.ids)
-    else:
-        options = options or DataOptions()
-        dataset = _with_schema(read_dataset(data, options), card.schema)
-        splits = _as_given(dataset, split)
-    for note in dataset.notes:
+    run = Run.open(path, accelerator, watcher, method=method)
+    decide_by(run, decision)
+    found = run.data if data is None else _other_data(run, data, split, options or DataOptions())
+    for note in found.dataset.notes:
         watcher.say(note)
-    loader = ImageLoader(
-        dataset,
-        card.image_size,
-        skip_unreadable=options.skip_unreadable,
-        on_progress=partial(watcher.progress, "reading images"),
-    )
-    splits = leave_out_unreadable(splits, loader, watcher, (split,))
-    fabric = launch(accelerator)
-    learner.to(fabric.device)
-    if trained.decision != own:
-        decide_by(fabric, learner, card, config, trained.decision, folder)
-    results = judge(fabric, trained, dataset, loader, splits, split, watcher)
+    results = judge(run, found.readable(watcher, (split,)), split)
     if output is not None:
         write_results(output, results)
     elif data is None and split == "test":
-        publish(folder, trained, results, None if trained.decision == own else trained.decision)
+        publish(run, results)
     return results
 
 
-def judge(
-    fabric: Fabric,
-    trained: Trained,
-    dataset: Dataset,
-    loader: ImageLoader,
-    splits: Splits,
-    split: str,
-    watcher: Watcher,
-) -> Results:
-    """The results of one split.
+def judge(run: Run, data: Data, split: str) -> Results:
+    """The results of a model on one split.
 
     Raises:
         InputError: when no image is in it.
     """
-    rows = rows_of(splits, split)
+    rows = data.splits.of(split)
     if not len(rows):
-        raise InputError(f"{dataset.name}: no image in the {split} split to evaluate on")
-    scores = predict_scores(
-        fabric,
-        trained.learner,
-        loader,
-        rows,
-        normaliser(trained.card),
-        on_progress=partial(watcher.progress, "evaluating"),
-    )
-    predictions = predictions_of(trained, dataset, rows, scores)
-    counts = {name: len(rows_of(splits, name)) for name in SPLITS}
-    return build_results(predictions, _run_info(trained, dataset.name, counts, split))
+        raise InputError(f"{data.dataset.name}: no image in the {split} split to evaluate on")
+    scores = run.scores(rows, data.loader, partial(run.watcher.progress, "evaluating"))
+    return build_results(predictions_of(run, data.dataset, rows, scores), _run_info(run, data, split))
 
 
 def predictions_of(
-    trained: Trained, dataset: Dataset, rows: NDArray[np.int64], scores: NDArray[np.float64]
+    run: Run, dataset: Dataset, rows: NDArray[np.int64], scores: NDArray[np.float64]
 ) -> Predictions:
     """Scores of some rows with all that they are judged by."""
-    config = trained.config
     return Predictions(
         scores=scores,
         labels=dataset.labels[rows],
         schema=dataset.schema,
-        train_counts=_count_table(trained.card),
-        frequency=FrequencyBounds(config.many_above, config.few_below),
+        train_counts=_count_table(run.card),
+        frequency=FrequencyBounds(run.config.many_above, run.config.few_below),
         groups=None if dataset.groups is None else dataset.groups[rows],
     )
 
 
-def publish(folder: RunFolder, trained: Trained, results: Results, decision: str | None = None) -> None:
+def publish(run: Run, results: Results) -> None:
     """Write results.json and report.html of a run, named after a decision that is not its own."""
-    write_results(folder.results_by(decision), results)
-    config = trained.config
+    decision = None if run.decision == run.own_decision else run.decision
+    write_results(run.folder.results_by(decision), results)
+    config = run.config
     facts = {
         "Trained on": config.data,
         "Epochs": str(config.epochs),
@@ -172,44 +113,49 @@ def publish(folder: RunFolder, trained: Trained, results: Results, decision: str
         "Learning rate": f"{config.peak_rate:g}",
         "Weight decay": f"{config.decay:g}",
         "Seed": str(config.seed),
-        "Imbalance that training saw": _imbalance_seen(trained),
+        "Imbalance that training saw": _imbalance_seen(run),
     }
     title = f"{results.data.name}: {results.method.name}"
-    write_report(folder.report_by(decision), results, trained.epochs, title=title, facts=facts)
+    write_report(run.folder.report_by(decision), results, run.epochs, title=title, facts=facts)
 
 
-def _run_info(trained: Trained, name: str, counts: dict[str, int], split: str) -> RunInfo:
-    config, card = trained.config, trained.card
+def _run_info(run: Run, data: Data, split: str) -> RunInfo:
+    config, card = run.config, run.card
+    images = {name: len(data.splits.of(name)) for name in SPLITS}
     return RunInfo(
         method=MethodInfo(config.method, config.shown_options),
-        model=ModelInfo(card.backbone, trained.learner.model.num_parameters),
-        data=DataInfo(name, counts, card.image_size),
+        model=ModelInfo(card.backbone, run.learner.model.num_parameters),
+        data=DataInfo(data.dataset.name, images, card.image_size),
         seed=config.seed,
         split=split,
-        decision=trained.decision,
-        training=_training_info(trained.epochs),
+        decision=run.decision,
+        training=_training_info(run.epochs),
     )
 
 
-def _imbalance_seen(trained: Trained) -> str:
+def _imbalance_seen(run: Run) -> str:
     """Largest over smallest share of a class in what cross entropy was trained on, by attribute."""
-    ratios = imbalance_ratio(trained.learner.method.shares.cpu().numpy()).tolist()
-    return ", ".join(f"{name} {ratio:.3g}" for name, ratio in zip(trained.card.schema.names, ratios))
+    ratios = imbalance_ratio(run.learner.method.shares.cpu().numpy()).tolist()
+    return ", ".join(f"{name} {ratio:.3g}" for name, ratio in zip(run.card.schema.names, ratios))
 
 
-def _training_info(epochs: Sequence[EpochRecord]) -> TrainingInfo | None:
+def _training_info(epochs: list[EpochRecord]) -> TrainingInfo | None:
     if not epochs:
         return None
-    total = sum(epoch.seconds for epoch in epochs)
-    images = sum(epoch.images_per_second * epoch.seconds for epoch in epochs)
-    waited = sum(epoch.input_wait_share * epoch.seconds for epoch in epochs)
+    seconds = sum(epoch.seconds for epoch in epochs)
     return TrainingInfo(
         epochs=len(epochs),
-        seconds=total,
-        seconds_per_epoch=total / len(epochs),
-        images_per_second=images / total,
-        step_shares={"input wait": waited / total},
+        seconds=seconds,
+        seconds_per_epoch=seconds / len(epochs),
+        images_per_second=sum(epoch.images_per_second * epoch.seconds for epoch in epochs) / seconds,
+        step_shares={"input wait": sum(epoch.input_wait_share * epoch.seconds for epoch in epochs) / seconds},
     )
+
+
+def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data:
+    """Another data set with the model's attributes and classes: its own split of that name, or all of it."""
+    dataset = _with_schema(read_dataset(source, options), run.card.schema)
+    return Data.of(dataset, _as_given(dataset, split), run.card.image_size, options, run.watcher)
 
 
 def _count_table(card: ModelCard) -> NDArray[np.int64]:
@@ -218,12 +164,6 @@ def _count_table(card: ModelCard) -> NDArray[np.int64]:
     for row, counts in zip(table, card.class_counts):
         row[: len(counts)] = counts
     return table
-
-
-def _expect_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:
-    if dataset.schema != schema:
-        raise InputError(f"{dataset.name}: its attributes or classes are no longer those of the training")
-    return dataset
 
 
 def _with_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from longtail.documents import Form, Part
 from longtail.errors import InputError
-from longtail.files import write_text
 
 
 class Cost(Part, frozen=True):
@@ -102,45 +98,3 @@ class RunFolder:
                 file.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"--output {self.path}: cannot be written ({error.strerror})") from None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file aside, then rename it."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_lines(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write a JSON-lines file aside, then rename it."""
-    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a run's file.
-
-    Raises:
-        InputError: when it is missing or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected the folder of a run") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected JSON as a run writes it, got {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    return content
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; none where the file does not exist.
-
-    Raises:
-        InputError: when a line is damaged.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError:
-        raise InputError(f"{path}: expected one JSON object a line, as a run writes it") from None

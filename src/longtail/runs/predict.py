@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,16 +16,10 @@ from longtail.data.names import Names
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
 from longtail.images.load import ImageLoader
-from longtail.methods.recipe import recipe
 from longtail.runs.decide import decide_by
-from longtail.runs.device import launch
-from longtail.runs.folder import RunFolder, read_json
-from longtail.runs.preparation import normaliser
-from longtail.runs.watcher import Silent, Watcher
+from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
-from longtail.training.checkpoint import load_model
-from longtail.training.config import TrainConfig
-from longtail.training.inference import predict_scores
+from longtail.training.watcher import Silent, Watcher
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Prediction:
 
 
 def predict(
-    run: Path,
+    path: Path,
     images: Sequence[str],
     *,
     decision: str | None = None,
@@ -61,29 +55,24 @@ def predict(
         InputError: when the run, or an image that is not skipped, cannot be used.
     """
     watcher = watcher or Silent()
-    folder = RunFolder(run)
-    learner, card = load_model(folder.model, method)
-    fabric = launch(accelerator)
-    learner.to(fabric.device)
-    if decision not in (None, recipe(card.method, card.method_options).decision):
-        config = replace(TrainConfig.from_dict(read_json(folder.config)), method=card.method)
-        decide_by(fabric, learner, card, config, decision, folder)
+    run = Run.open(path, accelerator, watcher, method=method)
+    decide_by(run, decision)
+    schema = run.card.schema
     for store in _stores(images):
-        labels = np.full((len(store), card.schema.num_attributes), UNLABELLED, dtype=np.int64)
+        labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)
         names = [store.name(row) for row in range(len(store))]
-        dataset = Dataset("images", card.schema, labels, names, store)
-        loader = ImageLoader(dataset, card.image_size, skip_unreadable=skip_unreadable)
+        dataset = Dataset("images", schema, labels, names, store)
+        loader = ImageLoader(dataset, run.card.image_size, skip_unreadable=skip_unreadable)
         rows = loader.readable(np.arange(len(store)))
         for _, name, reason in loader.unreadable:
             watcher.say(f"left out {name}: {reason}")
         if not len(rows):
             continue
-        progress = partial(watcher.progress, "predicting")
-        scores = predict_scores(fabric, learner, loader, rows, normaliser(card), on_progress=progress)
+        scores = run.scores(rows, loader, partial(watcher.progress, "predicting"))
         for row, score in zip(rows.tolist(), scores):
             probabilities = {
                 attribute.name: dict(zip(attribute.classes, values.tolist()))
-                for attribute, values in zip(card.schema.attributes, score)
+                for attribute, values in zip(schema.attributes, score)
             }
             labels_of = {name: max(values, key=values.__getitem__) for name, values in probabilities.items()}
             yield Prediction(store.name(row), labels_of, probabilities)

@@ -1,93 +1,56 @@
-"""From a configuration to data that can be trained on: read, split, give a tail, decode, measure."""
+"""From a configuration to a training that can begin: data, model, and batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from longtail.data.builtin import BUILTIN
-from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.dataset import Dataset
 from longtail.data.longtail import TailProfile, impose_on
-from longtail.data.sources import open_dataset
-from longtail.data.splits import Splits, split_dataset
+from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
 from longtail.errors import InputError
-from longtail.images.augment import AUGMENTATIONS, augment_and_normalise, crops, draw_parts
+from longtail.images.augment import AUGMENTATIONS
 from longtail.images.decode import suggest_size
-from longtail.images.load import ImageLoader
-from longtail.images.normalise import normalise
-from longtail.methods.context import TrainingData
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
 from longtail.models.backbones import default_backbone, default_hidden, default_size
-from longtail.runs.folder import read_json
-from longtail.runs.watcher import Watcher
-from longtail.training.checkpoint import ModelCard
-from longtail.training.config import DataOptions, TrainConfig
-from longtail.training.fit import Place
+from longtail.runs.data import Data, read_dataset
+from longtail.runs.folder import RunFolder
+from longtail.runs.run import Run
+from longtail.training.checkpoint import ModelCard, load_network
+from longtail.training.config import TrainConfig
+from longtail.training.feed import Feed
+from longtail.training.learner import Learner
+from longtail.training.watcher import Watcher
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Training:
     """Everything that is decided before the first step.
 
     Attributes:
-        dataset: as found.
-        splits: rows of train, val and test; the tail is imposed, unreadable images are left out.
-        loader: reads images at `size`.
-        size: (height, width).
-        training: what a method may know.
+        run: the model that is trained, with its data.
+        feed: its batches.
+        notes: sentences on what is trained and how.
     """
 
-    dataset: Dataset
-    splits: Splits
-    loader: ImageLoader
-    size: tuple[int, int]
-    training: TrainingData
+    run: Run
+    feed: Feed
+    notes: tuple[str, ...]
 
 
-def read_dataset(data: str, options: DataOptions) -> Dataset:
-    """The data set that the options describe."""
-    return open_dataset(
-        data,
-        images=options.images,
-        image_column=options.image_column,
-        attributes=options.attributes,
-        split_column=options.split_column,
-        group_column=options.group_column,
-        identity_column=options.identity_column,
-        domain_column=options.domain_column,
-        match_column=options.match_column,
-        skip_missing=options.skip_missing,
-    )
-
-
-def split(dataset: Dataset, config: TrainConfig) -> Splits:
-    """Train, val and test rows, with the imposed tail on the training rows."""
-    options = config.data_options
-    shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
-    splits = split_dataset(dataset, shares, config.seed)
-    if options.tail_ratio is None:
-        return splits
-    profile = TailProfile(options.tail_profile, options.tail_ratio, largest=options.tail_largest)
-    attribute = options.tail_attribute or dataset.schema.names[0]
-    train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
-    return replace(splits, train=train, notes=(*splits.notes, note))
-
-
-def prepare(config: TrainConfig, watcher: Watcher, saved_splits: Path | None = None) -> Prepared:
+def prepare_data(config: TrainConfig, watcher: Watcher, splits_file: Path | None = None) -> Data:
     """Read, split and check the data, and say what was found.
 
     Args:
         config: what to read.
         watcher: is told.
-        saved_splits: splits.json of a run that goes on.
+        splits_file: splits.json of a run that goes on.
 
     Raises:
         InputError: when the data cannot be used as they are.
@@ -95,62 +58,78 @@ def prepare(config: TrainConfig, watcher: Watcher, saved_splits: Path | None = N
     dataset = read_dataset(config.data, config.data_options)
     for note in dataset.notes:
         watcher.say(note)
-    if saved_splits is None:
-        splits = split(dataset, config)
+    if splits_file is None:
+        splits = _split(dataset, config)
     else:
-        splits = Splits.from_dict(read_json(saved_splits), dataset.ids, str(saved_splits))
+        splits = SPLITS_FILE.read(splits_file).rows(dataset.ids, str(splits_file))
     for note in splits.notes:
         watcher.say(note)
     size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
-    loader = ImageLoader(
-        dataset,
-        size,
-        workers=config.workers,
-        skip_unreadable=config.data_options.skip_unreadable,
-        on_progress=partial(watcher.progress, "reading images"),
-    )
-    splits = leave_out_unreadable(splits, loader, watcher)
-    if len(splits.train) == 0:
+    data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers).readable(watcher)
+    if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
-    training = TrainingData(
-        dataset.schema,
-        dataset.labels,
-        splits.train,
-        config.epochs,
-        dataset.groups if dataset.identities is None else dataset.identities,
-        dataset.domains,
-        dataset.matches,
-    )
-    return Prepared(dataset, splits, loader, size, training)
+    return data
 
 
-def leave_out_unreadable(
-    splits: Splits, loader: ImageLoader, watcher: Watcher, names: Sequence[str] = SPLITS
-) -> Splits:
-    """The splits, those of `names` without images that cannot be read, which are said by name."""
-    parts = {name: loader.readable(rows_of(splits, name)) for name in names}
-    for _, name, reason in loader.unreadable:
-        watcher.say(f"left out {name}: {reason}")
-    if loader.unreadable:
-        watcher.say(f"{len(loader.unreadable)} unreadable images left out")
-    return replace(splits, **parts)
+def prepare_training(
+    fabric: Fabric,
+    config: TrainConfig,
+    data: Data,
+    folder: RunFolder,
+    watcher: Watcher,
+    *,
+    fresh: bool = True,
+) -> Training:
+    """Build the model and lay out how it is fed.
+
+    Args:
+        fabric: launched.
+        config: the recipe.
+        data: see `prepare_data`.
+        folder: of the run; nothing is written to it.
+        watcher: of the whole job.
+        fresh: whether the model is to have the weights that a training begins with; not where the weights
+            of a stopped training follow.
+
+    Raises:
+        InputError: when the method or the network cannot be used with the data, or do not fit the run that
+            the training starts from.
+    """
+    start = None if config.start is None else load_network(RunFolder(Path(config.start)).model)
+    card = model_card(config, data, start[1] if start else None)
+    augmentation = augmentation_name(config, card.image_size)
+    torch.manual_seed(config.seed)
+    learner = card.build(pretrained=fresh and not config.from_scratch)
+    if start is not None:
+        _expect_same_network(card, start[1], config.start)
+        if fresh:
+            _load(start[0], learner, config.start)
+    learner.method.begin(learner.model)
+    known = data.training(config.epochs)
+    sampler = learner.method.draw(known, config.batch_size, config.seed, fabric.world_size)
+    notes = learner.method.observe(known, sampler, config.seed)
+    run = Run(folder, fabric, learner, card, watcher)
+    run.config, run.data = config, data
+    feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std)
+    return Training(run, feed, (_what_is_trained(card, learner), *notes))
 
 
-def model_card(config: TrainConfig, prepared: Prepared, start: ModelCard | None = None) -> ModelCard:
+def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) -> ModelCard:
     """What the model is going to be; its feature layer is that of the run it starts from, if it does."""
-    facts = class_of(config.method).facts(prepared.training)
     own = recipe(config.method, config.method_options).feature_layer
-    mean, std = prepared.loader.normalisation(prepared.splits.train)
-    backbone = config.named_backbone or default_backbone(*prepared.size)
+    training = data.training(config.epochs)
+    facts = class_of(config.method).facts(training)
+    mean, std = data.loader.normalisation(data.splits.train)
+    backbone = config.named_backbone or default_backbone(*data.loader.size)
     return ModelCard(
-        schema=prepared.dataset.schema,
-        class_counts=prepared.training.class_counts,
-        images=len(prepared.training.rows),
+        schema=data.dataset.schema,
+        class_counts=training.class_counts,
+        images=len(training.rows),
         backbone=backbone,
         features=config.features,
         hidden=default_hidden(backbone) if config.hidden is None else config.hidden,
         shared_feature=config.shared_feature,
-        image_size=prepared.size,
+        image_size=data.loader.size,
         mean=mean,
         std=std,
         method=config.method,
@@ -176,30 +155,39 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
     return config.augment
 
 
-def rows_of(splits: Splits, name: str) -> NDArray[np.int64]:
-    """Rows of the split of that name."""
-    return {"train": splits.train, "val": splits.val, "test": splits.test}[name]
+def _split(dataset: Dataset, config: TrainConfig) -> Splits:
+    """Train, val and test rows, with the imposed tail on the training rows."""
+    options = config.data_options
+    shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
+    splits = split_dataset(dataset, shares, config.seed)
+    if options.tail_ratio is None:
+        return splits
+    profile = TailProfile(options.tail_profile, options.tail_ratio, largest=options.tail_largest)
+    attribute = options.tail_attribute or dataset.schema.names[0]
+    train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
+    return replace(splits, train=train, notes=(*splits.notes, note))
 
 
-def normaliser(card: ModelCard) -> Callable[[Tensor], Tensor]:
-    """uint8 images -> normalised images."""
-    return partial(normalise, mean=card.mean, std=card.std)
+def _expect_same_network(card: ModelCard, start: ModelCard, run: str | None) -> None:
+    """Refuse to start from a run with another network, or other attributes or classes."""
+    for what in ("backbone", "features", "hidden", "shared_feature", "feature_layer", "image_size", "schema"):
+        found, expected = getattr(start, what), getattr(card, what)
+        if found != expected:
+            said = "" if what == "schema" else f" {found}, not {expected}"
+            raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
 
 
-def augmentation(
-    card: ModelCard, preset: str, seed: int, loader: ImageLoader
-) -> tuple[Callable[[Place, int], Tensor] | None, Callable[[Tensor, Place], Tensor]]:
-    """`Feed.parts` and `Feed.prepare`: where images are decoded for every batch, the loader crops them."""
-    cropped = crops(preset) and not loader.cached
+def _load(weights: dict[str, Tensor], learner: Learner, run: str | None) -> None:
+    try:
+        learner.model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"--from {run}: expected weights that fit their model card, got {reason}") from None
 
-    def seeded(place: Place) -> torch.Generator:
-        number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0] >> 1
-        return torch.Generator().manual_seed(int(number))
 
-    def parts(place: Place, images: int) -> Tensor:
-        return draw_parts((images, 3, *card.image_size), seeded(place))
-
-    def prepare(images: Tensor, place: Place) -> Tensor:
-        return augment_and_normalise(images, preset, seeded(place), card.mean, card.std, cropped=cropped)
-
-    return (parts if cropped else None), prepare
+def _what_is_trained(card: ModelCard, learner: Learner) -> str:
+    height, width = card.image_size
+    return (
+        f"{card.method} on {card.backbone}, {learner.model.num_parameters:,} parameters, "
+        f"images of {height}x{width} pixels"
+    )

@@ -1,22 +1,17 @@
-"""The two files a training leaves: a model to use, and a state to go on from. Neither is unpickled."""
+"""model.safetensors: weights, and the card that says what they belong to."""
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import msgspec
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from longtail import __version__
+from longtail.documents import Form
 from longtail.errors import InputError
 from longtail.files import written_aside
 from longtail.methods.base import build_method
@@ -85,7 +80,8 @@ class ModelCard:
             layer=self.feature_layer,
             cosine=LOSSES[loss].cosine,
         )
-        return Learner(model, build_method(self.method, self.method_options, self.setting(model), model))
+        method = build_method(self.method, self.method_options, self.setting(model), model)
+        return Learner(model, method, self.mean, self.std)
 
     def setting(self, model: Classifier) -> Setting:
         """What a method of this model is built for."""
@@ -100,36 +96,21 @@ class ModelCard:
             domains=self.domains,
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """A form that JSON can hold; `from_dict` is its inverse."""
-        return {**asdict(self), "schema": self.schema.to_dict()}
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ModelCard:
-        """The card that `to_dict` wrote."""
-        height, width = data["image_size"]
-        parts: dict[str, Any] = {
-            "schema": LabelSchema.from_dict(data["schema"]),
-            "image_size": (int(height), int(width)),
-            "mean": tuple(data["mean"]),
-            "std": tuple(data["std"]),
-            "method_options": msgspec.convert(data["method_options"], MethodOptions),
-            "domains": tuple(data["domains"]),
-        }
-        return cls(**{**data, **parts})
+CARD = Form(ModelCard, "model card", source="a model that longtail wrote", anew="train again", indent=0)
 
 
 def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
-    """Write weights and card as one safetensors file, aside first, then renamed."""
+    """Write weights and card as one safetensors file; equal ones have equal bytes."""
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "longtail_version": __version__,
-        "card": json.dumps(card.to_dict()),
+        "card": CARD.encode(card),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
     with written_aside(path) as aside:
-        aside.write_bytes(save(tensors, metadata))
+        aside.write_bytes(_serialised(tensors, metadata))
 
 
 def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCard]:
@@ -149,7 +130,8 @@ def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCar
         learner = card.build()
         learner.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise _unfit(path, error) from None
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: expected weights that fit their model card, got {first}") from None
     return learner.eval(), card
 
 
@@ -174,40 +156,18 @@ def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             f"{path}: expected model format {FORMAT_VERSION}, got {found}; written by longtail "
             f"{metadata.get('longtail_version')}, this is {__version__}"
         )
-    try:
-        return tensors, ModelCard.from_dict(json.loads(metadata["card"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _unfit(path, error) from None
+    return tensors, CARD.decode(metadata.get("card", ""), str(path))
 
 
-def _unfit(path: Path, error: Exception) -> InputError:
-    first = str(error).strip().splitlines()[0]
-    return InputError(f"{path}: expected weights that fit their model card, got {first}")
-
-
-def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write what a training needs to go on: nested dicts and lists of tensors and plain values."""
-    content = io.BytesIO()  # torch reports a full disk in words of its own
-    torch.save(state, content)
-    with written_aside(path) as aside:
-        aside.write_bytes(content.getbuffer())
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """The state that `save_state` wrote; only tensors and plain values are accepted.
-
-    Raises:
-        InputError: when the file is missing, damaged, or holds anything else.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about pickles of other programs; they are refused
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        raise InputError(
-            f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
-        ) from None
+def _serialised(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file. The library sorts tensors, but writes metadata in an order that changes."""
+    content = save(tensors, metadata)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -210,5 +210,7 @@ class TrainConfig(Settings):
         return shown(self.method, self.method_options)
 
 
-CONFIG = Form(TrainConfig, "settings of a run", "the config.json of a run", "train again", indent=2)
+CONFIG = Form(
+    TrainConfig, "settings of a run", "the folder of a run with its config.json", "train again", indent=2
+)
 """config.json of a run."""

@@ -1,4 +1,4 @@
-"""What a learner says of many images: scores, or features."""
+"""What a learner says of many images: scores, features or logits."""
 
 from __future__ import annotations
 
@@ -10,33 +10,9 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.images.load import ImageLoader
+from longtail.images.load import ImageLoader, Progress
 from longtail.ranks import gather_ranks
 from longtail.training.learner import Learner
-
-
-def predict_scores(
-    fabric: Fabric,
-    learner: Learner,
-    loader: ImageLoader,
-    rows: NDArray[np.int64],
-    normalise: Callable[[Tensor], Tensor],
-    on_progress: Callable[[int, int], None] | None = None,
-) -> NDArray[np.float64]:
-    """(n, J, K) scores of the images in `rows`, in their order; arguments as of `outputs_of`."""
-    scores = outputs_of(fabric, learner, loader, rows, normalise, learner.scores, on_progress=on_progress)
-    return scores.double().numpy()
-
-
-def extract_features(
-    fabric: Fabric,
-    learner: Learner,
-    loader: ImageLoader,
-    normalise: Callable[[Tensor], Tensor],
-    rows: NDArray[np.int64],
-) -> Tensor:
-    """(n, J or 1, D) float32 features of the images in `rows`, on the CPU; arguments as of `outputs_of`."""
-    return outputs_of(fabric, learner, loader, rows, normalise, lambda images: learner.model(images).features)
 
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training
@@ -44,12 +20,11 @@ def outputs_of(
     fabric: Fabric,
     learner: Learner,
     loader: ImageLoader,
-    rows: NDArray[np.int64],
-    normalise: Callable[[Tensor], Tensor],
     give: Callable[[Tensor], Tensor],
+    rows: NDArray[np.int64],
     *,
     batch_size: int = 256,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Tensor:
     """(n, ...) float32 on the CPU: what `give` makes of the images in `rows`; processes share the work.
 
@@ -57,9 +32,8 @@ def outputs_of(
         fabric: launched.
         learner: left in evaluation mode.
         loader: reads the images.
+        give: uint8 images on the device -> a tensor with as many rows, for instance `learner.scores`.
         rows: (n,) int64, rows of the loader's data set.
-        normalise: uint8 images on the device -> float images.
-        give: normalised images -> a tensor with as many rows.
         batch_size: images at a time in each process.
         on_progress: is told how many of how many images are done.
     """
@@ -72,7 +46,7 @@ def outputs_of(
     batches = (own[start : start + batch_size].tolist() for start in range(0, len(own), batch_size))
     for images, _, _ in loader.batches(batches):
         with fabric.autocast():
-            parts.append(give(normalise(images.to(fabric.device))).float())
+            parts.append(give(images.to(fabric.device)).float())
         done += len(images)
         if on_progress is not None:
             on_progress(done, len(own))

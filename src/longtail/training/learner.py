@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
+from longtail.images.normalise import normalise
 from longtail.methods.base import Method
 from longtail.models.classifier import Classifier
+from longtail.models.output import ModelOutput
 
 
 class Learner(nn.Module):
     """What is trained: everything with parameters or buffers.
 
+    Images are uint8 as they are stored, or floating point and normalised already, as training augments
+    and normalises in one pass.
+
     Args:
-        model: images -> ModelOutput.
+        model: normalised images -> ModelOutput.
         method: ModelOutput -> losses, scores.
+        mean, std: per channel, of pixels in [0, 1]; they stand in the model card, not among the weights.
     """
 
-    def __init__(self, model: Classifier, method: Method) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, model: Classifier, method: Method, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.model = model
         self.method = method
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
 
     def forward(
         self, images: Tensor, labels: Tensor, index: Tensor, task: Tensor | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Named loss terms and mined statistics of a batch."""
+        """Named loss terms and mined statistics of a batch; mixing is for normalised images."""
         batch = self.method.mix(Batch(images, labels, index, task))
-        losses = self.method.loss(self.model(batch.images), batch)
+        losses = self.method.loss(self.output(batch.images), batch)
         return dict(losses.terms), dict(losses.mined)
 
+    def output(self, images: Tensor) -> ModelOutput:
+        """Logits, features and the backbone's vector."""
+        stored = images.dtype == torch.uint8
+        return self.model(normalise(images, self.mean, self.std) if stored else images)
+
     def scores(self, images: Tensor) -> Tensor:
-        """(N, J, K) scores of normalised images."""
-        return self.method.scores(self.model(images))
+        """(N, J, K) scores from 0 to 1 whose largest decides."""
+        return self.method.scores(self.output(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, J or 1, D) features."""
+        return self.output(images).features
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(N, J, K) logits."""
+        return self.output(images).logits

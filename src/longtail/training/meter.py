@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+_MINED = "mined/"
+
+
+class Means(NamedTuple):
+    """Plain numbers and nested lists, None where nothing was counted.
+
+    Attributes:
+        loss: of each term, "total" among them.
+        mined: of what the method counts in a batch; empty for methods that do not mine.
+    """
+
+    loss: dict[str, float | None]
+    mined: dict[str, Any]
 
 
 class Meter:
@@ -18,17 +32,19 @@ class Meter:
         self.sums = sums or {}
         self.counts = counts or {}
 
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Add one batch."""
-        for name, value in values.items():
+    def add(self, terms: Mapping[str, Tensor], mined: Mapping[str, Tensor]) -> None:
+        """Add the loss terms of one batch, and what was mined in it."""
+        for name, value in {**terms, **{_MINED + name: value for name, value in mined.items()}}.items():
             value = value.detach().float()
             present = ~value.isnan()
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.nan_to_num(0.0)
             self.counts[name] = self.counts.get(name, torch.zeros_like(value)) + present
 
-    def means(self) -> dict[str, Any]:
-        """Means as plain numbers and nested lists, None where nothing was counted."""
-        return {name: _plain((self.sums[name] / self.counts[name]).tolist()) for name in self.sums}
+    def means(self) -> Means:
+        """What was added, each divided by the batches that counted."""
+        found = {name: _plain((self.sums[name] / self.counts[name]).tolist()) for name in self.sums}
+        mined = {name.removeprefix(_MINED): x for name, x in found.items() if name.startswith(_MINED)}
+        return Means({name: x for name, x in found.items() if not name.startswith(_MINED)}, mined)
 
 
 def _plain(value: Any) -> Any:

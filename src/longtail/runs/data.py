@@ -1,0 +1,87 @@
+"""The data of a run: read, split, and ready to be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.sources import open_dataset
+from longtail.data.splits import Splits
+from longtail.images.load import ImageLoader
+from longtail.methods.context import TrainingData
+from longtail.training.config import DataOptions
+from longtail.training.watcher import Watcher
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Images, which of them train, choose and measure, and how they are read.
+
+    Attributes:
+        dataset: as found.
+        splits: rows of train, val and test.
+        loader: reads images in the size of the model.
+    """
+
+    dataset: Dataset
+    splits: Splits
+    loader: ImageLoader
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        splits: Splits,
+        size: tuple[int, int],
+        options: DataOptions,
+        watcher: Watcher,
+        workers: int = 0,
+    ) -> Data:
+        """Data that are read in a size; the watcher hears how far it is."""
+        loader = ImageLoader(
+            dataset,
+            size,
+            workers=workers,
+            skip_unreadable=options.skip_unreadable,
+            on_progress=partial(watcher.progress, "reading images"),
+        )
+        return cls(dataset, splits, loader)
+
+    def training(self, epochs: int = 1) -> TrainingData:
+        """What a method may know of them in a training of so many epochs."""
+        data = self.dataset
+        identities = data.groups if data.identities is None else data.identities
+        return TrainingData(
+            data.schema, data.labels, self.splits.train, epochs, identities, data.domains, data.matches
+        )
+
+    def readable(self, watcher: Watcher, names: Sequence[str] = SPLITS) -> Data:
+        """The same without unreadable images in the splits of these names; they are said by name.
+
+        Raises:
+            InputError: see `ImageLoader.readable`.
+        """
+        parts = {name: self.loader.readable(self.splits.of(name)) for name in names}
+        for _, name, reason in self.loader.unreadable:
+            watcher.say(f"left out {name}: {reason}")
+        if self.loader.unreadable:
+            watcher.say(f"{len(self.loader.unreadable)} unreadable images left out")
+        return replace(self, splits=replace(self.splits, **parts))
+
+
+def read_dataset(data: str, options: DataOptions) -> Dataset:
+    """The data set that the options describe."""
+    return open_dataset(
+        data,
+        images=options.images,
+        image_column=options.image_column,
+        attributes=options.attributes,
+        split_column=options.split_column,
+        group_column=options.group_column,
+        identity_column=options.identity_column,
+        domain_column=options.domain_column,
+        match_column=options.match_column,
+        skip_missing=options.skip_missing,
+    )

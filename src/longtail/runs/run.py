@@ -1,0 +1,128 @@
+"""A trained model with its folder: open it, then ask it for scores, features, data or epochs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from longtail.data.splits import SPLITS_FILE
+from longtail.errors import InputError
+from longtail.images.load import ImageLoader, Progress
+from longtail.methods.recipe import recipe
+from longtail.runs.data import Data, read_dataset
+from longtail.runs.device import launch
+from longtail.runs.folder import RunFolder
+from longtail.training.checkpoint import ModelCard, load_model
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.inference import outputs_of
+from longtail.training.learner import Learner
+from longtail.training.record import EPOCHS, EpochRecord
+from longtail.training.watcher import Silent, Watcher
+
+
+class Run:
+    """A model and how it came to be. Configuration, data and epochs are read when they are asked for.
+
+    Args:
+        folder: where its files lie.
+        fabric: launched.
+        learner: the model and its method, on the device of `fabric`.
+        card: what the model is.
+        watcher: hears of images that are read.
+
+    Attributes:
+        decision: name of the rule that it decides by; at first the one that it was trained for.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        fabric: Fabric,
+        learner: Learner,
+        card: ModelCard,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.folder = folder
+        self.fabric = fabric
+        self.learner = learner
+        self.card = card
+        self.watcher = watcher or Silent()
+        self.own_decision: str = recipe(card.method, card.method_options).decision
+        self.decision = self.own_decision
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        accelerator: str | None = "auto",
+        watcher: Watcher | None = None,
+        *,
+        method: str | None = None,
+    ) -> Run:
+        """The run in a folder, its model on the device.
+
+        Args:
+            path: the folder.
+            accelerator: kind of device; None is the one that it was trained on.
+            watcher: hears of images that are read.
+            method: the method of the user's own that it was trained with.
+
+        Raises:
+            InputError: when there is no usable model in it, its method is not named, or no such device.
+        """
+        folder = RunFolder(path)
+        learner, card = load_model(folder.model, method)
+        fabric = launch(accelerator or CONFIG.read(folder.config).accelerator)
+        return cls(folder, fabric, learner.to(fabric.device), card, watcher)
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        """The recipe."""
+        return replace(CONFIG.read(self.folder.config), method=self.card.method)
+
+    @cached_property
+    def data(self) -> Data:
+        """What it was trained on, read again.
+
+        Raises:
+            InputError: when the data are not there, or are no longer those of the training.
+        """
+        options = self.config.data_options
+        dataset = read_dataset(self.config.data, options)
+        if dataset.schema != self.card.schema:
+            raise InputError(f"{dataset.name}: its attributes or classes are no longer those of the training")
+        splits = SPLITS_FILE.read(self.folder.splits).rows(dataset.ids, str(self.folder.splits))
+        return Data.of(dataset, splits, self.card.image_size, options, self.watcher)
+
+    @cached_property
+    def epochs(self) -> list[EpochRecord]:
+        """What is known of each epoch of the training."""
+        return EPOCHS.read_lines(self.folder.metrics)
+
+    def scores(
+        self, rows: NDArray[np.int64], loader: ImageLoader | None = None, on_progress: Progress | None = None
+    ) -> NDArray[np.float64]:
+        """(n, J, K) scores of images.
+
+        Args:
+            rows: of the loader's data set.
+            loader: of other data than the run's own.
+            on_progress: see `outputs_of`.
+        """
+        give, loader = self.learner.scores, loader or self.data.loader
+        found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
+        return found.double().numpy()
+
+    def features(self, rows: NDArray[np.int64], loader: ImageLoader | None = None) -> Tensor:
+        """(n, J or 1, D) float32 features of images, on the CPU; arguments as of `scores`."""
+        return outputs_of(self.fabric, self.learner, loader or self.data.loader, self.learner.features, rows)
+
+    def logits(self, rows: NDArray[np.int64]) -> Tensor:
+        """(n, J, K) float32 logits of images of its own data, on the CPU."""
+        return outputs_of(self.fabric, self.learner, self.data.loader, self.learner.logits, rows)

@@ -1,0 +1,85 @@
+"""state.pt: what a training needs to go on. It holds plain values and tensors, and is never unpickled."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass, fields
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longtail.errors import InputError
+from longtail.files import written_aside
+from longtail.training.feed import Feed, Layout
+from longtail.training.meter import Meter
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """A training between two steps; its fields are the keys of the file.
+
+    Attributes:
+        learner: weights and buffers of model and method.
+        optimizer: its state.
+        rng: of torch's global generator.
+        meter: sums and counts of the epoch so far.
+        epoch: that is under way, counted from 0.
+        step: next step of it.
+        seconds: that it took so far.
+        layout: rows and tasks of its batches, where a step of it was taken.
+    """
+
+    learner: dict[str, Any]
+    optimizer: dict[str, Any]
+    rng: Tensor
+    meter: tuple[dict[str, Tensor], dict[str, Tensor]]
+    epoch: int
+    step: int
+    seconds: float
+    layout: tuple[Tensor, Tensor | None] | None
+
+    def restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:
+        """Put weights, optimizer, random numbers and batches back, and give back what was measured so far."""
+        learner.load_state_dict(self.learner)
+        optimizer.load_state_dict(self.optimizer)
+        torch.set_rng_state(self.rng)
+        if self.layout is not None:
+            rows, tasks = self.layout
+            feed.layout = Layout(self.epoch, rows.numpy(), None if tasks is None else tasks.numpy())
+        sums, counts = ({name: x.to(feed.fabric.device) for name, x in part.items()} for part in self.meter)
+        return Meter(sums, counts)
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write a state aside first, then rename it."""
+    content = io.BytesIO()  # torch reports a full disk in words of its own
+    torch.save(vars(state), content)
+    with written_aside(path) as aside:
+        aside.write_bytes(content.getbuffer())
+
+
+def load_state(path: Path) -> TrainingState:
+    """The state that `save_state` wrote; only tensors and plain values are accepted.
+
+    Raises:
+        InputError: when the file is missing, damaged, of another version, or holds anything else.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about pickles of other programs; they are refused
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        raise InputError(
+            f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
+        ) from None
+    if not isinstance(found, dict) or set(found) != {field.name for field in fields(TrainingState)}:
+        raise InputError(
+            f"{path}: not a state of this version of longtail; go on with the version that wrote it, or "
+            "start again with --overwrite"
+        )
+    return TrainingState(**found)

@@ -1,0 +1,99 @@
+import errno
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.errors import InputError
+from longtail.training.feed import Feed, Layout
+from longtail.training.state import TrainingState, load_state, save_state
+
+MODEL = torch.nn.Linear(2, 1)
+
+
+def optimizer() -> torch.optim.Optimizer:
+    return torch.optim.SGD(MODEL.parameters(), lr=0.1, momentum=0.9)
+
+
+def state(layout: Layout | None = None) -> TrainingState:
+    held = ({"a": torch.ones(2)}, {"a": torch.ones(2)})
+    weights = {name: value.clone() for name, value in MODEL.state_dict().items()}
+    kept = feed(layout).kept_layout()
+    return TrainingState(weights, optimizer().state_dict(), torch.get_rng_state(), held, 3, 1, 0.5, kept)
+
+
+def feed(layout: Layout | None = None) -> Feed:
+    device = SimpleNamespace(device=torch.device("cpu"))
+    nothing = cast(Any, None)
+    return Feed(cast(Any, device), nothing, nothing, "none", 0, (), (), layout)
+
+
+@pytest.mark.parametrize("tasks", [None, np.array([[0, 1], [1, 0]])])
+def test_a_state_comes_back_with_weights_means_random_numbers_and_the_batches_of_its_epoch(
+    tmp_path: Path, tasks
+):
+    save_state(tmp_path / "s", state(Layout(3, np.array([[4, 5], [6, 7]]), tasks)))
+    before, random = MODEL.weight.clone(), torch.rand(3)
+    torch.nn.init.zeros_(MODEL.weight)
+    again, fed = load_state(tmp_path / "s"), feed()
+    meter = again.restore(MODEL, optimizer(), fed)
+    assert (again.epoch, again.step, again.seconds) == (3, 1, 0.5)
+    assert torch.equal(MODEL.weight, before)
+    assert torch.equal(torch.rand(3), random)
+    assert meter.means().loss == {"a": [1.0, 1.0]}
+    assert fed.layout is not None
+    assert (fed.layout.epoch, fed.layout.rows.tolist()) == (3, [[4, 5], [6, 7]])
+    assert (fed.layout.tasks is None) == (tasks is None)
+    assert tasks is None or np.array_equal(fed.layout.tasks, tasks)
+
+
+def test_before_its_first_step_an_epoch_has_no_batches_to_keep():
+    fed = feed()
+    state().restore(MODEL, optimizer(), fed)
+    assert fed.layout is None
+
+
+def test_the_keys_of_the_file_are_these(tmp_path: Path):
+    save_state(tmp_path / "s", state())
+    assert list(torch.load(tmp_path / "s")) == [
+        "learner", "optimizer", "rng", "meter", "epoch", "step", "seconds", "layout",
+    ]  # fmt: skip
+
+
+def test_a_state_of_another_version_is_refused_in_one_line(tmp_path: Path):
+    torch.save({"epoch": 1}, tmp_path / "s")
+    with pytest.raises(InputError, match=r"s: not a state of this version of longtail; .* --overwrite"):
+        load_state(tmp_path / "s")
+    torch.save([1], tmp_path / "s")
+    with pytest.raises(InputError, match="s: not a state of this version of longtail"):
+        load_state(tmp_path / "s")
+
+
+def test_missing_empty_and_truncated_files_are_one_line(tmp_path: Path):
+    path, whole = tmp_path / "m", tmp_path / "whole"
+    with pytest.raises(InputError, match="m: no training to go on with"):
+        load_state(path)
+    save_state(whole, state())
+    for size in (0, 5, whole.stat().st_size // 2):
+        path.write_bytes(whole.read_bytes()[:size])
+        with pytest.raises(InputError, match="m: damaged") as caught:
+            load_state(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_failed_write_keeps_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_state(tmp_path / "s", state())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"s: cannot be written \(No space left on device\)"):
+        save_state(tmp_path / "s", replace(state(), epoch=9))
+    monkeypatch.undo()
+    assert load_state(tmp_path / "s").epoch == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
