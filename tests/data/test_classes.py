@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from ast import literal_eval
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from longtail.data.classes import (
     describe_split,
     odd_values,
     order_classes,
+    several_labels,
     uneven_classes,
+    written_differently,
 )
 from longtail.schema import Attribute, LabelSchema
 
@@ -53,6 +56,83 @@ def test_values_that_look_missing_stay_classes_and_are_mentioned() -> None:
 def test_classes_that_differ_in_case_or_spaces_are_mentioned() -> None:
     (note,) = odd_values("colour", ("Black", "Red", "black "), np.array([0, 1, 2]))
     assert note == "colour: 'Black' and 'black ' differ only in case or spaces; they stay 2 classes"
+
+
+@pytest.mark.parametrize(
+    ("texts", "how"),
+    [
+        (["'Cat'", "'cat '", "'CAT'"], "case or spaces"),
+        (["'1'", "'1.0'", "'01'", "'+1'", "'1e0'"], "the form of a number"),
+        (["'-1.50'", "'-1.5'"], "the form of a number"),
+        ([r"'\xe9'", r"'e\u0301'"], "the Unicode form of their characters"),
+        ([r"'\xc9'", r"'e\u0301'"], "the Unicode form of their characters"),
+        ([r"'a\u200b'", "'a'"], "the Unicode form of their characters"),
+        (["'pick_up'", "'pick-up'", "'Pick up'"], "case, spaces, hyphens or underscores"),
+    ],
+)
+def test_one_name_written_in_two_ways_is_mentioned_so_that_they_can_be_told_apart(
+    texts: list[str], how: str
+) -> None:
+    names = [literal_eval(text) for text in texts]
+    assert written_differently([*names, "other", "2"]) == [(texts, how)]
+
+
+@pytest.mark.parametrize(
+    "texts", [["1", "-1", "10"], ["B", "B-", "B+"], ["nan", "inf", "Infinity"], ["1_0", "10"], ["a b", "ab"]]
+)
+def test_names_of_different_things_are_not_mentioned(texts: list[str]) -> None:
+    assert written_differently(texts) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "how"),
+    [
+        (["a|b", "a", "c"], "separated by '|'"),
+        (["a;b", "c"], "separated by ';'"),
+        (["a\nb", "c"], r"separated by '\n'"),
+        (["['a', 'b']", "['a']"], "in brackets"),
+        (['["a","b"]', "[]"], "in brackets"),
+        (["{'a', 'b'}", "c"], "in brackets"),
+        (["('a', 'b')", "c"], "in brackets"),
+        (["[0 1 1]", "[1 0 0]"], "in brackets"),
+        (["a, b", "a", "b"], "separated by ', '"),
+        (["a,b", "b,a"], "separated by ','"),
+        (["a/b", "a", "b/c", "c"], "separated by '/'"),
+        (["a+b", "a", "b"], "separated by '+'"),
+        (["haze primary", "haze", "clear primary", "clear"], "separated by ' '"),
+        (
+            ["a b c", "a b", "b c d", "a d", "c d", "a c", "b d", "a c d", "c e", "d e", "b e"],
+            "separated by ' '",
+        ),
+    ],
+)
+def test_several_labels_in_one_cell_are_seen(texts: list[str], how: str) -> None:
+    assert several_labels(texts) == how
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["golden retriever", "labrador retriever", "poodle"],
+        ["dark blue", "light blue", "dark red", "light red"],
+        ["New York", "York"],
+        ["n/a", "x"],
+        ["0-2", "3-9"],
+        ["(unknown)", "cat"],
+        ["Felis catus", "Felis silvestris", "Canis lupus"],
+        ["Smith, John", "Smith, Jane"],
+    ],
+)
+def test_names_of_several_words_are_one_label(texts: list[str]) -> None:
+    assert several_labels(texts) == ""
+
+
+def test_cells_of_several_labels_are_mentioned_and_stay_classes() -> None:
+    (note,) = odd_values("tags", ("a", "a|b", "b"), np.array([0, 1, 2]))
+    assert note == (
+        "tags: its cells look like several labels, separated by '|'; every combination stays a class"
+        " of its own (to learn each label, give it a column of 1 and 0)"
+    )
 
 
 def test_classes_that_a_split_lacks_are_named() -> None:

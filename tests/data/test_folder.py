@@ -32,6 +32,14 @@ def test_numbered_folders_are_ordered_by_number(tmp_path: Path) -> None:
     assert data.schema.attributes[0].classes == ("9", "10")
 
 
+def test_class_folders_of_one_name_in_two_spellings_are_mentioned(tmp_path: Path) -> None:
+    data = open_at(tmp_path, "Cat/1.jpg", "cat/1.jpg", "cat /1.jpg", "dog/1.jpg")
+    assert data.schema.attributes[0].classes == ("Cat", "cat", "cat ", "dog")
+    assert (
+        "label: 'Cat' and 'cat' and 'cat ' differ only in case or spaces; they stay 3 classes" in data.notes
+    )
+
+
 def test_split_folders_are_seen_in_any_spelling(tmp_path: Path) -> None:
     names = ("Train/a/1.jpg", "Train/b/1.jpg", "validation/a/1.jpg", "test/b/1.jpg")
     data = open_at(tmp_path, *names)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _LOOKS_MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
+_CERTAIN_SEPARATORS = ("|", ";", "\n")  # in no class name that people write
+_LIST = re.compile(r"\s*(\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
+_SEPARATORS = (", ", ",", "/", "+", "&", " ")  # in many, so that more must speak for several labels
 
 
 def order_classes(values: Iterable[str]) -> tuple[str, ...]:
@@ -49,7 +54,7 @@ def _describe(attribute: Attribute, labels: NDArray[np.int64]) -> str:
 
 
 def odd_values(column: str, classes: Sequence[str], labels: NDArray[np.int64]) -> list[str]:
-    """Notes on class names that may be a slip: 'NA' and the like, or equal up to case and spaces."""
+    """Notes on class names that may be a slip: 'NA' and the like, one name written in two ways, lists."""
     notes: list[str] = []
     for index, name in enumerate(classes):
         if name.strip().casefold() in _LOOKS_MISSING:
@@ -57,15 +62,92 @@ def odd_values(column: str, classes: Sequence[str], labels: NDArray[np.int64]) -
             notes.append(
                 f"{column}: {name!r} ({rows}) stays a class; empty the cells to leave them unlabelled"
             )
-    alike: defaultdict[str, list[str]] = defaultdict(list)
-    for name in classes:
-        alike[" ".join(name.split()).casefold()].append(repr(name))
     notes += [
-        f"{column}: {' and '.join(names)} differ only in case or spaces; they stay {len(names)} classes"
-        for names in alike.values()
-        if len(names) > 1
+        f"{column}: {' and '.join(names)} differ only in {how}; they stay {len(names)} classes"
+        for names, how in written_differently(classes)
     ]
+    if how := several_labels(classes):
+        notes.append(
+            f"{column}: its cells look like several labels, {how}; every combination stays a class of its own"
+            " (to learn each label, give it a column of 1 and 0)"
+        )
     return notes
+
+
+def written_differently(texts: Iterable[str]) -> list[tuple[list[str], str]]:
+    """Texts that mean the same to a reader, as they are to be shown, and what they differ in.
+
+    Example:
+        >>> written_differently(["1", "1.0", "Cat", "cat "])
+        [(["'1'", "'1.0'"], 'the form of a number'), (["'Cat'", "'cat '"], 'case or spaces')]
+    """
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        alike[_meaning(text)].append(text)
+    return [_shown(names) for names in alike.values() if len(names) > 1]
+
+
+def _shown(names: list[str]) -> tuple[list[str], str]:
+    if len({" ".join(name.split()).casefold() for name in names}) == 1:
+        return [repr(name) for name in names], "case or spaces"
+    if _as_number(names[0]):
+        return [repr(name) for name in names], "the form of a number"
+    if len({_visible(name).casefold() for name in names}) > 1:
+        return [repr(name) for name in names], "case, spaces, hyphens or underscores"
+    return [ascii(name) for name in names], "the Unicode form of their characters"
+
+
+def _meaning(text: str) -> str:
+    """What two texts share that a reader takes for the same."""
+    return _as_number(text) or re.sub(r"(?<=\w)[-_](?=\w)", " ", _visible(text)).casefold()
+
+
+def _visible(text: str) -> str:
+    """The characters that a reader sees, each in one form."""
+    shown = (character for character in normalize("NFKC", text) if category(character) != "Cf")
+    return " ".join("".join(shown).split())
+
+
+def _as_number(text: str) -> str:
+    """One form of each number; '' for other texts."""
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        return ""
+    return str(number.normalize() + 0) if number.is_finite() and "_" not in text else ""
+
+
+def several_labels(texts: Sequence[str]) -> str:
+    """How cells hold several labels, in words; '' where they seem to hold one each.
+
+    Class names may hold the other separators, too. There, labels show by coming up again: in other cells
+    alone or in another order, or in half as many different parts as there are different cells.
+
+    Example:
+        >>> several_labels(["a|b", "c"])
+        "separated by '|'"
+    """
+    if any(_LIST.fullmatch(text) for text in texts):
+        return "in brackets"
+    for separator in _CERTAIN_SEPARATORS:
+        if any(len(_parts(text, separator)) > 1 for text in texts):
+            return f"separated by {separator!r}"
+    return next((f"separated by {mark!r}" for mark in _SEPARATORS if _come_up_again(texts, mark)), "")
+
+
+def _come_up_again(texts: Sequence[str], separator: str) -> bool:
+    cells = [_parts(text, separator) for text in texts]
+    several = [cell for cell in cells if len(cell) > 1]
+    alone = {cell[0] for cell in cells if len(cell) == 1}
+    parts = {part for cell in cells for part in cell}
+    if len({frozenset(cell) for cell in several}) < len(several) or any(map(alone.issuperset, several)):
+        return True
+    shared = any(not alone.isdisjoint(cell) for cell in several)
+    return bool(several) and len(parts) < (len(texts) if shared else len(texts) / 2)
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return [part.strip() for part in text.split(separator) if part.strip()]
 
 
 def uneven_classes(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.classes import SPLIT_NAMES, describe_attributes, order_classes, uneven_classes
+from longtail.data.classes import SPLIT_NAMES, describe_attributes, odd_values, order_classes, uneven_classes
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.listing import Listing
 from longtail.data.names import Names
@@ -38,6 +38,7 @@ def open_folders(found: Listing, name: str) -> Dataset:
     notes = (
         f"{count(len(kept), 'image')} in class folders of {found.root}",
         *describe_attributes(schema, labels),
+        *odd_values(ATTRIBUTE, classes, labels[:, 0]),
         *([] if split is None else _describe_split(schema, labels, split)),
         *_left_out(found, len(found.images) - len(kept)),
         *found.all_notes(),
