@@ -15,7 +15,9 @@ from longtail.data.dataset import SPLITS
 from longtail.schema import Attribute, LabelSchema
 from longtail.words import count, joined
 
-SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+SPLIT_NAMES = {
+    "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2,
+}  # fmt: skip
 """What a split may be called, in lower case, and its index in `SPLITS`."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

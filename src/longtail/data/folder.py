@@ -77,8 +77,8 @@ def _has_splits(found: Listing) -> bool:
         return False
     raise InputError(
         f"{found.root}: folders {joined(sorted(splits))} look like splits, but"
-        f" {joined(sorted(tops - splits))} lie beside them; move those away,"
-        " or the splits into a folder of their own"
+        f" {joined(sorted(tops - splits))} lie beside them; move those away, call them like splits"
+        f" ({joined(SPLIT_NAMES)}), or move the splits into a folder of their own"
     )
 
 

@@ -150,7 +150,7 @@ def _parts(source: str, loaded: Any) -> tuple[list[tuple[str, Any]], list[str]]:
     if not splits or len(set(splits.values())) < len(splits):
         raise InputError(
             f"{source}: has splits {joined(map(str, loaded))}; expected train, and perhaps validation and"
-            " test, each once"
+            f" test, each once, called one of {joined(SPLIT_NAMES)}"
         )
     parts = [(split, loaded[name]) for name, split in splits.items()]
     if any(part.features != parts[0][1].features for _, part in parts):

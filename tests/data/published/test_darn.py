@@ -158,7 +158,7 @@ def test_a_data_set_can_be_pickled(tmp_path: Path) -> None:
         ),
         (
             "split",
-            "shop/a.jpg train\nshop/b.jpg dev\n",
+            "shop/a.jpg train\nshop/b.jpg extra\n",
             "split.txt, line 2: expected an image and train, val or test",
         ),
         ("street", "", "street.txt: is empty"),

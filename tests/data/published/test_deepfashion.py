@@ -126,7 +126,7 @@ def test_an_image_in_no_split_is_kept_and_counted(tmp_path: Path) -> None:
             "expected image img/a.jpg, which is not there;",
         ),
         ("Anno/list_category_cloth.txt", "Blazer", "Anorak", "line 4: names Anorak again"),
-        ("Eval/list_eval_partition.txt", "val\n", "dev\n", "expected an image and train, val or test, got"),
+        ("Eval/list_eval_partition.txt", "val\n", "extra\n", "expected an image and train, val or test, got"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, path: str, old: str, new: str, message: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,22 @@ def resolver(*paths: str) -> Resolver:
 
 
 @pytest.mark.parametrize(
-    "text", ["7", "7.jpg", "b/7", "b/7.jpg", "images/b/7", "./images/b/7.jpg", "b\\7.jpg"]
+    "text",
+    [
+        "7",
+        "7.jpg",
+        "b/7",
+        "b/7.jpg",
+        "images/b/7",
+        "./images/b/7.jpg",
+        "b\\7.jpg",
+        "b//7.jpg",
+        "b/./7",
+        "images/../images//b/7.jpg",
+        "././b/7",
+        "b\\\\7.jpg",
+        "images/b/sub/../7.jpg",
+    ],
 )
 def test_an_image_is_named_by_its_path_or_the_end_of_it(text: str) -> None:
     assert resolver("images/a/8.jpg", "images/b/7.jpg").find(text) == 1
@@ -25,6 +41,30 @@ def test_an_image_is_named_by_its_path_or_the_end_of_it(text: str) -> None:
 @pytest.mark.parametrize("text", ["7.png", "17", "a/7", "s/b/7.jpg", "7.JPG", "", "7."])
 def test_what_is_only_similar_names_no_image(text: str) -> None:
     assert resolver("images/a/8.jpg", "images/b/7.jpg").find(text) == ABSENT
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_composed_and_decomposed_names_are_the_same(form: str) -> None:
+    found = resolver(*(normalize(form, name) for name in ("é/ü.jpg", "é/o.jpg")))
+    for text in ("é/ü.jpg", "ü", "ü.jpg", "é/ü"):
+        assert [found.find(normalize(other, text)) for other in ("NFC", "NFD")] == [0, 0]
+
+
+def test_of_two_forms_of_one_name_the_one_that_is_written_is_meant() -> None:
+    found = resolver("\u00e9.jpg", "e\u0301.jpg")
+    assert [found.find(text) for text in ("\u00e9.jpg", "e\u0301.jpg", "e\u0301")] == [0, 1, 1]
+
+
+def test_a_text_may_begin_with_the_end_of_the_roots_path(tmp_path: Path) -> None:
+    found = Resolver(Listing(tmp_path / "data" / "images", ["a/1.jpg", "2.jpg"], [], Counter()))
+    texts = [
+        "images/a/1.jpg",
+        "data/images/2",
+        f"{tmp_path}/data/images/2.jpg",
+        "data/a/1.jpg",
+        "/images/2.jpg",
+    ]
+    assert [found.find(text) for text in texts] == [0, 1, 1, ABSENT, ABSENT]
 
 
 def test_an_id_may_hold_dots() -> None:

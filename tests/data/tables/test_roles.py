@@ -62,6 +62,72 @@ def test_columns_that_are_nearly_all_different_constant_or_empty_are_no_attribut
     )
 
 
+def test_a_constant_column_with_empty_cells_is_not_said_to_be_so_in_every_row() -> None:
+    found = roles(rows("id,edema,label", "012345", ["1.0", "", "1.0", "", "", "1.0"], "xyxyxy"), *NUMBERED)
+    assert found.notes == (
+        "column edema is no attribute: it is '1.0' in each of the 3 rows that say anything;"
+        " --attributes edema makes it one",
+    )
+
+
+@pytest.mark.parametrize("name", ["fold", "Subset", "partition", "cv_split", "train_set"])
+def test_a_column_called_like_a_split_that_says_none_is_no_attribute_unless_chosen(name: str) -> None:
+    text = rows(f"id,{name},label", "012345", "123123", "xyxyxy")
+    found = roles(text, *NUMBERED)
+    assert (found.attributes, found.split) == (("label",), None)
+    assert found.notes == (
+        f"column {name} is no attribute: it is called like a split; --split-column makes it one, once its"
+        f" cells are train, val or test; --attributes {name} makes it one",
+    )
+    assert roles(text, *NUMBERED, choice=ColumnChoice(attributes=(name,))).attributes == (name,)
+
+
+@pytest.mark.parametrize("name", ["setting", "splitter", "offset", "dataset", "stage"])
+def test_a_column_of_another_name_is_an_attribute(name: str) -> None:
+    assert roles(rows(f"id,{name}", "012345", "xyxyxy"), *NUMBERED).attributes == (name,)
+
+
+def test_a_column_of_too_many_combinations_is_said_to_hold_several_labels() -> None:
+    cells = ["a|b", "a", "b|c", "c", "a|c", "a|b|c"]
+    with pytest.raises(InputError, match=r"6 different texts in 6 rows, which look like several labels, sep"):
+        roles(rows("id,tags", "012345", cells), *NUMBERED)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("0.jpg,x\n1.jpg,y\n2.jpg,x\n3.jpg,y\n", "0.jpg"),
+        ("x,0\ny,1\nx,2\ny,3\n", "0"),
+        ("images/0,x\nimages/1,y\nimages/2,x\nimages/3,y\n", "images/0"),
+        ("gone/0.jpg,x\ngone/7.jpg,y\ngone/8.jpg,x\n", "gone/0.jpg"),
+    ],
+)
+def test_a_first_row_in_place_of_a_header_is_refused(text: str, name: str) -> None:
+    with pytest.raises(
+        InputError, match=rf"line 1: '{name}' is an image, so the file seems to have no header"
+    ):
+        roles(text, *NUMBERED)
+
+
+def test_a_header_may_hold_numbers_and_words_that_images_are_called() -> None:
+    found = roles(rows("id,1,2", "012345", "010101", "001101"), *NUMBERED, "image.jpg", "id.jpg")
+    assert (found.image, found.attributes) == ("id", ("1", "2"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a/CAT.jpg", "a/cat.png", " cat.jpg ", "C:\\data\\cat.jpg", "https://x.org/y/cat.jpg?size=1",
+     "/else/cat.jpg", "photos/a/cat.JPG", "kat.jpg"],
+)  # fmt: skip
+def test_where_no_column_names_images_the_nearest_image_is_named(text: str) -> None:
+    table = "file,label\n" + "".join(f"{text.replace('cat', f'{k}cat') if k else text},x\n" for k in range(3))
+    with pytest.raises(
+        InputError, match=r"no column names images .* in column file is img/cat\.jpg"
+    ) as caught:
+        roles(table, "img/cat.jpg", "img/dog.jpg")
+    assert f"nearest to {text!r}" in str(caught.value)
+
+
 def test_empty_cells_do_not_count_when_judging_a_column() -> None:
     text = "id,few,label\n0,p,x\n1,q,y\n2,r,x\n3,,y\n4,,x\n5,,y\n"
     assert roles(text, *NUMBERED).attributes == ("label",)

@@ -30,7 +30,7 @@ FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_siz
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=8))
+@given(st.lists(st.tuples(FIELD, FIELD), max_size=8).map(lambda rows: [*rows, ("last", "")]))
 def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
     import csv
 
@@ -38,7 +38,7 @@ def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> N
     csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
     table = read(out.getvalue())
     blank = [tuple("" if text.isspace() else text for text in row) for row in rows]
-    assert list(zip(*cells(table).values())) == blank
+    assert list(zip(*cells(table).values())) == [row for row in blank if any(row)]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,18 @@ def test_a_tsv_has_tabs() -> None:
 def test_byte_order_mark_crlf_and_blank_lines_are_no_content() -> None:
     table = read("\ufeffid,label\r\n1,a\r\n\r\n2,b\r\n")
     assert cells(table) == {"id": ["1", "2"], "label": ["a", "b"]}
+
+
+def test_rows_of_separators_and_fields_that_a_spreadsheet_fills_up_are_no_content() -> None:
+    table = read("id,label\n1,a,,\n,\n , \n,,,\n2,b\n,\n")
+    assert cells(table) == {"id": ["1", "2"], "label": ["a", "b"]}
+    assert [table.where(i) for i in range(2)] == ["labels.csv, line 2", "labels.csv, line 6"]
+
+
+def test_a_name_is_found_in_either_form_of_its_characters() -> None:
+    table = read("id,e\u0301tat\n1,a\n")
+    assert list(table.columns) == ["id", "\u00e9tat"]
+    assert table.named("e\u0301tat", "--attributes") == "\u00e9tat"
 
 
 def test_rows_know_the_line_they_start_on() -> None:
@@ -103,7 +115,7 @@ def test_a_missing_column_is_answered_with_the_nearest() -> None:
     with pytest.raises(
         InputError, match=r"--split-column names column 'splt'.* id, split. Did you mean 'split'"
     ):
-        read("id,split\n1,train\n").column("splt", "--split-column")
+        read("id,split\n1,train\n").named("splt", "--split-column")
 
 
 def parquet(**columns: object) -> io.BytesIO:

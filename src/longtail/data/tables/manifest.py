@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.classes import SPLIT_NAMES, describe_attributes, describe_split, odd_values, order_classes
+from longtail.data.classes import (
+    describe_attributes,
+    describe_split,
+    odd_values,
+    order_classes,
+    written_differently,
+)
 from longtail.data.dataset import Dataset, Tags
 from longtail.data.listing import Listing, is_image, suffix
 from longtail.data.names import Names
 from longtail.data.tables.resolve import ABSENT, AMBIGUOUS, Resolver, leaves_root
 from longtail.data.tables.roles import ColumnChoice, Roles, find_roles
+from longtail.data.tables.split_column import split_words
 from longtail.data.tables.table import Column, Table
 from longtail.errors import InputError
 from longtail.schema import UNLABELLED, Attribute, LabelSchema
@@ -32,7 +39,7 @@ def open_manifest(
     resolver = Resolver(found)
     roles = find_roles(table, choice, resolver)
     positions = _find_images(table, roles.image, found, resolver)
-    rows = _present(table, roles.image, positions, found, skip_missing)
+    rows = _present(table, roles.image, positions, resolver, found, skip_missing)
     positions = positions[rows]
     _check_distinct(table, roles.image, rows, positions)
     schema, labels, odd = _labels(table, roles)
@@ -71,7 +78,7 @@ def _find_images(table: Table, name: str, found: Listing, resolver: Resolver) ->
     column = table.columns[name]
     places = np.fromiter(map(resolver.find, column.values), np.int64, len(column.values))
     for code, text in enumerate(column.values):
-        if places[code] >= 0 and not found.leaving and "/" not in text and "\\" not in text:
+        if places[code] >= 0 and "/" not in text and "\\" not in text:
             continue  # a mere name leads nowhere else
         if not text:
             raise InputError(
@@ -88,11 +95,6 @@ def _find_images(table: Table, name: str, found: Listing, resolver: Resolver) ->
                 f"{_where(table, column, code)}, column {name}: {text!r} fits both {first} and {second};"
                 f" write the path below {found.root}"
             )
-        if places[code] != ABSENT and found.images[places[code]] in found.leaving:
-            raise InputError(
-                f"{_where(table, column, code)}, column {name}: {found.images[places[code]]} is a link"
-                f" that leads out of {found.root}; name the folder it leads to with --images"
-            )
     return places[column.codes]
 
 
@@ -101,18 +103,26 @@ def _where(table: Table, column: Column, code: int) -> str:
 
 
 def _present(
-    table: Table, name: str, positions: NDArray[np.int64], found: Listing, skip_missing: bool
+    table: Table,
+    name: str,
+    positions: NDArray[np.int64],
+    resolver: Resolver,
+    found: Listing,
+    skip_missing: bool,
 ) -> NDArray[np.int64]:
     """Rows whose image is there."""
     absent = np.flatnonzero(positions == ABSENT)
     if len(absent) == 0 or (skip_missing and len(absent) < len(positions)):
         return np.flatnonzero(positions != ABSENT)
     column = table.columns[name]
-    expected = _expected(column.values[column.codes[absent[0]]], positions, found)
+    text = column.values[column.codes[absent[0]]]
+    expected, near = _expected(text, positions, found), resolver.nearest(text)
     more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+    nearest = f" The nearest image is {near}." if near else ""
     raise InputError(
         f"{table.where(int(absent[0]))}, column {name}: expected image {expected}, which is not there{more};"
-        " name the images' place with --images, or leave such rows out with --skip-missing"
+        " name the images' place with --images, or leave such rows out with"
+        f" --skip-missing.{nearest}"
     )
 
 
@@ -165,15 +175,16 @@ def _split(
     if roles.split is None:
         return None, []
     column = table.columns[roles.split]
-    known = np.empty(len(column.values), np.int8)
+    words = split_words(roles.split, column.filled)
+    known = np.full(len(column.values), -1, np.int8)
     for code, text in enumerate(column.values):
         word = text.strip().lower()
-        if word and word not in SPLIT_NAMES:
+        if word and word not in words:
             raise InputError(
-                f"{_where(table, column, code)}, column {roles.split}: {text!r} is no split; expected train,"
-                f" val or test.{did_you_mean(word, SPLIT_NAMES)} (Another column: --split-column.)"
+                f"{_where(table, column, code)}, column {roles.split}: {text!r} is no split; expected one of"
+                f" {', '.join(words)}.{did_you_mean(word, words)} (Another column: --split-column.)"
             )
-        known[code] = SPLIT_NAMES[word] if word else -1
+        known[code] = words.get(word, -1)
     split = known[column.codes[rows]]
     origin, outside = f"in column {roles.split}", "in no split (empty)"
     return split, describe_split(origin, schema, labels, split, outside)
@@ -215,10 +226,18 @@ def _codes(table: Table, name: str | None, rows: NDArray[np.int64]) -> NDArray[n
 
 def _guides(table: Table, roles: Roles) -> list[str]:
     named = {"identities": roles.identity, "domains": roles.domain, "matches across domains": roles.match}
+    given = [name for name in (roles.group, *named.values()) if name is not None]
     return [
-        f"{what} in column {name}: {len(table.columns[name].filled)} different"
-        for what, name in named.items()
-        if name is not None
+        *(
+            f"{what} in column {name}: {len(table.columns[name].filled)} different"
+            for what, name in named.items()
+            if name is not None
+        ),
+        *(
+            f"{name}: {' and '.join(texts)} differ only in {how}; they stay {len(texts)} different ones"
+            for name in given
+            for texts, how in written_differently(table.columns[name].filled)
+        ),
     ]
 
 
@@ -227,6 +246,8 @@ def _left_out(table: Table, found: Listing, rows: int) -> list[str]:
     if rows < len(table):
         missing = count(len(table) - rows, "row")
         notes.append(f"{missing} of {table.path} left out, image not there (--skip-missing)")
+    if found.leaving:
+        notes.append(f"{count(len(found.leaving), 'file')} fetched from outside by symbolic links")
     if rows < len(found.images):
         notes.append(f"{count(len(found.images) - rows, 'image')} left out, in no row of {table.path}")
     return notes

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from itertools import chain, islice
+from unicodedata import normalize
 
 from longtail.data.listing import Listing, is_image
 
 ABSENT = -1
 AMBIGUOUS = -2
+_MOST_COMPARED = 20_000  # names, letter by letter: about a second
 
 
 class Resolver:
     """Finds the image that a text names: a path, or an id without folder or ending.
 
     An image fits when the text is its path below the root, the end of that path after a slash, or
-    either without the image's ending. The whole path wins, with its ending before without. An
-    absolute path is one below the root when it starts with the root's own.
+    either without the image's ending. The whole path wins, with its ending before without. A text that
+    no image fits may begin with the root's own path or the end of it. Composed and decomposed
+    characters are the same, and so are a/b, a//b, a/./b and a\\b.
 
     Args:
         found: the images.
@@ -24,11 +30,13 @@ class Resolver:
     """
 
     def __init__(self, found: Listing) -> None:
-        self._images = found.images
-        self._roots = {f"{found.root.absolute().as_posix()}/", f"{found.root.resolve().as_posix()}/"}
+        self._listed = found.images
+        self._images = list(map(_composed, found.images))
+        roots = {_composed(found.root.absolute().as_posix()), _composed(found.root.resolve().as_posix())}
+        self._roots = {root[start:] + "/" for root in roots for start in _starts(root)}
         self._first: dict[str, int] = {}
         self._more: dict[str, list[int]] = {}
-        for position, path in enumerate(found.images):
+        for position, path in enumerate(self._images):
             stem = _stem(path[path.rfind("/") + 1 :])
             if self._first.setdefault(stem, position) != position:
                 self._more.setdefault(stem, []).append(position)
@@ -37,19 +45,45 @@ class Resolver:
         """Position in `found.images`, or ABSENT, or AMBIGUOUS."""
         if text in self._first and text not in self._more and "/" not in text and not is_image(text):
             return self._first[text]  # an id that names one image: most of a large manifest
-        fits = self.candidates(text)
+        reading, fits = self._read(text)
         if len(fits) < 2:
             return fits[0] if fits else ABSENT
-        text = self.below_root(text)
-        paths = [self._images[position] for position in fits]
-        for form in (paths, [_stem(path) for path in paths]):
-            if form.count(text) == 1:
-                return fits[form.index(text)]
+        listed, paths = ([images[place] for place in fits] for images in (self._listed, self._images))
+        for form, names in ((text, listed), (reading, paths)):
+            for given in (names, [_stem(name) for name in names]):
+                if given.count(form) == 1:
+                    return fits[given.index(form)]
         return AMBIGUOUS
 
     def candidates(self, text: str) -> list[int]:
         """Positions of all images that fit the text."""
-        text = self.below_root(text)
+        return self._read(text)[1]
+
+    def below_root(self, text: str) -> str:
+        """The text as a path with forward slashes, and without the root's own path before it."""
+        text = _one_form(text)
+        return next(self._without_root(text), text) if text.startswith("/") else text
+
+    def nearest(self, text: str) -> str:
+        """The image whose name is most like that of a text which names none; '' where none is like it."""
+        name = _composed(text.strip()).replace("\\", "/").rpartition("/")[2].partition("?")[0].casefold()
+        names = {stem.strip().casefold(): place for stem, place in self._first.items()}
+        near = get_close_matches(_stem(name), islice(names, _MOST_COMPARED), n=1)
+        alike = [stem for stem in (_stem(name), name.rpartition(".")[0], *near) if stem in names]
+        return self._listed[names[alike[0]]] if alike else ""
+
+    def _read(self, text: str) -> tuple[str, list[int]]:
+        """The first reading of a text that images fit, and where those are."""
+        text = _one_form(text)
+        readings = ((reading, self._fitting(reading)) for reading in chain([text], self._without_root(text)))
+        return next((read for read in readings if read[1]), (text, []))
+
+    def _without_root(self, text: str) -> Iterator[str]:
+        """The text without each end of the root's path that it begins with, the longest first."""
+        ends = (root for root in self._roots if text.startswith(root))
+        return (text[len(root) :] for root in sorted(ends, key=len, reverse=True))
+
+    def _fitting(self, text: str) -> list[int]:
         stem = _stem(text)
         name = stem[stem.rfind("/") + 1 :]
         if name not in self._first:
@@ -58,14 +92,6 @@ class Resolver:
         paths = [self._images[place] for place in places]
         tails = paths if stem != text else [_stem(path) for path in paths]
         return [place for place, tail in zip(places, tails) if tail == text or tail.endswith("/" + text)]
-
-    def below_root(self, text: str) -> str:
-        """The text with forward slashes, and without the root's own path before it."""
-        text = text.replace("\\", "/").removeprefix("./")
-        if text.startswith("/"):
-            for root in self._roots:
-                text = text.removeprefix(root)
-        return text
 
     def share(self, texts: Iterable[str]) -> float:
         """The share of texts that name an image."""
@@ -80,3 +106,21 @@ def leaves_root(text: str) -> bool:
 
 def _stem(path: str) -> str:
     return path[: path.rfind(".")] if is_image(path) else path
+
+
+def _one_form(text: str) -> str:
+    """A path with forward slashes, no step that leads nowhere, and composed characters."""
+    text = _composed(text.replace("\\", "/"))
+    if "//" in text or "./" in text:
+        text = posixpath.normpath(text)
+        return text[1:] if text.startswith("//") else text  # POSIX gives two slashes a meaning of their own
+    return text
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def _starts(root: str) -> list[int]:
+    """Where each end of a path begins: the whole one first."""
+    return [0, *(place + 1 for place, letter in enumerate(root) if letter == "/" and root[place + 1 :])]

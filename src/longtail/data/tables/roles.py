@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from longtail.data.classes import several_labels
+from longtail.data.listing import is_image
 from longtail.data.tables.resolve import Resolver
+from longtail.data.tables.split_column import find_split, is_about_splits, says_split
 from longtail.data.tables.table import Column, Table
 from longtail.errors import InputError
 from longtail.words import count, joined
@@ -73,19 +76,23 @@ class Roles:
 def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver) -> Roles:
     """Decide what each column is.
 
-    The image column is the one whose texts name images; split, group, identity, domain and match are
-    those of these names; the attributes are all the others that are neither constant nor different in
-    more than half of their rows.
+    The image column is the one whose texts name images; group, identity, domain and match are those of
+    these names; split is the one of that name, or whose texts are names of splits; the attributes are all
+    the others that are neither constant nor different in more than half of their rows.
 
     Raises:
-        InputError: when a chosen column is not there, no column names images, or none is left to
-            recognise.
+        InputError: when a chosen column is not there, no column names images, the first row is no header,
+            or no column is left to recognise.
     """
-    taken = {*choice.attributes, choice.image}
+    chosen = _chosen(table, choice.attributes)
+    taken = {*chosen, choice.image and table.named(choice.image, "--image-column")}
     guides = {role: _guide(table, role, getattr(choice, role), taken) for role in _GUIDES}
-    image = _image_column(table, choice, resolver, {*choice.attributes, *guides.values()})
-    if choice.attributes:
-        return Roles(image=image, attributes=_chosen(table, choice.attributes), **guides, notes=())
+    if guides["split"] is None:
+        guides["split"] = find_split(table, {*taken, *guides.values()})
+    image = _image_column(table, choice, resolver, {*chosen, *guides.values()})
+    _expect_header(table, image, resolver)
+    if chosen:
+        return Roles(image=image, attributes=chosen, **guides, notes=())
     attributes, notes = _guess(table, {image, *guides.values()})
     return Roles(image=image, attributes=attributes, **guides, notes=notes)
 
@@ -93,35 +100,51 @@ def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver) -> Roles:
 def _guide(table: Table, role: str, chosen: str | None, taken: set[str | None]) -> str | None:
     """The column of a role that is not recognised: the chosen one, or the one of its name."""
     if chosen is not None:
-        table.column(chosen, f"--{role}-column")
-        return chosen
-    return _named(table, role, taken)
+        return table.named(chosen, f"--{role}-column")
+    return next((name for name in table.columns if name.lower() == role and name not in taken), None)
 
 
-def _named(table: Table, name: str, taken: set[str | None]) -> str | None:
-    return next((column for column in table.columns if column.lower() == name and column not in taken), None)
+def _expect_header(table: Table, image: str, resolver: Resolver) -> None:
+    """Refuse a first line that is a row: the name of its image column would be an image."""
+    unusual = _telling(image) == len(IMAGE_COLUMNS)
+    images = [name for name in table.columns if is_image(name) or (name == image and unusual)]
+    found = next((name for name in images if is_image(name) or resolver.share([name])), None)
+    if found is not None:
+        raise InputError(
+            f"{table.path}, line 1: {found!r} is an image, so the file seems to have no header; put one above"
+            " its first row, for instance image,label"
+        )
 
 
 def _image_column(table: Table, choice: ColumnChoice, resolver: Resolver, taken: Iterable[str | None]) -> str:
     if choice.image is not None:
-        table.column(choice.image, "--image-column")
-        return choice.image
+        return table.named(choice.image, "--image-column")
     columns = [name for name in table.columns if name not in taken]
     # Labels 0 and 1 would fit images 0.jpg and 1.jpg: a column of few texts does not name images.
     telling_apart = [name for name in columns if len(table.columns[name].values) > len(table) / 10]
     shares = {name: resolver.share(_sample(table.columns[name])) for name in telling_apart}
     best = max(shares.values(), default=0.0)
     if best == 0:
+        _expect_header(table, "", resolver)
         seen = joined((f"{name} {table.columns[name].values[0]!r}" for name in columns), 40)
         raise InputError(
             f"{table.path}: no column names images (looked at {seen}); name it with"
             " --image-column, where the images lie with --images, or move the file away to take"
-            " the classes from folders"
+            f" the classes from folders{_nearest(table, columns, resolver)}"
         )
     # Numeric ids also fit numeric labels: among the columns that fit, a telling name decides, then
     # which one tells most rows apart.
     fitting = [name for name in telling_apart if shares[name] >= best / 2]
     return min(fitting, key=lambda name: (_telling(name), -len(table.columns[name].values)))
+
+
+def _nearest(table: Table, columns: list[str], resolver: Resolver) -> str:
+    """A first cell that looks like the name of an image, and the image it may mean."""
+    for name in columns:
+        text = table.columns[name].values[0]
+        if (is_image(text.strip()) or "/" in text) and (image := resolver.nearest(text)):
+            return f"; nearest to {text!r} in column {name} is {image}"
+    return ""
 
 
 def _telling(name: str) -> int:
@@ -133,9 +156,10 @@ def _sample(column: Column) -> list[str]:
     return values[:: max(len(values) // _SAMPLE, 1)]
 
 
-def _chosen(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
+def _chosen(table: Table, asked: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(table.named(name, "--attributes") for name in asked)
     for i, name in enumerate(names):
-        if not table.column(name, "--attributes").filled:
+        if not table.columns[name].filled:
             raise InputError(
                 f"{table.path}: column {name} of --attributes is empty in every row; leave it out"
             )
@@ -147,18 +171,16 @@ def _chosen(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
 def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     attributes: list[str] = []
     notes: list[str] = []
-    for name, column in table.columns.items():
+    for name in table.columns:
         if name in taken:
             continue
-        reason = _why_not(column)
+        reason = _why_not(table, name)
         if reason:
             notes.append(f"column {name} is no attribute: {reason}; --attributes {name} makes it one")
         else:
             attributes.append(name)
     if not attributes:
-        seen = joined(
-            f"{name} ({_why_not(table.columns[name])})" for name in table.columns if name not in taken
-        )
+        seen = joined(f"{name} ({_why_not(table, name)})" for name in table.columns if name not in taken)
         raise InputError(
             f"{table.path}: no column to recognise; looked at {seen or 'none'};"
             " expected a column with at least two classes (choose one with --attributes)"
@@ -166,15 +188,22 @@ def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple
     return tuple(attributes), tuple(notes)
 
 
-def _why_not(column: Column) -> str:
-    distinct = len(column.filled)
+def _why_not(table: Table, name: str) -> str:
+    column = table.columns[name]
+    distinct, empty = len(column.filled), 0
+    if "" in column.values:
+        empty = int((column.codes == column.values.index("")).sum())
     if distinct == 0:
         return "it is empty"
     if distinct == 1:
-        return f"it is {column.filled[0]!r} in every row"
-    rows = len(column.codes)
-    if "" in column.values:
-        rows -= int((column.codes == column.values.index("")).sum())
-    if distinct > rows / 2:
-        return f"{count(distinct, 'different text')} in {rows} rows"
+        others = f"each of the {count(len(table) - empty, 'row')} that say anything" if empty else "every row"
+        return f"it is {column.filled[0]!r} in {others}"
+    if says_split(table, name):
+        return "it says train, val or test"
+    if is_about_splits(name):
+        return "it is called like a split; --split-column makes it one, once its cells are train, val or test"
+    if distinct > (len(table) - empty) / 2:
+        how = several_labels(column.filled)
+        hint = f", which look like several labels, {how}" if how else ""
+        return f"{count(distinct, 'different text')} in {len(table) - empty} rows{hint}"
     return ""

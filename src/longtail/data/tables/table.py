@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import BinaryIO
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +63,19 @@ class Table:
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return f"{self.path}, {place}"
 
-    def column(self, name: str, flag: str) -> Column:
-        """The column of this name, asked for by a flag.
+    def named(self, name: str, flag: str) -> str:
+        """The column of this name, asked for by a flag, as it is called here.
 
         Raises:
             InputError: when there is none.
         """
-        if name not in self.columns:
+        composed = normalize("NFC", name)
+        if composed not in self.columns:
             raise InputError(
                 f"{self.path}: {flag} names column {name!r}, which is not there; its columns are"
                 f" {joined(self.columns, 40)}.{did_you_mean(name, self.columns)}"
             )
-        return self.columns[name]
+        return composed
 
 
 def read_table(path: str, file: BinaryIO) -> Table:
@@ -128,20 +130,25 @@ def _delimiter(path: str, header: str) -> str:
 
 
 def _column_names(path: str, header: list[str]) -> list[str]:
-    names = [name.strip() or f"unnamed {i}" for i, name in enumerate(header, 1)]
+    names = [normalize("NFC", name.strip()) or f"unnamed {i}" for i, name in enumerate(header, 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path}, line 1: column {twice[0]!r} appears twice; give each column its own name")
+        raise InputError(
+            f"{path}, line 1: column {twice[0]!r} appears twice; give each column its own name,"
+            " or, if this is a row, put a header above it"
+        )
     return names
 
 
 def _rows(path: str, reader: Iterator[list[str]], width: int, places: array[int]) -> Iterator[list[str]]:
-    """The rows that are not blank, checked; the line each one starts on goes to `places`."""
+    """The rows that hold anything, checked; the line each one starts on goes to `places`."""
     line = _line_number(reader)
     for row in reader:
         start, line = line + 1, _line_number(reader)
-        if not row:
+        if not any(map(str.strip, row)):
             continue
+        if len(row) > width and not any(row[width:]):  # spreadsheets fill up short rows
+            row = row[:width]
         if len(row) != width:
             raise InputError(
                 f"{path}, line {start}: expected {width} fields as in the header, got {len(row)};"
