@@ -74,6 +74,29 @@ def test_images_in_no_class_folder_are_left_out_and_counted(tmp_path: Path, loos
     assert "1 image left out, in no class folder" in data.notes
 
 
+def test_class_folders_without_an_image_are_named(tmp_path: Path) -> None:
+    (tmp_path / "rare" / "deep").mkdir(parents=True)
+    data = open_at(tmp_path, "a/1.jpg", "a/x/2.jpg", "a/y/notes.txt", "b/1.jpg", "other/1.heic")
+    assert data.schema.attributes[0].classes == ("a", "b")
+    assert "2 folders without an image, so no class: other, rare" in data.notes
+
+
+def test_splits_and_their_class_folders_without_an_image_are_named(tmp_path: Path) -> None:
+    for name in ("test/a", "train/rare", "val/b"):
+        (tmp_path / name).mkdir(parents=True)
+    data = open_at(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg")
+    assert "2 folders without an image, so no class: test, train/rare" in data.notes
+    assert "label: 1 class without an image in val: b" in data.notes
+
+
+def test_one_class_is_enough_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(InputError, match=r"only one class, 'a' \(no image in b\); expected CLASS/IMAGE"):
+        open_at(tmp_path, "a/1.jpg")
+    data = open_folders(list_source(tmp_path), "pets", least_classes=1)
+    assert data.schema.attributes[0].classes == ("a",)
+
+
 def test_links_to_images_elsewhere_are_used_and_counted(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"x")
     (tmp_path / "root" / "a").mkdir(parents=True)

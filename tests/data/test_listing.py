@@ -5,9 +5,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from longtail.data.listing import list_source, require_images, suffix
+from longtail.data.listing import IMAGE_SUFFIXES, is_image, list_source, require_images, suffix
 from longtail.errors import InputError
+from longtail.images.decode import FORMATS
 
 
 def make_files(root: Path, *names: str) -> Path:
@@ -66,6 +68,49 @@ def test_one_folder_that_holds_everything_is_gone_into(tmp_path: Path, packed: b
 @pytest.mark.parametrize("names", [["train/a/1.jpg", "train/b/1.jpg"], ["only/1.jpg"], ["1.jpg"]])
 def test_a_split_or_a_class_is_not_gone_into(tmp_path: Path, names: list[str]) -> None:
     assert list_source(make_files(tmp_path, *names)).images == names
+
+
+def test_every_ending_of_the_formats_that_are_decoded_is_an_image() -> None:
+    Image.init()
+    endings = {ending[1:] for ending, name in Image.registered_extensions().items() if name in FORMATS}
+    assert endings == IMAGE_SUFFIXES
+    assert all(is_image(f"a.b/{ending}.{ending.upper()}") for ending in endings)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_folders_without_an_image_are_known(tmp_path: Path, packed: bool) -> None:
+    names = ["a/1.jpg", "b/deep/2.jpg", "b/none/x.txt", "c/x.heic", "d/e/x.txt"]
+    root = make_files(tmp_path / "x", *names)
+    (root / "empty" / "too").mkdir(parents=True)
+    place = make_zip(tmp_path / "x.zip", *names, "empty/", "empty/too/") if packed else root
+    assert list_source(place).hollow == {"b/none", "c", "d", "d/e", "empty", "empty/too"}
+
+
+def test_a_folder_without_an_image_beside_the_one_that_holds_everything_is_said(tmp_path: Path) -> None:
+    root = make_files(tmp_path, "cat/x/1.jpg", "cat/y/1.jpg")
+    (root / "cat" / "z").mkdir()
+    (root / "dog").mkdir()
+    found = list_source(root)
+    assert found.notes == ("everything lies in cat/: read from there (no image in dog)",)
+    assert found.hollow == {"z"}
+
+
+def test_a_pipe_is_left_out_and_said(tmp_path: Path) -> None:
+    root = make_files(tmp_path, "a/1.jpg", "b/1.jpg")
+    os.mkfifo(root / "a" / "pipe.jpg")
+    (root / "b" / "zero.jpg").symlink_to("/dev/zero")
+    found = list_source(root)
+    assert found.images == ["a/1.jpg", "b/1.jpg"]
+    assert found.notes == ("2 pipes, sockets or devices left out: a/pipe.jpg, b/zero.jpg",)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "x.zip", "labels.csv", "1.jpg")
+    data = bytearray(path.read_bytes())
+    data[0] = 0  # of the signature of the first member
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"x.zip/labels.csv: cannot be read \(.*damaged in the archive"):
+        list_source(path).open("labels.csv")
 
 
 def test_links_out_of_the_root_are_known(tmp_path: Path) -> None:
@@ -147,7 +192,9 @@ def test_a_corrupt_archive_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     path = make_files(tmp_path, "x.tar") / "x.tar"
-    with pytest.raises(InputError, match=r"x.tar: expected a folder, a .zip archive or a .csv"):
+    with pytest.raises(
+        InputError, match=r"x.tar: expected a folder, a .zip archive, a .csv, .tsv or .parquet manifest, or"
+    ):
         list_source(path)
 
 
@@ -164,7 +211,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [([], "is empty"), (["a/x.heic", "t.csv"], "holds no image among 2 files; expected one of bmp")],
+    [([], "is empty"), (["a/x.heic", "t.csv"], "holds no image among 2 files; expected one of apng, avif")],
 )
 def test_a_place_without_images_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -8,6 +8,7 @@ import pytest
 from longtail.data.dataset import Dataset
 from longtail.data.sources import open_dataset
 from longtail.errors import InputError
+from longtail.schema import Attribute, LabelSchema
 
 CSV = "id,label\na,x\nb,y\nc,x\nd,y\n"
 
@@ -103,6 +104,39 @@ def test_class_folders_are_read_in_place_from_an_archive(tmp_path: Path) -> None
 
 def test_a_builtin_is_opened_by_name() -> None:
     assert open_dataset("digits").schema.names == ("digit",)
+
+
+def test_a_folder_called_like_a_builtin_is_said_to_be_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    note = "digits is built in; ./digits, which lies here, is not read: give ./digits for it"
+    assert note not in open_dataset("digits").notes
+    for name in ("zero/1.png", "one/1.png"):
+        (tmp_path / "digits" / name).parent.mkdir(parents=True)
+        (tmp_path / "digits" / name).write_bytes(b"")
+    assert note in open_dataset("digits").notes
+    assert open_dataset("./digits").schema.attributes[0].classes == ("one", "zero")
+
+
+def test_what_a_model_recognises_is_not_guessed_anew(tmp_path: Path) -> None:
+    known = LabelSchema((Attribute("colour", ("blue", "red", "pink")), Attribute("bald", ("0", "1"))))
+    root = make(tmp_path / "x", text="id,colour,bald,text\na,red,,x\nb,blue,,y\nc,pink,,x\nd,,,y\n")
+    data = open_dataset(str(root), known=known)
+    assert [(a.name, a.classes) for a in data.schema.attributes] == [
+        ("colour", ("blue", "pink", "red")),
+        ("bald", ("0", "1")),
+    ]
+    assert data.labels.tolist() == [[2, -1], [0, -1], [1, -1], [-1, -1]]
+    constant = make(tmp_path / "y", text="id,bald\na,1\nb,1\nc,1\nd,1\n")
+    assert open_dataset(str(constant), known=known).schema.attributes[0].classes == ("1",)
+    folder = make(tmp_path / "z", None, folder="dog")
+    assert open_dataset(str(folder), known=known).labels.tolist() == [[0]] * 4
+
+
+def test_an_attribute_of_another_name_than_the_models_is_looked_for(tmp_path: Path) -> None:
+    root = make(tmp_path / "x", text="id,animal\na,x\nb,y\nc,x\nd,y\n")
+    assert open_dataset(str(root), known=LabelSchema.single("label", ["x", "y"])).schema.names == ("animal",)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import gc
 import os
 import pickle
 import threading
+import tracemalloc
 import zipfile
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from longtail.data.listing import list_source
 from longtail.data.names import Names
-from longtail.data.stores import ArrayStore, FileStore, ZipStore
+from longtail.data.stores import MAX_BYTES, ArrayStore, FileStore, ZipStore
 
 CONTENT = {f"images/{i}.jpg": bytes([i]) * (1000 * i + 1) for i in range(20)}
 
@@ -106,6 +108,45 @@ def test_a_vanished_file_or_archive_is_an_oserror(tmp_path: Path) -> None:
     store.path.unlink()
     with pytest.raises(OSError, match=r"some.zip"):
         store.read(0)
+
+
+def test_a_member_larger_than_any_image_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.jpg", b"\0" * 10**7)
+    with zipfile.ZipFile(path) as archive:
+        honest, lying = archive.getinfo("1.jpg"), copy(archive.getinfo("1.jpg"))
+    honest.file_size = MAX_BYTES + 1  # as its directory would say of a larger one
+    with pytest.raises(OSError, match=r"1.jpg: holds 1.0 GiB, and no image more than 1 is read"):
+        ZipStore(path, [honest]).read(0)
+    lying.file_size = 1000
+    tracemalloc.start()
+    with pytest.raises(OSError, match="damaged"):
+        ZipStore(path, [lying]).read(0)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
+def test_an_empty_member_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.jpg", b"")
+    with zipfile.ZipFile(path) as archive:
+        assert ZipStore(path, archive.infolist()).read(0) == b""
+
+
+def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "1.jpg").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(OSError, match=r"1.jpg: holds 1.0 GiB, and no image more than 1 is read"):
+        FileStore(tmp_path, Names(["1.jpg"])).read(0)
+
+
+def test_what_would_never_end_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name in ("pipe.jpg", "/dev/zero", "."):
+        with pytest.raises(OSError, match="is no file, but a folder, pipe or device"):
+            FileStore(tmp_path, Names([name])).read(0)
 
 
 def test_a_file_store_reads_files_below_its_root(tmp_path: Path) -> None:

@@ -17,20 +17,21 @@ ATTRIBUTE = "label"
 """Name of the one attribute that folders give."""
 
 
-def open_folders(found: Listing, name: str) -> Dataset:
+def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
     """The data set whose classes are the folders its images lie in, however deep below them.
 
     With splits, a class folder may be missing from some of them; the class is kept.
 
     Raises:
-        InputError: when no image lies in a class folder, there are fewer than two classes, or
+        InputError: when no image lies in a class folder, there are fewer than `least_classes`, or
             split folders lie beside others.
     """
     depth = 1 if _has_splits(found) else 0
     kept = [image for image in found.images if image.count("/") > depth]
     folders = [image.split("/", depth + 1)[: depth + 1] for image in kept]
     classes = order_classes(folder[depth] for folder in folders)
-    _check_classes(found, classes, depth > 0)
+    hollow = _hollow(found, depth, classes)
+    _check_classes(found, classes, depth > 0, least_classes, hollow)
     place = {text: index for index, text in enumerate(classes)}
     labels = np.array([place[folder[depth]] for folder in folders], np.int64)[:, None]
     schema = LabelSchema.single(ATTRIBUTE, classes)
@@ -40,7 +41,7 @@ def open_folders(found: Listing, name: str) -> Dataset:
         *describe_attributes(schema, labels),
         *odd_values(ATTRIBUTE, classes, labels[:, 0]),
         *([] if split is None else _describe_split(schema, labels, split)),
-        *_left_out(found, len(found.images) - len(kept)),
+        *_left_out(found, len(found.images) - len(kept), hollow),
         *found.all_notes(),
     )
     names = Names(kept)
@@ -82,21 +83,35 @@ def _has_splits(found: Listing) -> bool:
     )
 
 
-def _check_classes(found: Listing, classes: tuple[str, ...], split_layout: bool) -> None:
+def _hollow(found: Listing, depth: int, classes: tuple[str, ...]) -> list[str]:
+    """Folders in the place of splits and classes without an image, where no other gives the class."""
+    return sorted(
+        folder
+        for folder in found.hollow
+        if folder.count("/") < depth or (folder.count("/") == depth and folder.split("/")[-1] not in classes)
+    )
+
+
+def _check_classes(
+    found: Listing, classes: tuple[str, ...], split_layout: bool, least: int, hollow: list[str]
+) -> None:
     below = "SPLIT/CLASS/IMAGE" if split_layout else "CLASS/IMAGE"
     if not classes:
         raise InputError(
             f"{found.root}: no image lies in a class folder; expected {below}, or a manifest labels.csv"
         )
-    if len(classes) == 1:
+    if len(classes) < least:
+        empty = f" (no image in {joined(hollow)})" if hollow else ""
         raise InputError(
-            f"{found.root}: only one class, {classes[0]!r}; expected {below} with at least two class folders,"
-            " or a manifest labels.csv"
+            f"{found.root}: only one class, {classes[0]!r}{empty}; expected {below} with at least two class"
+            " folders, or a manifest labels.csv"
         )
 
 
-def _left_out(found: Listing, loose: int) -> list[str]:
+def _left_out(found: Listing, loose: int, hollow: list[str]) -> list[str]:
     notes: list[str] = []
+    if hollow:
+        notes.append(f"{count(len(hollow), 'folder')} without an image, so no class: {joined(hollow)}")
     if loose:
         notes.append(f"{count(loose, 'image')} left out, in no class folder")
     if found.leaving:

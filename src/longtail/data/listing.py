@@ -18,8 +18,13 @@ from longtail.data.stores import READABLE_METHODS, FileStore, ZipStore
 from longtail.errors import InputError
 from longtail.words import count, joined
 
-IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp", "ppm", "pgm"})
-"""Endings of image files, in lower case."""
+IMAGE_SUFFIXES = frozenset(
+    {
+        "jpg", "jpeg", "jpe", "jfif", "png", "apng", "bmp", "gif", "tif", "tiff", "webp", "avif", "avifs",
+        "ppm", "pgm", "pbm", "pnm", "pfm", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx",
+    }
+)  # fmt: skip
+"""Endings of the formats that are decoded, in lower case."""
 
 _IMAGE_ENDINGS = tuple("." + ending for ending in sorted(IMAGE_SUFFIXES))
 
@@ -49,6 +54,7 @@ class Listing:
         others: how many files there are of every other ending.
         members: of an archive, its entry for every path; of a folder, None.
         leaving: images that a symbolic link fetches from outside of the root.
+        hollow: folders without an image in them or below them.
         notes: what to say about the listing itself.
     """
 
@@ -58,6 +64,7 @@ class Listing:
     others: Counter[str]
     members: dict[str, ZipInfo] | None = None
     leaving: frozenset[str] = frozenset()
+    hollow: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def store(self, names: Iterable[str]) -> ImageStore:
@@ -67,20 +74,33 @@ class Listing:
         return ZipStore(self.root, [self.members[name] for name in names])
 
     def open(self, name: str) -> BinaryIO:
-        """One file, opened for reading; of an archive, its content."""
-        if self.members is None:
-            return (self.root / name).open("rb")
-        return BytesIO(ZipStore(self.root, [self.members[name]]).read(0))
+        """One file, opened for reading; of an archive, its content.
+
+        Raises:
+            InputError: when it cannot be read.
+        """
+        try:
+            if self.members is None:
+                return (self.root / name).open("rb")
+            return BytesIO(ZipStore(self.root, [self.members[name]]).read(0))
+        except OSError as error:
+            raise InputError(f"{self.root / name}: cannot be read ({error.strerror or error})") from error
 
     def below(self, top: str) -> Listing:
         """The part below a folder that everything lies in."""
         start = len(top) + 1
-        strip = [[name[start:] for name in names] for names in (self.images, self.manifests)]
-        members = self.members and {name[start:]: member for name, member in self.members.items()}
-        leaving = frozenset(name[start:] for name in self.leaving)
-        root = self.root / top if self.members is None else self.root
-        notes = (*self.notes, f"everything lies in {top}/: read from there")
-        return Listing(root, strip[0], strip[1], self.others, members, leaving, notes)
+        beside = sorted(folder for folder in self.hollow if "/" not in folder)
+        without = f" (no image in {joined(beside)})" if beside else ""
+        return replace(
+            self,
+            root=self.root / top if self.members is None else self.root,
+            images=[name[start:] for name in self.images],
+            manifests=[name[start:] for name in self.manifests],
+            members=self.members and {name[start:]: member for name, member in self.members.items()},
+            leaving=frozenset(name[start:] for name in self.leaving),
+            hollow=frozenset(name[start:] for name in self.hollow if name.startswith(f"{top}/")),
+            notes=(*self.notes, f"everything lies in {top}/: read from there{without}"),
+        )
 
     def all_notes(self) -> list[str]:
         """The listing's notes, and how many files are neither image nor manifest."""
@@ -101,7 +121,9 @@ def list_source(path: Path) -> Listing:
     elif path.suffix.lower() == ".zip":
         found = _list_zip(path)
     else:
-        raise InputError(f"{path}: expected a folder, a .zip archive or a .csv, .tsv or .parquet manifest")
+        raise InputError(
+            f"{path}: expected a folder, a .zip archive, a .csv, .tsv or .parquet manifest, or a .txt list"
+        )
     return _descend(found)
 
 
@@ -138,7 +160,8 @@ def _descend(found: Listing) -> Listing:
         found = found.below(top)
 
 
-def _sort_out(root: Path, names: Iterable[str]) -> Listing:
+def _sort_out(root: Path, names: Iterable[str], folders: set[str]) -> Listing:
+    """The listing of these files; `folders` are all those that are there, once the files are read."""
     found = Listing(root, [], [], Counter())
     for name in names:
         if is_image(name):
@@ -149,7 +172,18 @@ def _sort_out(root: Path, names: Iterable[str]) -> Listing:
             found.others[suffix(name)] += 1
     found.images.sort()
     found.manifests.sort()
-    return found
+    return replace(found, hollow=frozenset(folders - _folders_of(found.images)))
+
+
+def _folders_of(names: Iterable[str]) -> set[str]:
+    """All folders on the way to these files."""
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
 
 
 def _hidden(part: str) -> bool:
@@ -157,44 +191,64 @@ def _hidden(part: str) -> bool:
 
 
 def _list_folder(root: Path) -> Listing:
-    leaving: set[str] = set()
-    broken: list[str] = []
+    walk = _Walk(root)
     try:
-        found = _sort_out(root, _walk(root, leaving, broken))
+        found = _sort_out(root, walk, walk.folders)
     except OSError as error:
         raise InputError(f"{error.filename or root}: cannot be listed ({error.strerror})") from error
-    notes = (f"{count(len(broken), 'broken link')} left out: {joined(sorted(broken))}",) if broken else ()
-    return replace(found, leaving=frozenset(leaving), notes=notes)
+    odd = (
+        (("broken link",), walk.broken),
+        (("pipe, socket or device", "pipes, sockets or devices"), walk.special),
+    )
+    notes = tuple(
+        f"{count(len(paths), *what)} left out: {joined(sorted(paths))}" for what, paths in odd if paths
+    )
+    return replace(found, leaving=frozenset(walk.leaving), notes=notes)
 
 
-def _walk(root: Path, leaving: set[str], broken: list[str]) -> Iterator[str]:
-    """Paths of files below the root, hidden ones left out.
-
-    Those that a link fetches from outside go to `leaving` too, links to nothing only to `broken`.
+class _Walk:
+    """Paths of files below the root, hidden ones left out; gathers on the way what else is there.
 
     A link to a folder is followed, except into a folder that the path to it already goes through.
+
+    Attributes:
+        folders: paths of folders.
+        leaving: files that a link fetches from outside.
+        broken: links to nothing.
+        special: what is neither file nor folder; to open a pipe would wait for ever.
     """
-    real_root = os.path.realpath(root)
-    todo: list[tuple[str, tuple[str, ...], bool]] = [("", (real_root,), False)]
-    while todo:
-        below, trail, outside = todo.pop()
-        with os.scandir(root / below) as entries:
-            for entry in entries:
-                if _hidden(entry.name):
-                    continue
-                path = below + entry.name
-                link = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                out = outside or (bool(link) and not _inside(link, real_root))
-                if link and not entry.is_file() and not entry.is_dir():
-                    broken.append(path)
-                elif not entry.is_dir():
-                    if out:
-                        leaving.add(path)
-                    yield path
-                elif not link:
-                    todo.append((path + "/", trail, out))
-                elif not any(_inside(passed, link) for passed in (*trail, os.path.realpath(root / below))):
-                    todo.append((path + "/", (*trail, link), out))
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folders: set[str] = set()
+        self.leaving: set[str] = set()
+        self.broken: list[str] = []
+        self.special: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        real_root = os.path.realpath(self.root)
+        todo: list[tuple[str, tuple[str, ...], bool]] = [("", (real_root,), False)]
+        while todo:
+            below, trail, outside = todo.pop()
+            with os.scandir(self.root / below) as entries:
+                for entry in entries:
+                    if _hidden(entry.name):
+                        continue
+                    path = below + entry.name
+                    link = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                    out = outside or (bool(link) and not _inside(link, real_root))
+                    if entry.is_file():
+                        if out:
+                            self.leaving.add(path)
+                        yield path
+                    elif not entry.is_dir():
+                        (self.special if Path(entry.path).exists() else self.broken).append(path)
+                    elif not link:
+                        self.folders.add(path)
+                        todo.append((path + "/", trail, out))
+                    elif not any(_inside(p, link) for p in (*trail, os.path.realpath(self.root / below))):
+                        self.folders.add(path)
+                        todo.append((path + "/", (*trail, link), out))
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -210,15 +264,19 @@ def _list_zip(path: Path) -> Listing:
             f"{path}: is not a readable zip archive ({error}); copy or download it again"
         ) from error
     members: dict[str, ZipInfo] = {}
+    folders: set[str] = set()
     for entry in entries:
         name = entry.filename.replace("\\", "/")
         _check_inside(path, name)
-        if entry.is_dir() or any(map(_hidden, name.split("/"))):
+        if any(map(_hidden, name.split("/"))):
+            continue
+        if entry.is_dir():
+            folders.add(name.rstrip("/"))
             continue
         if name in members:
             raise InputError(f"{path}: holds {name} twice; pack it again with each file once")
         members[name] = entry
-    found = _sort_out(path, members)
+    found = _sort_out(path, members, folders | _folders_of(members))
     for name in found.images + found.manifests:
         _check_readable(path, members[name])
     return replace(found, members=members)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from longtail.data.builtin import BUILTIN
@@ -10,10 +12,12 @@ from longtail.data.folder import open_folders
 from longtail.data.huggingface import is_huggingface, open_huggingface
 from longtail.data.listing import MANIFEST_SUFFIXES, Listing, list_source, require_images, suffix
 from longtail.data.published.official import find_official
+from longtail.data.tables.lists import LIST_COLUMNS, LIST_SUFFIX, read_lists
 from longtail.data.tables.manifest import open_manifest
 from longtail.data.tables.roles import ColumnChoice
 from longtail.data.tables.table import Table, read_table
 from longtail.errors import InputError
+from longtail.schema import LabelSchema
 from longtail.words import did_you_mean, joined
 
 
@@ -29,25 +33,29 @@ def open_dataset(
     domain_column: str | None = None,
     match_column: str | None = None,
     skip_missing: bool = False,
+    known: LabelSchema | None = None,
 ) -> Dataset:
     """Open images and labels: a built-in name, a published data set, a folder, a zip archive, or a manifest.
 
     A published data set is known by its files, see `longtail.data.published.official`. Any other folder or
     archive holds either class folders (CLASS/*, or SPLIT/CLASS/*) or a manifest
-    (labels.csv, or the only .csv, .tsv or .parquet at its top); a manifest wins. What was found and
-    decided is said in the `notes` of the data set.
+    (labels.csv, or the only .csv, .tsv or .parquet at its top); a manifest wins. A .txt file lists a path
+    and a class in every line, see `longtail.data.tables.lists`. What was found and decided is said in the
+    `notes` of the data set.
 
     Args:
         source: name or path.
         images: folder or archive with a manifest's images; the manifest's own place if not given.
         image_column: column that names the image; found by trying if not given.
         attributes: columns to recognise; all that can be if not given.
-        split_column: column of train, val or test; one called 'split' if not given.
+        split_column: column of train, val or test; one called 'split', or that says so, if not given.
         group_column: column of what must stay on one side; one called 'group' if not given.
         identity_column: column of who or what an image shows; one called 'identity' if not given.
         domain_column: column of where an image comes from; one called 'domain' if not given.
         match_column: column of what images in two domains share; one called 'match' if not given.
         skip_missing: leave out rows whose image is not there, and say how many.
+        known: what a trained model recognises. Of a manifest, columns of these names are its attributes,
+            and a single class is no reason to refuse; classes are still those of the data.
 
     Raises:
         InputError: when the source cannot be used as it is; the message says why and what to do.
@@ -68,7 +76,7 @@ def open_dataset(
     )
     if source in BUILTIN:
         _refuse_manifest(source, choice, images, "it is built in")
-        return BUILTIN[source].load()
+        return _passing_over(source, BUILTIN[source].load())
     if is_huggingface(source):
         _refuse_manifest(source, ColumnChoice(), images, "it holds its own images")
         return open_huggingface(source, choice)
@@ -80,16 +88,27 @@ def open_dataset(
     if path.is_file() and suffix(path.name) in MANIFEST_SUFFIXES:
         with path.open("rb") as file:
             table = read_table(str(path), file)
-        return _with_images(table, None, images, choice, skip_missing, path)
+        return _with_images(table, None, images, choice, skip_missing, path, known)
+    if path.is_file() and suffix(path.name) == LIST_SUFFIX:
+        choice.refuse(source, "it is a list without columns")
+        return _with_images(read_lists(path), None, images, LIST_COLUMNS, skip_missing, path, known)
     found = list_source(path)
     manifest = _manifest_of(found, path)
     if manifest is None:
         _refuse_manifest(source, choice, images, "no manifest is there (labels.csv)")
         require_images(found, path)
-        return open_folders(found, _name(path))
+        return open_folders(found, _name(path), 2 if known is None else 1)
     with found.open(manifest) as file:
         table = read_table(str(found.root / manifest), file)
-    return _with_images(table, found, images, choice, skip_missing, path)
+    return _with_images(table, found, images, choice, skip_missing, path, known)
+
+
+def _passing_over(source: str, data: Dataset) -> Dataset:
+    """The built-in data; a note where a file or folder of their name is there, too."""
+    if not os.path.lexists(source):
+        return data
+    note = f"{source} is built in; ./{source}, which lies here, is not read: give ./{source} for it"
+    return replace(data, notes=(*data.notes, note))
 
 
 def _with_images(
@@ -99,6 +118,7 @@ def _with_images(
     choice: ColumnChoice,
     skip_missing: bool,
     path: Path,
+    known: LabelSchema | None,
 ) -> Dataset:
     """Open a manifest with the images beside it, or where `images` says."""
     if images is not None or found is None:
@@ -107,7 +127,7 @@ def _with_images(
         require_images(found, place)
     else:
         require_images(found, path)
-    return open_manifest(table, found, choice, skip_missing, _name(path))
+    return open_manifest(table, found, choice, skip_missing, _name(path), known)
 
 
 def _existing(source: str, flag: str = "") -> Path:

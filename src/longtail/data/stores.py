@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import threading
 import zlib
@@ -22,6 +23,9 @@ from longtail.data.names import Names
 
 READABLE_METHODS = (ZIP_STORED, ZIP_DEFLATED)
 """Compression methods of zip members that can be read in place."""
+
+MAX_BYTES = 2**30
+"""A file that is larger, or unpacks to more, is refused unread: no encoded image is."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of the name, length of the extra field
 
@@ -49,9 +53,14 @@ class FileStore:
         """The encoded file.
 
         Raises:
-            OSError: when the file is missing or unreadable.
+            OSError: when the file is missing, unreadable, larger than `MAX_BYTES`, or a pipe or device.
         """
-        return (self.root / self.names[index]).read_bytes()
+        path = self.root / self.names[index]
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path}: is no file, but a folder, pipe or device")
+        _check_size(str(path), found.st_size)
+        return path.read_bytes()
 
 
 class ZipStore:
@@ -70,6 +79,7 @@ class ZipStore:
         self.names = Names(member.filename for member in members)
         self._offset = np.array([member.header_offset for member in members], np.int64)
         self._packed = np.array([member.compress_size for member in members], np.int64)
+        self._size = np.array([member.file_size for member in members], np.int64)
         self._check = np.array([member.CRC for member in members], np.uint32)
         self._deflated = np.array([member.compress_type == ZIP_DEFLATED for member in members], np.bool_)
         self._handles = threading.local()
@@ -85,15 +95,18 @@ class ZipStore:
         """The encoded member.
 
         Raises:
-            OSError: when the archive is missing, or the member is damaged.
+            OSError: when the archive is missing, or the member is damaged or larger than `MAX_BYTES`.
         """
+        packed, size = int(self._packed[index]), int(self._size[index])
+        _check_size(self.name(index), max(packed, size))
         handle = self._handle()
         start = int(self._offset[index])
         signature, name_length, extra_length = self._header(handle, start)
         handle.seek(start + 30 + name_length + extra_length)
-        data = handle.read(int(self._packed[index]))
+        data = handle.read(packed)
         try:
-            data = zlib.decompress(data, -zlib.MAX_WBITS) if self._deflated[index] else data
+            if self._deflated[index]:  # one byte more than is said, so that a lie shows and stays small
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)
         except zlib.error as error:
             raise OSError(f"{self.name(index)}: damaged in the archive ({error})") from error
         if signature != b"PK\x03\x04" or zlib.crc32(data) != self._check[index]:
@@ -118,6 +131,11 @@ class ZipStore:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._handles = threading.local()
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise OSError(f"{name}: holds {size / 2**30:.1f} GiB, and no image more than 1 is read")
 
 
 class ArrayStore:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,12 @@ from longtail.words import count, did_you_mean
 
 
 def open_manifest(
-    table: Table, found: Listing, choice: ColumnChoice, skip_missing: bool, name: str
+    table: Table,
+    found: Listing,
+    choice: ColumnChoice,
+    skip_missing: bool,
+    name: str,
+    known: LabelSchema | None = None,
 ) -> Dataset:
     """The data set that a table describes, its images found below a root.
 
@@ -34,15 +41,16 @@ def open_manifest(
     Raises:
         InputError: see `find_roles`; when a row names no image, one outside of the root, one that is
             not there (unless `skip_missing`), or the same as another row; when a split is not known;
-            when every attribute has one class only.
+            when every attribute has one class only, and is not one of those that are `known`.
     """
     resolver = Resolver(found)
-    roles = find_roles(table, choice, resolver)
+    classes = {} if known is None else {attribute.name: attribute.classes for attribute in known.attributes}
+    roles = find_roles(table, choice, resolver, tuple(classes))
     positions = _find_images(table, roles.image, found, resolver)
     rows = _present(table, roles.image, positions, resolver, found, skip_missing)
     positions = positions[rows]
     _check_distinct(table, roles.image, rows, positions)
-    schema, labels, odd = _labels(table, roles)
+    schema, labels, odd = _labels(table, roles, classes)
     labels = labels[rows]
     split, split_notes = _split(table, roles, schema, labels, rows)
     groups, group_notes = _groups(table, roles, rows)
@@ -149,19 +157,21 @@ def _check_distinct(table: Table, name: str, rows: NDArray[np.int64], positions:
     )
 
 
-def _labels(table: Table, roles: Roles) -> tuple[LabelSchema, NDArray[np.int64], list[str]]:
+def _labels(
+    table: Table, roles: Roles, known: Mapping[str, tuple[str, ...]]
+) -> tuple[LabelSchema, NDArray[np.int64], list[str]]:
     """The schema, (N, J) labels of all rows, and notes on odd class names."""
     attributes: list[Attribute] = []
     labels = np.empty((len(table), len(roles.attributes)), np.int64)
     notes: list[str] = []
     for j, name in enumerate(roles.attributes):
         column = table.columns[name]
-        classes = order_classes(column.filled)
+        classes = order_classes(column.filled or known.get(name, ()))
         place = {"": UNLABELLED} | {text: index for index, text in enumerate(classes)}
         labels[:, j] = np.array([place[text] for text in column.values], np.int64)[column.codes]
         attributes.append(Attribute(name, classes))
         notes += odd_values(name, classes, labels[:, j])
-    if all(len(attribute.classes) < 2 for attribute in attributes):
+    if all(len(attribute.classes) < 2 and attribute.name not in known for attribute in attributes):
         raise InputError(
             f"{table.path}: only one class in {', '.join(roles.attributes)}; expected a column with at least"
             " two classes (choose with --attributes)"

@@ -73,18 +73,19 @@ class Roles:
     notes: tuple[str, ...]
 
 
-def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver) -> Roles:
+def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver, known: tuple[str, ...] = ()) -> Roles:
     """Decide what each column is.
 
     The image column is the one whose texts name images; group, identity, domain and match are those of
     these names; split is the one of that name, or whose texts are names of splits; the attributes are all
-    the others that are neither constant nor different in more than half of their rows.
+    the others that are neither constant nor different in more than half of their rows. Nothing chosen,
+    attributes that are `known` are those, whatever their columns hold.
 
     Raises:
         InputError: when a chosen column is not there, no column names images, the first row is no header,
             or no column is left to recognise.
     """
-    chosen = _chosen(table, choice.attributes)
+    chosen = _chosen(table, choice.attributes) or tuple(name for name in known if name in table.columns)
     taken = {*chosen, choice.image and table.named(choice.image, "--image-column")}
     guides = {role: _guide(table, role, getattr(choice, role), taken) for role in _GUIDES}
     if guides["split"] is None:
