@@ -225,6 +225,54 @@ def test_an_orientation_out_of_range_is_taken_as_upright(orientation):
     assert image_size(data, "a") == (16, 24)
 
 
+LONG = 3_000_000
+XMP = f'<x tiff:Orientation="6">{"x" * 1000}</x>'
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"tEXt", b"prompt\0" + b"x" * LONG),
+        (b"zTXt", b"prompt\0\0" + zlib.compress(b"x" * LONG)),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"x" * LONG)),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode() + b"x" * LONG),
+        (b"iCCP", b"profile\0\0" + zlib.compress(bytes(LONG))),
+        (b"iCCP", b"profile\0\7unknown"),
+    ],
+)
+def test_a_png_says_what_it_likes_beside_its_pixels(kind: bytes, body: bytes, behind: bool):
+    plain = encoded(smooth(16, 24), "PNG")
+    place = len(plain) - 12 if behind else 33  # before the chunk IEND, behind the chunk IHDR
+    said = plain[:place] + png_chunk(kind, body) + plain[place:]
+    assert (decode(said, "a.png", (16, 24)) == decode(plain, "a.png", (16, 24))).all()
+    assert image_size(said, "a.png") == (16, 24)
+
+
+def test_many_texts_of_a_png_that_are_short_each_do_no_harm():
+    text = png_chunk(b"zTXt", b"prompt\0\0" + zlib.compress(b"x" * 1_000_000))
+    plain = encoded(smooth(16, 24), "PNG")
+    assert decode(plain[:33] + text * 70 + plain[33:], "a.png", (8, 8)).shape == (8, 8, 3)
+
+
+def test_a_png_with_long_texts_is_still_turned():
+    exif = encoded(smooth(16, 24), "PNG", exif=with_orientation(6))
+    xmp = encoded(smooth(16, 24), "PNG")
+    short = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode())
+    long = png_chunk(b"tEXt", b"prompt\0" + b"x" * LONG)
+    for data in (exif[:33] + long + exif[33:], xmp[:33] + long + short + xmp[33:]):
+        assert image_size(data, "a.png") == (24, 16)
+        assert (decode(data, "a.png", (24, 16)) == decode(exif, "a.png", (24, 16))).all()
+
+
+@pytest.mark.parametrize("cut", [13, 40, 200])
+def test_a_png_with_texts_that_is_cut_off_is_still_refused(cut: int):
+    plain = encoded(smooth(16, 24), "PNG")
+    data = plain[:33] + png_chunk(b"tEXt", b"a\0b") + plain[33:]
+    with pytest.raises(InputError, match=r"a.png: .*(damaged|truncated)"):
+        decode(data[: -12 - cut], "a.png", (16, 24))
+
+
 def test_a_broken_exif_block_does_not_spoil_the_image():
     data = encoded(smooth(16, 24), "JPEG", exif=with_orientation(6))
     broken = data.replace(b"Exif\0\0MM\0*", b"Exif\0\0QQ\0*").replace(b"Exif\0\0II*\0", b"Exif\0\0QQ*\0")
