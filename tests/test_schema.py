@@ -38,6 +38,20 @@ def test_whole_numbers_of_any_size_are_labels(dtype):
     assert labels[:, 0].tolist() == [1, 0, 1]
 
 
+def test_the_mark_that_torch_ignores_is_unlabelled():
+    assert as_labels(torch.tensor([-100, -1, 2])).tolist() == [[-1], [-1], [2]]
+
+
+def test_a_label_out_of_range_is_named_with_its_place():
+    labels = torch.tensor([[0, 1], [1, -2], [2, 3]])
+    with pytest.raises(ValueError, match=r"class indices, or -1 or -100 .*, got -2 at image 1, attribute 1"):
+        as_labels(labels)
+    labels[1, 1] = -100
+    with pytest.raises(ValueError, match=r"class indices below 3, -1 .*, got 3 at image 2, attribute 1"):
+        as_logits(torch.zeros(3, 2, 3), as_labels(labels))
+    assert as_logits(torch.zeros(3, 2, 4), as_labels(labels)).shape == (3, 2, 4)
+
+
 @pytest.mark.parametrize(
     ("check", "error", "message"),
     [

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 UNLABELLED = -1
 """The class index of an image whose value of an attribute is not known."""
 
+_IGNORED_BY_TORCH = -100
+
 
 @dataclass(frozen=True)
 class Attribute:
@@ -93,18 +95,42 @@ class LabelSchema:
 
 
 def as_labels(labels: Tensor) -> Tensor:
-    """Labels as (N, J) int64: accepts (N,) for J = 1, and integers of other sizes.
+    """Labels as (N, J) int64: accepts (N,) for J = 1, integers of other sizes, and torch's -100 for -1.
 
     Raises:
         TypeError: when the labels are not integers.
-        ValueError: when they have another number of dimensions.
+        ValueError: when they have another number of dimensions, or one is another negative number.
     """
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise TypeError(f"labels: expected integers (class indices, -1 = unlabelled), got {labels.dtype}")
     if labels.ndim not in (1, 2):
         raise ValueError(f"labels: expected shape (N,) or (N, J), got {tuple(labels.shape)}")
     labels = labels.long()
-    return labels[:, None] if labels.ndim == 1 else labels
+    labels = labels.masked_fill(labels == _IGNORED_BY_TORCH, UNLABELLED)
+    labels = labels[:, None] if labels.ndim == 1 else labels
+    _refuse_where(labels, labels < UNLABELLED, "class indices, or -1 or -100 for unlabelled")
+    return labels
+
+
+def expect_classes(labels: Tensor, classes: int) -> None:
+    """Refuse labels (N, J) that are no index below `classes`.
+
+    Raises:
+        ValueError: when there is one.
+    """
+    _refuse_where(labels, labels >= classes, f"class indices below {classes}, -1 for unlabelled")
+
+
+def _refuse_where(labels: Tensor, wrong: Tensor, expected: str) -> None:
+    import torch
+
+    # On another device the answer would have to be waited for; a tensor of a tracer has no values.
+    if labels.device.type != "cpu" or type(labels) is not torch.Tensor or torch.compiler.is_compiling():
+        return
+    if wrong.any():
+        image, attribute = wrong.nonzero()[0].tolist()
+        got = int(labels[image, attribute])
+        raise ValueError(f"labels: expected {expected}, got {got} at image {image}, attribute {attribute}")
 
 
 def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -112,7 +138,7 @@ def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         TypeError: when the logits are not floating point.
-        ValueError: when the shapes do not fit.
+        ValueError: when the shapes do not fit, or a label is no index of a class of the logits.
     """
     if not logits.dtype.is_floating_point:
         raise TypeError(f"logits: expected floating point, got {logits.dtype}")
@@ -123,6 +149,7 @@ def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(
             f"logits: expected shape ({n}, {j}, K) beside labels ({n}, {j}), got {tuple(logits.shape)}"
         )
+    expect_classes(labels, logits.shape[2])
     return logits
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
@@ -48,6 +50,22 @@ def test_attributes_add_up(loss):
     features, labels = busy()
     alone = sum(loss(features[:, [j]], labels[:, j]) for j in range(3))
     torch.testing.assert_close(loss(features, labels), alone)
+
+
+@every_batch_loss
+def test_the_mark_of_torch_for_unlabelled_is_understood(loss):
+    features, labels = busy()
+    marked = labels.masked_fill(labels < 0, -100)
+    assert (marked < 0).any()
+    assert torch.equal(loss(features, marked), loss(features, labels))
+
+
+@every_batch_loss
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_feature_that_is_not_finite_shows_in_the_loss(loss, bad: float):
+    features, labels = busy()
+    features[(labels >= 0).all(1).nonzero()[0, 0], :, 0] = bad
+    assert not loss(features, labels).isfinite()
 
 
 @every_batch_loss

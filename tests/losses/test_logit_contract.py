@@ -81,6 +81,35 @@ def test_attributes_add_up_and_one_attribute_needs_no_dimension(loss):
 
 
 @every_loss
+def test_the_mark_of_torch_for_unlabelled_is_understood(loss):
+    logits, labels = busy()
+    marked = labels.masked_fill(labels < 0, -100)
+    assert (marked < 0).any()
+    assert torch.equal(loss(logits, marked), loss(logits, labels))
+
+
+@every_loss
+@pytest.mark.parametrize("label", [2, 7, -2, -3])
+def test_a_label_that_is_no_class_is_refused_in_words(loss, label: int):
+    logits, labels = busy()
+    labels[4, 1] = label
+    with pytest.raises(
+        ValueError, match=f"labels: expected class indices.*, got {label} at image 4, attribute 1"
+    ):
+        loss(logits, labels)
+
+
+def test_a_label_of_a_partner_that_is_no_class_is_refused_in_words():
+    logits, labels = busy()
+    share, counts = torch.full((12,), 0.3), torch.ones(3, 2)
+    with pytest.raises(ValueError, match="labels: expected class indices below 2"):
+        mixed_cross_entropy(logits, labels, torch.full_like(labels, 2), share)
+    for pair in ((labels, torch.full_like(labels, 2)), (torch.full_like(labels, 2), labels)):
+        with pytest.raises(ValueError, match="labels: expected class indices below 2"):
+            remix_share(share, *pair, counts)
+
+
+@every_loss
 def test_an_unlabelled_image_is_as_good_as_absent(loss):
     logits, labels = busy()
     labels[5:8] = -1

@@ -20,6 +20,11 @@ def test_a_negative_count_is_refused_whatever_the_least(least: int):
         count_table([[3, 1], [2, -1]], least)
 
 
+def test_a_count_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="counts: expected numbers of images"):
+        count_table([[3.0, float("nan")]])
+
+
 def test_each_label_reads_the_row_of_its_attribute():
     table = torch.arange(6).reshape(2, 3) * 10
     labels = torch.tensor([[2, 0], [0, 2], [-1, 1]])

@@ -92,6 +92,14 @@ def test_after_balanced_sampling_there_is_nothing_left_to_divide_by(data):
     assert "it has 5.6 times as many images" in said[0]
 
 
+def test_an_attribute_without_a_label_in_training_is_not_said_to_be_drawn(data):
+    labels = data.labels.copy()
+    labels[data.rows, 1] = -1
+    method, data = build("over-sampling"), replace(data, labels=labels)
+    (said,) = method.observe(data, method.draw(data, 12, 0, 1), 0)
+    assert said.startswith("kind: the largest class is drawn ")
+
+
 def test_the_sum_is_the_posters(output, batch):
     terms = build("crl-iccv", MethodOptions(crl=CRLOptions(weight=3.0))).loss(output, batch).terms
     expected = ClassRectificationLoss()(output.logits, batch.labels)

@@ -199,3 +199,17 @@ def test_alpha_comes_from_the_training_counts_in_percent_and_not_from_a_batch():
     as_a_share = 0.01 * training_imbalance(training)[0] / 100
     assert as_a_share < 0.01
     assert training_imbalance(batch) == [0.0]  # one of each class: α would be 0
+
+
+@pytest.mark.parametrize("comparison", ["relative", "absolute", "distribution"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("image", [0, 1, 8], ids=["unlabelled", "common", "rare"])
+def test_a_feature_that_is_not_finite_shows_in_the_loss(comparison, bad: float, image: int):
+    """The distances of such an image are NaN; taken for 0, the loss looks sound and its gradient is NaN."""
+    labels = torch.tensor([-1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
+    features = torch.linspace(0, 9, 12 * 8).sin().reshape(12, 8)
+    features[image, 0] = bad
+    for normalize in (False, True):
+        crl = ClassRectificationLoss(level="instance", comparison=comparison, normalize=normalize)
+        assert not crl(torch.zeros(12, 3), labels, features).isfinite()
+        assert crl(torch.zeros(12, 3), labels, features.nan_to_num(0, 0)).isfinite()

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.sampling.balance import class_shares, imbalance_ratio, joint_weights, systematic
+from longtail.sampling.balance import (
+    WeightedSampler,
+    class_shares,
+    imbalance_ratio,
+    joint_weights,
+    systematic,
+)
 
 CASES = settings(deadline=None, derandomize=True, max_examples=30)
 
@@ -167,3 +173,15 @@ def test_systematic_draws_average_to_what_is_expected():
     assert ((counts == np.floor(expected)) | (counts == np.ceil(expected))).all()
     # a count that is one of two neighbours has variance of at most 1/4
     assert np.abs(counts.mean(0) - expected).max() < 5 * math.sqrt(0.25 / 4000)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -1.0])
+def test_weights_that_are_no_positive_numbers_are_refused(wrong):
+    weights = np.array([1.0, wrong, 1.0])
+    with pytest.raises(ValueError, match="weights: expected 3 positive numbers"):
+        WeightedSampler(np.arange(3), np.zeros((3, 1), int), [2], weights, 3, 2, 0, 1)
+
+
+def test_weights_of_other_rows_are_refused():
+    with pytest.raises(ValueError, match="weights: expected 3 positive numbers"):
+        WeightedSampler(np.arange(3), np.zeros((3, 1), int), [2], np.ones(2), 3, 2, 0, 1)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,6 +116,22 @@ def test_unlabelled_images_are_drawn_like_in_a_shuffled_epoch():
 def test_labels_of_other_rows_are_refused():
     with pytest.raises(ValueError, match="labels: expected those of the 3 rows, got 4"):
         OverSampler(np.arange(3), np.zeros((4, 1), int), [2], 2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": limit}, f"limit: expected a number of at least 1, got {limit}")
+        for limit in (0, -1, 0.5, math.nan)
+    ]
+    + [
+        ({"power": power}, f"power: expected a number from 0 to 1, got {power}")
+        for power in (-1, 1.5, math.nan)
+    ],
+)
+def test_a_power_or_limit_out_of_range_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        OverSampler(np.arange(4), np.array([[0], [0], [0], [1]]), [2], 2, seed=0, **options)
 
 
 @pytest.mark.parametrize("replicate", [False, True])

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
 from longtail.losses.tables import at_labels, expect_table
-from longtail.schema import as_labels, as_logits
+from longtail.schema import as_labels, as_logits, expect_classes
 from longtail.tensors import full_precision
 
 
@@ -46,6 +46,7 @@ def mixed_cross_entropy(
     """
     labels, partner_labels = _pair(labels, partner_labels)
     logits = full_precision(as_logits(logits, labels))
+    expect_classes(partner_labels, logits.shape[2])
     share = _as_share(share.to(logits.dtype), labels)
     if class_weights is not None:
         class_weights = expect_table("class_weights", class_weights, *logits.shape[1:]).to(logits.dtype)
@@ -98,6 +99,8 @@ def remix_share(
     labels, partner_labels = _pair(labels, partner_labels)
     share = _as_share(share, labels)
     counts = expect_table("counts", counts, labels.shape[1], counts.shape[-1]).clamp(min=1)
+    for given in (labels, partner_labels):
+        expect_classes(given, counts.shape[1])
     own, partner = at_labels(counts, labels), at_labels(counts, partner_labels)
     known = (labels >= 0) & (partner_labels >= 0)
     to_partner = known & (own >= kappa * partner) & (share < tau)

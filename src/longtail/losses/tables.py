@@ -28,8 +28,8 @@ def count_table(counts: Sequence[Sequence[float]], least: int = 0) -> Tensor:
         tensor([[3., 1.],
                 [5., 0.]], dtype=torch.float64)
     """
-    if any(count < 0 for row in counts for count in row):
-        raise ValueError("counts: expected numbers of images, got a negative number")
+    if any(not count >= 0 for row in counts for count in row):
+        raise ValueError("counts: expected numbers of images, got a negative number or NaN")
     width = max(len(row) for row in counts)
     rows = [[*(max(count, least) for count in row), *[0] * (width - len(row))] for row in counts]
     return torch.tensor(rows, dtype=torch.float64)

@@ -171,4 +171,5 @@ def _residual_imbalance(data: TrainingData, shares: NDArray[np.float64]) -> list
         f"{name}: the largest class is drawn {drawn:.3g} times as often as the smallest, it has {found:.3g} "
         "times as many images"
         for name, found, drawn in zip(data.schema.names, before.tolist(), after.tolist())
+        if found > 0  # NaN where no training image has a label
     ]

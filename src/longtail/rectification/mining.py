@@ -208,5 +208,6 @@ def _squared_distances(points: Tensor, anchors: int) -> Tensor:
 
 
 def _root(squared: Tensor) -> Tensor:
-    """√x with value and gradient 0 where rounding left nothing to take a root of."""
-    return torch.where(squared > 1e-12, squared, 1.0).sqrt() * (squared > 1e-12)
+    """√x with value and gradient 0 where rounding left nothing to take a root of; NaN stays and shows."""
+    nothing = squared <= 1e-12
+    return torch.where(nothing, 1.0, squared).sqrt() * ~nothing

@@ -167,7 +167,8 @@ class WeightedSampler(Sampler):
         processes: the batch is made divisible by it.
 
     Raises:
-        ValueError: when labels and rows do not fit, or there is no row.
+        ValueError: when labels, weights and rows do not fit, a weight is not a positive number, or there is
+            no row.
     """
 
     def __init__(
@@ -183,6 +184,8 @@ class WeightedSampler(Sampler):
     ) -> None:
         if len(labels) != len(rows):
             raise ValueError(f"labels: expected those of the {len(rows)} rows, got {len(labels)}")
+        if weights.shape != rows.shape or not (np.isfinite(weights) & (weights > 0)).all():
+            raise ValueError(f"weights: expected {len(rows)} positive numbers, got {weights}")
         self.rows = rows
         self.seed = seed
         self.draws = draws

@@ -39,7 +39,7 @@ class OverSampler(WeightedSampler):
         limit: how many times the mean an image may weigh, at least 1; our choice.
 
     Raises:
-        ValueError: when labels and rows do not fit, or there is no row.
+        ValueError: when labels and rows do not fit, there is no row, or power or limit is out of range.
 
     Source: the power of ½ as in Mahajan et al., "Exploring the Limits of Weakly Supervised
     Pretraining", ECCV 2018, and Kang et al., ICLR 2020.
@@ -62,6 +62,10 @@ class OverSampler(WeightedSampler):
         power: float = 1.0,
         limit: float = math.inf,
     ) -> None:
+        if not 0 <= power <= 1:
+            raise ValueError(f"power: expected a number from 0 to 1, got {power}")
+        if not limit >= 1:
+            raise ValueError(f"limit: expected a number of at least 1, got {limit}")
         weights = _mean_one(joint_weights(labels, num_classes) ** power)
         weights = _mean_one(np.minimum(weights, limit))
         draws = _replicated(weights) if replicate else len(rows)
