@@ -72,6 +72,12 @@ def test_missing_images_are_counted():
     assert text.startswith("2 of 4 images cannot be used (2 missing, 0 unreadable)")
 
 
+def test_images_that_are_mostly_almost_black_are_said_to_need_another_scale():
+    (text,) = said(diagnosis([2, 2], shades=[0, 10, 16, 255]), "almost_black_images")
+    assert text.startswith("3 of 4 images are almost black (no value above 16 of 255). Files of 16 bits")
+    assert said(diagnosis([2, 2], shades=[0, 10, 17, 255]), "almost_black_images") == []
+
+
 def test_duplicates_with_different_labels_are_said_and_agreeing_ones_are_not():
     (text,) = said(diagnosis([2, 2], shades=[7, 1, 7, 2]), "contradicting_duplicates")
     assert text.startswith("1 set of identical images with different labels")

@@ -210,3 +210,12 @@ def test_what_is_raised_in_the_caller_ends_the_check():
 def test_other_errors_are_not_taken_for_damaged_images():
     with pytest.raises(RuntimeError, match="a fault of ours"):
         check_images(dataset([RuntimeError("a fault of ours")]))
+
+
+def test_values_of_12_bits_in_a_file_of_16_are_almost_black() -> None:
+    files: list[Item] = []
+    for largest in (1023, 4095, 65535):
+        buffer = io.BytesIO()
+        Image.fromarray(np.linspace(0, largest, 24).reshape(4, 6).astype(np.uint16)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    assert check_images(dataset(files)).almost_black == 2

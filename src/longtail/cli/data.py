@@ -36,7 +36,12 @@ Data of your own:
                              longtail train labels.csv --images photos/
                              longtail train labels.csv --attributes colour
 
-  A zip archive              of any of these, read without unpacking
+  Lists                      a path and a class in every line, as those of
+                             ImageNet-LT and Places-LT; lists called alike but
+                             for train, val and test are read together
+                             longtail train ImageNet_LT_train.txt --images data/
+
+  A zip archive              of folders or a manifest, read without unpacking
                              longtail train photos.zip
 
   Hugging Face               any image data set of the hub, or a folder that
@@ -44,7 +49,8 @@ Data of your own:
                              longtail train hf:OWNER/NAME
                              longtail train hf:OWNER/NAME:CONFIG
 
-The column `split` says train, val or test; images with the same `group` are
+The column `split`, or another whose cells do, says train, val or test (also
+training, valid, validation, dev, testing); images with the same `group` are
 never on two sides of a split. `identity` (else `group`) says who or what an
 image shows, for deepid2; `domain` (shop, street) and `match` (the same thing in
 both) are for mtct. Columns of other names: --image-column, --split-column,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from longtail.data.dataset import SPLITS
 from longtail.diagnosing.batch_shares import BatchShares
 from longtail.diagnosing.examine import AttributeDiagnosis, ClassDiagnosis, Diagnosis
+from longtail.diagnosing.image_check import ALMOST_BLACK
 from longtail.reporting.wording import FEW_TEST_IMAGES
 from longtail.words import listed, shortened
 
@@ -54,6 +55,16 @@ def unusable_images(diagnosis: Diagnosis) -> Iterator[str]:
         yield (
             f"{len(check.missing) + len(check.unreadable):,} of {check.checked:,} images cannot be used "
             f"({found}): restore the files, or take them out of the list."
+        )
+
+
+def almost_black_images(diagnosis: Diagnosis) -> Iterator[str]:
+    """Sensors of 10 or 12 bits save files of 16 bits, whose values are taken for 0 to 65535."""
+    check = diagnosis.image_check
+    if check is not None and check.almost_black > check.checked / 2:
+        yield (
+            f"{check.almost_black:,} of {check.checked:,} images are almost black (no value above"
+            f" {ALMOST_BLACK} of 255). Files of 16 bits with values of 10 or 12 bits look so: scale them up."
         )
 
 
@@ -242,6 +253,7 @@ def batches_without_pair(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterato
 
 DATA_RULES: tuple[Callable[[Diagnosis], Iterator[str]], ...] = (
     unusable_images,
+    almost_black_images,
     contradicting_duplicates,
     duplicates_across_splits,
     groups_across_splits,

@@ -20,6 +20,9 @@ from longtail.schema import UNLABELLED
 BLOCK = 64
 """Images a thread takes at a time: few enough for steady progress, many enough to cost no overhead."""
 
+ALMOST_BLACK = 16
+"""Largest value of pixels that a person cannot tell from black, of 255; 12 bits in a file of 16 reach it."""
+
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -90,6 +93,7 @@ class ImageDiagnosis:
         width: in pixels, None when no image could be read.
         height: in pixels, None when no image could be read.
         duplicates: sets of images with the same pixels.
+        almost_black: images without a value above `ALMOST_BLACK`.
     """
 
     checked: int
@@ -99,6 +103,7 @@ class ImageDiagnosis:
     width: Spread | None
     height: Spread | None
     duplicates: tuple[DuplicateSet, ...]
+    almost_black: int = 0
 
     @property
     def conflicting(self) -> tuple[DuplicateSet, ...]:
@@ -124,6 +129,7 @@ class _Reading:
     height: int = 0
     width: int = 0
     digest: bytes = b""
+    brightest: int = 0
     missing: str = ""
     unreadable: str = ""
 
@@ -149,6 +155,7 @@ def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | Non
         width=_spread([r.width for r in usable]),
         height=_spread([r.height for r in usable]),
         duplicates=find_duplicates(dataset, [r.digest for r in readings]),
+        almost_black=sum(r.brightest <= ALMOST_BLACK for r in usable),
     )
 
 
@@ -206,7 +213,7 @@ def _read(store: ImageStore, index: int) -> _Reading:
     height, width = pixels.shape[:2]
     digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
-    return _Reading(image_format(data), height, width, digest.digest())
+    return _Reading(image_format(data), height, width, digest.digest(), int(pixels.max()))
 
 
 def _reason(error: Exception, name: str) -> str:
