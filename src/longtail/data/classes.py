@@ -106,6 +106,8 @@ def _meaning(text: str) -> str:
 
 def _visible(text: str) -> str:
     """The characters that a reader sees, each in one form."""
+    if text.isascii():
+        return " ".join(text.split())
     shown = (character for character in normalize("NFKC", text) if category(character) != "Cf")
     return " ".join("".join(shown).split())
 

@@ -20,6 +20,7 @@ IMAGE_COLUMNS = (
 """Usual names of the column that names the image, most telling first."""
 
 _SAMPLE = 200
+_SEEN = 2000  # texts of a column that may be captions, among which several labels are looked for
 
 _GUIDES = ("split", "group", "identity", "domain", "match")
 """Roles of columns that guide splits and training."""
@@ -204,7 +205,7 @@ def _why_not(table: Table, name: str) -> str:
     if is_about_splits(name):
         return "it is called like a split; --split-column makes it one, once its cells are train, val or test"
     if distinct > (len(table) - empty) / 2:
-        how = several_labels(column.filled)
+        how = several_labels(column.filled[:_SEEN])
         hint = f", which look like several labels, {how}" if how else ""
         return f"{count(distinct, 'different text')} in {len(table) - empty} rows{hint}"
     return ""

@@ -69,13 +69,13 @@ class Table:
         Raises:
             InputError: when there is none.
         """
-        composed = normalize("NFC", name)
-        if composed not in self.columns:
+        found = name if name in self.columns else normalize("NFC", name)
+        if found not in self.columns:
             raise InputError(
                 f"{self.path}: {flag} names column {name!r}, which is not there; its columns are"
                 f" {joined(self.columns, 40)}.{did_you_mean(name, self.columns)}"
             )
-        return composed
+        return found
 
 
 def read_table(path: str, file: BinaryIO) -> Table:
