@@ -22,6 +22,7 @@ SPLIT_NAMES = {
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _LOOKS_MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
+_YES_OR_NO = {"true": "1", "yes": "1", "false": "0", "no": "0"}
 _CERTAIN_SEPARATORS = ("|", ";", "\n")  # in no class name that people write
 _LIST = re.compile(r"\s*(\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
 _SEPARATORS = (", ", ",", "/", "+", "&", " ")  # in many, so that more must speak for several labels
@@ -92,8 +93,10 @@ def written_differently(texts: Iterable[str]) -> list[tuple[list[str], str]]:
 def _shown(names: list[str]) -> tuple[list[str], str]:
     if len({" ".join(name.split()).casefold() for name in names}) == 1:
         return [repr(name) for name in names], "case or spaces"
-    if _as_number(names[0]):
+    if all(map(_as_number, names)):
         return [repr(name) for name in names], "the form of a number"
+    if _meaning(names[0]) in _YES_OR_NO.values():
+        return [repr(name) for name in names], "the word for yes or no"
     if len({_visible(name).casefold() for name in names}) > 1:
         return [repr(name) for name in names], "case, spaces, hyphens or underscores"
     return [ascii(name) for name in names], "the Unicode form of their characters"
@@ -101,7 +104,8 @@ def _shown(names: list[str]) -> tuple[list[str], str]:
 
 def _meaning(text: str) -> str:
     """What two texts share that a reader takes for the same."""
-    return _as_number(text) or re.sub(r"(?<=\w)[-_](?=\w)", " ", _visible(text)).casefold()
+    words = re.sub(r"(?<=\w)[-_](?=\w)", " ", _visible(text)).casefold()
+    return _as_number(text) or _YES_OR_NO.get(words, words)
 
 
 def _visible(text: str) -> str:

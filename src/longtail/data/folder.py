@@ -41,7 +41,7 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
         *describe_attributes(schema, labels),
         *odd_values(ATTRIBUTE, classes, labels[:, 0]),
         *([] if split is None else _describe_split(schema, labels, split)),
-        *_left_out(found, len(found.images) - len(kept), hollow),
+        *_left_out(len(found.images) - len(kept), hollow),
         *found.all_notes(),
     )
     names = Names(kept)
@@ -108,12 +108,10 @@ def _check_classes(
         )
 
 
-def _left_out(found: Listing, loose: int, hollow: list[str]) -> list[str]:
+def _left_out(loose: int, hollow: list[str]) -> list[str]:
     notes: list[str] = []
     if hollow:
         notes.append(f"{count(len(hollow), 'folder')} without an image, so no class: {joined(hollow)}")
     if loose:
         notes.append(f"{count(loose, 'image')} left out, in no class folder")
-    if found.leaving:
-        notes.append(f"{count(len(found.leaving), 'file')} fetched from outside by symbolic links")
     return notes

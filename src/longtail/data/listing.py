@@ -103,11 +103,14 @@ class Listing:
         )
 
     def all_notes(self) -> list[str]:
-        """The listing's notes, and how many files are neither image nor manifest."""
-        if not self.others:
-            return list(self.notes)
-        kinds = joined(f"{ending or 'without ending'} {n}" for ending, n in sorted(self.others.items()))
-        return [*self.notes, f"{count(self.others.total(), 'other file')} left out, no image: {kinds}"]
+        """The listing's notes, how many files links fetch, and how many are neither image nor manifest."""
+        notes = list(self.notes)
+        if self.leaving:
+            notes.append(f"{count(len(self.leaving), 'file')} fetched from outside by symbolic links")
+        if self.others:
+            kinds = joined(f"{ending or 'without ending'} {n}" for ending, n in sorted(self.others.items()))
+            notes.append(f"{count(self.others.total(), 'other file')} left out, no image: {kinds}")
+        return notes
 
 
 def list_source(path: Path) -> Listing:

@@ -76,10 +76,24 @@ def test_a_column_called_like_a_split_that_says_none_is_no_attribute_unless_chos
     found = roles(text, *NUMBERED)
     assert (found.attributes, found.split) == (("label",), None)
     assert found.notes == (
-        f"column {name} is no attribute: it is called like a split; --split-column makes it one, once its"
+        f"column {name} is no attribute: it seems to say a split; --split-column makes it one, once its"
         f" cells are train, val or test; --attributes {name} makes it one",
     )
     assert roles(text, *NUMBERED, choice=ColumnChoice(attributes=(name,))).attributes == (name,)
+
+
+def test_a_column_of_other_words_for_splits_is_no_attribute() -> None:
+    cells = ["Training", "PublicTest", "PrivateTest"] * 2
+    found = roles(rows("id,Usage,label", "012345", cells, "xyxyxy"), *NUMBERED)
+    assert (found.attributes, found.split) == (("label",), None)
+    assert found.notes[0].startswith("column Usage is no attribute: it seems to say a split; --split-column")
+
+
+def test_a_class_may_be_called_like_a_split() -> None:
+    cells = ["train", "car", "bus"] * 2
+    assert roles(rows("id,vehicle", "012345", cells), *NUMBERED).attributes == ("vehicle",)
+    cells = ["valve", "high value", "low value"] * 2
+    assert roles(rows("id,part", "012345", cells), *NUMBERED).attributes == ("part",)
 
 
 @pytest.mark.parametrize("name", ["setting", "splitter", "offset", "dataset", "stage"])

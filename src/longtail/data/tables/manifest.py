@@ -256,8 +256,6 @@ def _left_out(table: Table, found: Listing, rows: int) -> list[str]:
     if rows < len(table):
         missing = count(len(table) - rows, "row")
         notes.append(f"{missing} of {table.path} left out, image not there (--skip-missing)")
-    if found.leaving:
-        notes.append(f"{count(len(found.leaving), 'file')} fetched from outside by symbolic links")
     if rows < len(found.images):
         notes.append(f"{count(len(found.images) - rows, 'image')} left out, in no row of {table.path}")
     return notes

@@ -202,8 +202,8 @@ def _why_not(table: Table, name: str) -> str:
         return f"it is {column.filled[0]!r} in {others}"
     if says_split(table, name):
         return "it says train, val or test"
-    if is_about_splits(name):
-        return "it is called like a split; --split-column makes it one, once its cells are train, val or test"
+    if is_about_splits(name, column.filled):
+        return "it seems to say a split; --split-column makes it one, once its cells are train, val or test"
     if distinct > (len(table) - empty) / 2:
         how = several_labels(column.filled[:_SEEN])
         hint = f", which look like several labels, {how}" if how else ""

@@ -14,6 +14,7 @@ from longtail.words import joined
 _FLAG = re.compile(r"is[_ -]?(train|val|valid|validation|test)(ing)?([_ -].*)?")
 _YES = ("1", "1.0", "true", "t", "yes", "y")
 _NO = ("0", "0.0", "false", "f", "no", "n")
+_LIKE_SPLIT = re.compile(r".*(train|test|valid|eval|\bval\b).*", re.IGNORECASE | re.DOTALL)
 _OF_SPLITS = re.compile(r"(.*[_ -])?(split|subset|set|partition|folds?)([_ -].*)?")
 _NUMBERED = {str(index): index for index in range(len(SPLITS))}  # as CelebA numbers its partitions
 
@@ -37,9 +38,11 @@ def split_words(name: str, texts: Iterable[str]) -> Mapping[str, int]:
     return _NUMBERED if numbered else SPLIT_NAMES
 
 
-def is_about_splits(name: str) -> bool:
-    """Whether a column is called like one that divides images, as subset, fold or partition."""
-    return _OF_SPLITS.fullmatch(name.lower()) is not None
+def is_about_splits(name: str, texts: Iterable[str] = ()) -> bool:
+    """Whether a column is called like one that divides images, as fold, or each text holds a split's name."""
+    texts = list(texts)
+    named = _OF_SPLITS.fullmatch(name.lower()) is not None
+    return named or (bool(texts) and all(map(_LIKE_SPLIT.fullmatch, texts)))
 
 
 def says_split(table: Table, name: str) -> bool:
