@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from longtail.data.huggingface import is_huggingface, open_huggingface
+from longtail.data.sources import open_dataset
 from longtail.data.tables.roles import ColumnChoice
 from longtail.errors import InputError
 
@@ -110,6 +111,23 @@ def test_class_labels_keep_all_their_classes_in_their_order(library: Callable[[A
     assert list(data.ids)[2:4] == ["train-0000002", "val-0000000"]
     assert (data.images.name(3), len(data.images)) == ("val-0000000", 6)
     assert "splits in column split: train 3, val 1, test 2 images" in data.notes
+
+
+@pytest.mark.parametrize("folder", [".", "data"])
+def test_what_was_downloaded_from_the_hub_is_read_by_the_library(
+    library: Callable[[Any], None], tmp_path: Path, folder: str
+) -> None:
+    place = tmp_path / "pets" / folder
+    place.mkdir(parents=True)
+    assert not is_huggingface(str(tmp_path / "pets"))
+    (place / "labels.parquet").write_bytes(b"")
+    assert not is_huggingface(str(tmp_path / "pets"))
+    (place / "train-00000-of-00002-a1b2.parquet").write_bytes(b"")
+    assert is_huggingface(str(tmp_path / "pets"))
+    library({"train": part([0, 1])})
+    sys.modules["datasets"].load_from_disk = None
+    assert open_huggingface(str(tmp_path / "pets"), ColumnChoice()).name == "pets"
+    assert sys.modules["datasets"].asked == (str(tmp_path / "pets"),)
 
 
 @pytest.mark.parametrize(
@@ -264,3 +282,13 @@ def test_the_library_itself_is_read(tmp_path: Path) -> None:
     whole.save_to_disk(str(tmp_path / "one"))
     assert is_huggingface(str(tmp_path / "one"))
     assert open_huggingface(str(tmp_path / "one"), ColumnChoice()).split is None
+
+    root = tmp_path / "hub" / "data"
+    root.mkdir(parents=True)
+    whole.to_parquet(str(root / "train-00000-of-00001.parquet"))
+    shuffled.to_parquet(str(root / "test-00000-of-00001.parquet"))
+    data = open_dataset(str(tmp_path / "hub"), attributes=("label",))
+    assert data.schema.attributes[0].classes == ("zebra", "ant", "never")
+    assert data.split is not None
+    assert data.split.tolist() == [0] * 6 + [2] * 3
+    assert [data.images.read(i) for i in (0, 6)] == [png(0), png(5)]

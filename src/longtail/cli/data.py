@@ -44,8 +44,9 @@ Data of your own:
   A zip archive              of folders or a manifest, read without unpacking
                              longtail train photos.zip
 
-  Hugging Face               any image data set of the hub, or a folder that
-                             `save_to_disk` made
+  Hugging Face               any image data set of the hub, a folder that
+                             `save_to_disk` made, or a downloaded one
+                             (data/train-00000-of-00002.parquet)
                              longtail train hf:OWNER/NAME
                              longtail train hf:OWNER/NAME:CONFIG
 

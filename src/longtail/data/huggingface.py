@@ -1,4 +1,4 @@
-"""Image data sets of the Hugging Face library `datasets`: from its hub, or saved with save_to_disk.
+"""Image data sets of the Hugging Face library `datasets`: its hub's, downloaded, or saved with save_to_disk.
 
 The library is an extra (pip install 'longtail[huggingface]') and imported only here, when asked for.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ PREFIX = "hf:"
 """What a source on the hub starts with: hf:NAME, or hf:NAME:CONFIG."""
 
 _SPLIT_COLUMN = "split"
+_SHARD = re.compile(r".*\d{5}-of-\d{5}.*\.parquet", re.DOTALL)
 
 
 class HuggingFaceStore:
@@ -74,10 +76,20 @@ class HuggingFaceStore:
 
 
 def is_huggingface(source: str) -> bool:
-    """Whether a source is one on the hub, or a folder that save_to_disk wrote; never raises."""
+    """Whether a source is on the hub, was saved by the library or downloaded from the hub; never raises."""
+    return source.startswith(PREFIX) or _is_saved(Path(source).expanduser()) or _has_shards(source)
+
+
+def _is_saved(root: Path) -> bool:
+    return holds(root, "dataset_dict.json") or holds(root, "dataset_info.json", "state.json")
+
+
+def _has_shards(source: str) -> bool:
+    """Whether a folder, or data/ in it, holds files as the hub names them: train-00000-of-00002.parquet."""
     root = Path(source).expanduser()
-    saved = holds(root, "dataset_dict.json") or holds(root, "dataset_info.json", "state.json")
-    return source.startswith(PREFIX) or saved
+    return any(
+        _SHARD.fullmatch(file.name) for place in (root, root / "data") for file in place.glob("*.parquet")
+    )
 
 
 def open_huggingface(source: str, choice: ColumnChoice) -> Dataset:
@@ -89,7 +101,7 @@ def open_huggingface(source: str, choice: ColumnChoice) -> Dataset:
     kept, others left out; a single split of any other name is divided anew.
 
     Args:
-        source: hf:NAME, hf:NAME:CONFIG, or a folder that save_to_disk wrote.
+        source: hf:NAME, hf:NAME:CONFIG, a folder that save_to_disk wrote, or one downloaded from the hub.
         choice: what the user said about the columns.
 
     Raises:
@@ -128,7 +140,8 @@ def _library(source: str) -> Any:
 def _loaded(source: str, datasets: Any) -> Any:
     try:
         if not source.startswith(PREFIX):
-            return datasets.load_from_disk(os.fspath(Path(source).expanduser()))
+            root = Path(source).expanduser()
+            return (datasets.load_from_disk if _is_saved(root) else datasets.load_dataset)(os.fspath(root))
         name, _, config = source.removeprefix(PREFIX).partition(":")
         return datasets.load_dataset(name, config or None)
     # The library raises errors of five others, which would all have to be named and imported here.
