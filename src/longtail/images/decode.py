@@ -24,6 +24,7 @@ from PIL import Image
 
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
+from longtail.images.png import without_words
 
 MAX_PIXELS = 100_000_000
 """An image with more pixels is refused before any of them is decoded."""
@@ -44,9 +45,6 @@ _JPEG_DAMAGE = ("Premature end", "premature end", "bad Huffman code")
 _JPEG_ROTATION_MARKS = (b"Exif\0\0", b"tiff:Orientation")
 _ROTATION_MARKS = (*_JPEG_ROTATION_MARKS, b"eXIf", b"Raw profile type exif")
 _ORIENTATION_TAG = 0x0112
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_WORDS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")  # texts, and the colour profile, which is not applied
-_LONG_WORDS = 2**20  # bytes: Pillow takes no longer text
 _PILLOW_HEADERS = threading.Lock()
 
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
@@ -200,7 +198,7 @@ def _open(data: bytes, name: str) -> Image.Image:
         refuse(name, "the file is empty (0 bytes)")
     try:
         with _quiet_headers():
-            image = Image.open(io.BytesIO(_without_words(data)), formats=_formats())
+            image = Image.open(io.BytesIO(without_words(data, _ROTATION_MARKS)), formats=_formats())
     except Image.DecompressionBombError:
         refuse(name, f"more than {MAX_PIXELS:,} pixels; make it smaller")
     except Image.UnidentifiedImageError:
@@ -211,24 +209,6 @@ def _open(data: bytes, name: str) -> Image.Image:
         refuse(name, f"damaged or truncated image ({error})")
     _check_pixels(image.height, image.width, name)
     return image
-
-
-def _without_words(data: bytes) -> bytes:
-    """A PNG without what it says beside its pixels, unless that is short and may say how they are turned.
-
-    Pillow unpacks all of it and refuses the image where it is long, as prompts and edits often are.
-    """
-    if not data.startswith(_PNG_SIGNATURE) or not any(kind in data for kind in _PNG_WORDS):
-        return data
-    kept, start = [_PNG_SIGNATURE], len(_PNG_SIGNATURE)
-    while start < len(data):
-        end = start + 12 + int.from_bytes(data[start : start + 4])
-        chunk = data[start:end]
-        turns = len(chunk) < _LONG_WORDS and any(mark in chunk for mark in _ROTATION_MARKS)
-        if turns or chunk[4:8] not in _PNG_WORDS:
-            kept.append(chunk)
-        start = end
-    return b"".join(kept)
 
 
 def _formats() -> tuple[str, ...]:

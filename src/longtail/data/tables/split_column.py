@@ -23,8 +23,8 @@ def split_words(name: str, texts: Iterable[str]) -> Mapping[str, int]:
     """Which split each word of a column stands for, as an index into `SPLITS`; words in lower case.
 
     They are the usual names of splits, but yes and no in a column called is_valid (what is not
-    validated trains) or is_train (what is not trained on tests), and 0, 1 and 2 where a column of splits
-    holds all three.
+    validated trains) or is_train (what is not trained on tests), and 0, 1 and 2 where a column called
+    partition or split holds all three.
 
     Example:
         >>> split_words("is_test", ["True", "False"])["true"], split_words("subset", ["dev"])["dev"]
@@ -34,7 +34,7 @@ def split_words(name: str, texts: Iterable[str]) -> Mapping[str, int]:
         yes = SPLIT_NAMES[flag[1]]
         no = SPLITS.index("train" if yes else "test")
         return SPLIT_NAMES | dict.fromkeys(_YES, yes) | dict.fromkeys(_NO, no)
-    numbered = is_about_splits(name) and set(texts) == set(_NUMBERED)
+    numbered = name.lower() in ("partition", "split") and set(texts) == set(_NUMBERED)
     return _NUMBERED if numbered else SPLIT_NAMES
 
 
