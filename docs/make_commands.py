@@ -6,11 +6,13 @@ import os
 
 os.environ["COLUMNS"] = "100"
 
-from longtail.cli.app import build_app
-from longtail.cli.page import help_page
+from longtail.cli.app import COMMANDS
+from longtail.cli.page import command_page, program_page
+from longtail.cli.parsing import Command
 
-app = build_app()
-print("# Commands\n\nMade by `make docs` from the program's own help.")
-for command in (None, *app):
-    print(f"\n## longtail {command or ''}".rstrip())
-    print(f"\n```text\n{help_page(app, command).rstrip()}\n```")
+pages = {"": program_page(COMMANDS)}
+pages |= {name: command_page(Command.named(name), everything=True) for name in COMMANDS}
+print("# Commands\n\nMade by `make docs` from the program's own help (`--help-all`).")
+for name, page in pages.items():
+    print(f"\n## longtail {name}".rstrip())
+    print(f"\n```text\n{page.rstrip()}\n```")

@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longtail.cli.config_file import configure, read_settings
+from longtail.cli.parsing import Command
 from longtail.models.classifier import build_classifier
 from longtail.runs.train import plan
 from longtail.schema import Attribute, LabelSchema
+from longtail.training.config import TrainConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
 SCHEMA = LabelSchema((Attribute("smile", ("no", "yes")), Attribute("hat", ("no", "yes"))))
+
+
+def settings(path: Path, data: str) -> TrainConfig:
+    return Command.named("train").bind([data, "--config", str(path)]).arguments["settings"]
 
 
 def test_there_is_one_for_each_experiment():
@@ -29,7 +34,7 @@ def test_there_is_one_for_each_experiment():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_each_is_a_configuration_that_says_what_is_reported_and_what_is_assumed(path):
-    config = configure(read_settings(path), {"data": "x"}, path)
+    config = settings(path, "x")
     assert config.method == "crl-iccv"
     text = path.read_text()
     assert "Assumed" in text
@@ -47,7 +52,7 @@ def test_each_can_be_planned_on_a_folder_of_images(path, tmp_path):
         for i in range(number):
             pixels = random.integers(0, 255, (60, 60, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
-    config = configure(read_settings(path), {"data": str(tmp_path / "photos")}, path)
+    config = settings(path, str(tmp_path / "photos"))
     tail = config.data_options.tail_ratio and 3.0
     options = replace(config.data_options, tail_ratio=tail)
     small = replace(config, output=str(tmp_path / "run"), data_options=options)

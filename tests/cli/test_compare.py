@@ -89,6 +89,11 @@ def test_every_flag_reaches_the_comparison(run: Run, comparing: Job, tmp_path: P
     assert base.method_options.crl == CRLOptions(kappa=4)
 
 
+def test_the_options_of_a_method_are_shared_too(run: Run, comparing: Job):
+    assert run("compare", "photos", "--crl.kappa", "4", "--methods", "ce,crl").code == 0
+    assert compared(comparing).base.method_options.crl == CRLOptions(kappa=4)
+
+
 def test_the_budget_stands_in_place_of_epochs(run: Run, comparing: Job):
     assert run("compare", "photos", "--budget", "60").code == 0
     assert compared(comparing).budget == 60.0
@@ -119,7 +124,7 @@ def test_runs_that_are_joined_are_not_trained_otherwise(run: Run, comparing: Job
     message = run(
         "compare", *paths, "--seeds", "3", "--methods", "ce", "--epochs", "2", "--overwrite"
     ).mistake
-    assert message == "--seeds, --methods, --overwrite, --epochs: the runs are trained already; leave it out"
+    assert message == "--epochs, --methods, --seeds, --overwrite: the runs are trained already; leave it out"
     assert comparing.calls == []
 
 
@@ -143,6 +148,11 @@ def test_a_folder_that_is_no_run_among_several_is_named(run: Run, comparing: Job
         ("photos --parallel 0", "--parallel: expected at least 1, got 0"),
         ("photos --budget -1", "--budget: expected seconds above 0, got -1.0"),
         ("photos --baseline lws", "--baseline: expected one of ce, balanced-softmax, crl, got 'lws'."),
+        (
+            "photos --methods ce,ldam-drw --lmle.k 5",
+            "--lmle.k: has no effect with --methods ce,ldam-drw; leave",
+        ),
+        ("photos --method ce", "unknown option: --method. Did you mean --methods?"),
         ("photos --engine slrum", "got 'slrum'. Did you mean 'slurm'?"),
         ("photos --epochs 0", "--epochs: expected at least 1, got 0"),
     ],

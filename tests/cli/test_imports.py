@@ -27,14 +27,27 @@ assert main({arguments!r}) == 0
 print("MODULES", *{{name.partition(".")[0] for name in sys.modules}})
 """
 
+BARE = 'import sys; print(*{name.partition(".")[0] for name in sys.modules})'
+"""What the environment itself loads, as hooks of editable installs."""
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["methods"]])
-def test_help_imports_nothing_heavy(arguments: list[str]):
+
+def loaded(arguments: list[str]) -> set[str]:
     script = SCRIPT.format(arguments=arguments)
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    loaded = set(output.partition("MODULES")[2].split())
-    assert "longtail" in loaded
-    assert not loaded & HEAVY
+    return set(output.partition("MODULES")[2].split())
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["compare", "--help-all"], ["methods"]])
+def test_help_imports_nothing_heavy(arguments: list[str]):
+    assert "longtail" in loaded(arguments)
+    assert not loaded(arguments) & HEAVY
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+def test_what_needs_no_command_imports_none(arguments: list[str]):
+    known = {*sys.stdlib_module_names, "longtail", "__main__"}
+    before = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True).stdout
+    assert not loaded(arguments) - known - set(before.split())
 
 
 def test_python_dash_m_is_the_program():

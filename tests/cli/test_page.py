@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
-from longtail.cli.app import build_app
+from longtail.cli.app import COMMANDS
+from longtail.cli.page import EVERYDAY
+from longtail.cli.parsing import Command
 from longtail.methods.options import MethodOptions
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
 
 from .conftest import Run
-
-COMMANDS = ["train", "compare", "evaluate", "predict", "diagnose", "methods", "data"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,10 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], *([name, flag] for name in COMMANDS for flag in ("--help", "--help-all"))],
+)
 def test_a_page_fits_into_80_columns(run: Run, arguments: list[str]):
     ended = run(*arguments)
     assert (ended.code, ended.err) == (0, "")
@@ -28,6 +32,17 @@ def test_a_page_fits_into_80_columns(run: Run, arguments: list[str]):
     assert not any(line.endswith(" ") for line in ended.out.splitlines())
 
 
+@pytest.fixture
+def examples_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The runs and the file that the examples name."""
+    monkeypatch.chdir(tmp_path)
+    Path("experiment.toml").write_text('data = "photos"\n')
+    for name in ("first", "ce-seed0", "ce-seed1", "crl-seed0", "crl-seed1"):
+        Path("runs", name).mkdir(parents=True)
+        CONFIG.write(Path("runs", name, "config.json"), TrainConfig("photos"))
+
+
+@pytest.mark.usefixtures("examples_exist")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_page_has_usage_summary_and_examples_that_can_be_typed(run: Run, name: str):
     page = run(name, "-h").out
@@ -36,13 +51,18 @@ def test_a_page_has_usage_summary_and_examples_that_can_be_typed(run: Run, name:
     assert 2 <= len(examples) <= 5
     for example in examples:
         words = example.partition(" > ")[0].split()[1:]
-        build_app().parse_args(words, exit_on_error=False, print_error=False)
+        Command.named(words[0]).bind(words[1:])
 
 
 def test_the_first_page_lists_every_command(run: Run):
     listed = re.findall(r"^  (\w+) ", run("--help").out.partition("Commands:")[2], re.MULTILINE)
-    assert listed[: len(COMMANDS)] == COMMANDS == list(build_app())
+    assert listed[: len(COMMANDS)] == [*COMMANDS]
     assert run().out == run("-h").out == run("--help").out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_first_page_says_of_a_command_what_its_own_page_says_first(run: Run, name: str):
+    assert f"\n\n{COMMANDS[name]}" in run(name, "--help").out.replace("\n", " ").replace("  ", "\n\n")
 
 
 TABLES = {
@@ -64,7 +84,7 @@ TABLES = {
 def test_every_setting_is_shown_with_its_text_and_its_default(
     run: Run, cls: type[Any], prefix: str, left: set[str]
 ):
-    page = " ".join(run("train", "--help").out.split())
+    page = " ".join(run("train", "--help-all").out.split())
     for field in fields(cls):
         if field.name in left:
             continue
@@ -83,16 +103,38 @@ def test_only_data_stand_without_a_flag(run: Run):
     assert "--data" not in page
 
 
-def test_negative_forms_are_understood_but_not_shown(run: Run):
-    assert "--no-" not in run("train", "--help").out
-    words = ["train", "photos", "--no-skip-unreadable", "--no-shared-feature"]
-    _, bound, _ = build_app().parse_args(words, exit_on_error=False, print_error=False)
-    given = bound.arguments["flags"].given()
-    assert given == {"shared_feature": False, "data_options": {"skip_unreadable": False}}
+def test_negative_forms_are_not_shown(run: Run):
+    assert "--no-" not in run("train", "--help-all").out
+
+
+def flags(page: str) -> list[str]:
+    return re.findall(r"^  (--[\w.-]+)", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["train", "compare"])
+def test_the_short_page_has_the_flags_of_everyday_use_and_names_the_long_one(run: Run, name: str):
+    short, long = run(name, "--help").out, run(name, "--help-all").out
+    assert 25 <= len(flags(short)) <= 40
+    assert not any("." in flag for flag in flags(short))
+    assert set(flags(short)) - {"--help-all"} < set(flags(long))
+    assert f"--help-all                Show {len(flags(long)) - len(flags(short)) + 1} more flags." in short
+    assert "--help-all" not in long
+
+
+def test_every_everyday_setting_is_a_setting():
+    known = {field.name for cls in (TrainConfig, DataOptions, MethodOptions) for field in fields(cls)}
+    assert known >= EVERYDAY
+
+
+def test_devices_and_the_run_stand_last_and_what_is_compared_first(run: Run):
+    headings = re.findall(r"^(\w[\w ]+):$", run("compare", "--help-all").out, re.MULTILINE)
+    assert headings[:3] == ["Arguments", "Comparison", "Training"]
+    assert headings[-3:] == ["Devices and report", "Run", "Examples"]
+    assert "Class Rectification Loss" in headings
 
 
 def test_choices_are_shown(run: Run):
-    page = " ".join(run("train", "--help").out.split())
+    page = " ".join(run("train", "--help-all").out.split())
     assert "[auto, cpu, cuda, mps] [default: auto]" in page
     assert "[relative, absolute, distribution] [default: relative]" in page
 

@@ -113,7 +113,7 @@ def test_a_run_goes_on_with_its_own_settings_where_it_lies_now(run: Run, trainin
 @pytest.mark.parametrize(
     ("others", "named"),
     [
-        ("photos --epochs 7 --crl.rho 0.4", "--epochs, --crl.rho, DATA"),
+        ("photos --epochs 7 --crl.rho 0.4", "DATA, --epochs, --crl.rho"),
         ("--overwrite", "--overwrite"),
         ("--dry-run --config a.toml", "--config, --dry-run"),
     ],
@@ -154,6 +154,31 @@ def test_a_training_from_a_run_takes_over_its_data_and_settings(run: Run, traini
     assert run("train", "--from", str(tmp_path), "--method", "crt", "--epochs", "3").code == 0
     expected = TrainConfig(data="photos", method="crt", epochs=3, image_size="32", start=str(tmp_path))
     assert trained_with(training) == expected
+
+
+def test_a_file_lies_over_the_run_that_is_started_from(run: Run, training: Job, tmp_path: Path):
+    first = TrainConfig(
+        data="photos", epochs=7, seed=3, data_options=DataOptions(val_share=0.2, tail_ratio=9)
+    )
+    CONFIG.write(tmp_path / "config.json", first)
+    file = tmp_path / "a.toml"
+    file.write_text('method = "lws"\nepochs = 5\nval_share = 0.3\n')
+    words = ("--from", str(tmp_path), "--config", str(file), "--seed", "4")
+    assert run("train", *words).code == 0
+    options = DataOptions(val_share=0.3, tail_ratio=9)
+    assert trained_with(training) == TrainConfig(
+        "photos", method="lws", epochs=5, seed=4, start=str(tmp_path), data_options=options
+    )
+
+
+def test_a_file_may_name_the_run_to_start_from_and_then_takes_nothing_over(
+    run: Run, training: Job, tmp_path: Path
+):
+    CONFIG.write(tmp_path / "config.json", TrainConfig(data="photos", epochs=7))
+    config = TrainConfig(data="others", method="crt", start=str(tmp_path))
+    CONFIG.write(tmp_path / "settings.json", config)
+    assert run("train", "--config", str(tmp_path / "settings.json")).code == 0
+    assert trained_with(training) == config
 
 
 def test_a_training_from_no_run_is_refused(run: Run, training: Job, tmp_path: Path):

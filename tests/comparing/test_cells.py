@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.cli.app import build_app
-from longtail.cli.config_file import configure, read_settings
+from longtail.cli.parsing import Command
 from longtail.comparing.cells import Cell, Comparison, cell_of, entry_of, shown_flags
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions
@@ -94,9 +93,8 @@ def test_a_label_that_cannot_be_trained_is_refused_by_name(label, message):
 @pytest.mark.parametrize("label", LABELS)
 def test_the_shown_flags_train_the_same(label):
     config = entry_of(label, BASE).config
-    words = ["train", "digits", *shown_flags(config)]
-    _, bound, _ = build_app().parse_args(words, exit_on_error=False, print_error=False)
-    assert configure({}, {**bound.arguments["flags"].given(), "data": "digits"}, None) == config
+    bound = Command.named("train").bind(["digits", *shown_flags(config)])
+    assert bound.arguments["settings"] == config
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -104,7 +102,7 @@ def test_the_settings_in_a_file_train_the_same(label, tmp_path):
     config = replace(entry_of(label, BASE).config, seed=4, output=str(tmp_path / "run"))
     file = tmp_path / "settings.json"
     file.write_text(CONFIG.encode(config))
-    assert configure(read_settings(file), {}, file) == config
+    assert Command.named("train").bind(["--config", str(file)]).arguments["settings"] == config
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The command line: which commands there are, and how a mistake ends."""
+"""The command line: which commands there are, and how a mistake ends.
+
+What a command needs is imported when it is called: `longtail --version` and `--help` answer at once.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,9 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-
-from cyclopts import (
-    App,
-    CoercionError,
-    CycloptsError,
-    MissingArgumentError,
-    RepeatArgumentError,
-    UnusedCliTokensError,
-)
+from collections.abc import Sequence
 
 from longtail import __version__
-from longtail.cli import compare, data, diagnose, evaluate, methods, predict, train
-from longtail.cli.page import help_page
 from longtail.cli.stdio import fail
 from longtail.errors import InputError, Interrupted
 from longtail.words import did_you_mean
@@ -27,29 +19,18 @@ from longtail.words import did_you_mean
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""
 
-HELP = ("--help", "-h")
+HELP, HELP_ALL = ("--help", "-h"), "--help-all"
 
-SUMMARY = """Train image classifiers that keep their rare classes.
-
-One label or many attributes an image, from folders, a CSV or an archive, with the Class Rectification
-Loss or the baselines it is compared with."""
-
-EXAMPLES = """
-longtail data
-longtail diagnose photos/
-longtail train photos/ --method crl --epochs 20 --output runs/first
-longtail predict runs/first new-photos/ --output predictions.csv
-"""
-
-COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
-    (train.train, train.USAGE, train.EXAMPLES),
-    (compare.compare, compare.USAGE, compare.EXAMPLES),
-    (evaluate.evaluate, evaluate.USAGE, evaluate.EXAMPLES),
-    (predict.predict, predict.USAGE, predict.EXAMPLES),
-    (diagnose.diagnose, diagnose.USAGE, diagnose.EXAMPLES),
-    (methods.methods, methods.USAGE, methods.EXAMPLES),
-    (data.data, data.USAGE, data.EXAMPLES),
-)
+COMMANDS = {
+    "train": "Train on a data set, evaluate on its test images, and write a report.",
+    "compare": "Train several methods on the same data with paired seeds, and compare them.",
+    "evaluate": "Evaluate a trained model and show what it achieves on each class.",
+    "predict": "Classify images with a trained model.",
+    "diagnose": "Report on a data set before you train on it.",
+    "methods": "List the methods to train with, and the backbones.",
+    "data": "List the built-in data sets, and the layouts of data that are understood.",
+}
+"""The commands; `longtail.cli.parsing.Command` knows the rest of them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(tokens)
         sys.stdout.flush()
-    except (InputError, CycloptsError) as error:
-        fail(_explained(error))
+    except InputError as error:
+        fail(str(error))
         return MISTAKE
     except Interrupted as stopped:
         print(f"longtail: {stopped}", file=sys.stderr)
@@ -83,71 +64,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_app() -> App:
-    """The commands and their flags."""
-    app = App(
-        name="longtail",
-        help=SUMMARY,
-        usage="longtail COMMAND [OPTIONS]",
-        help_epilogue=EXAMPLES,
-        help_flags=[],
-        version_flags=[],
-    )
-    for command, usage, examples in COMMANDS:
-        app.command(command, usage=usage, help_epilogue=examples)
-    return app
-
-
 def _run(tokens: list[str]) -> None:
     if tokens == ["--version"]:
         print(f"longtail {__version__}")
         return
-    app = build_app()
-    helps = not tokens or _asks_for_help(tokens)
-    words = [token for token in tokens if token not in HELP] if helps else tokens
-    if words:
-        _expect_command(app, words[0])
-    if helps:
-        print(help_page(app, words[0] if words else None), end="")
-        return
-    command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
-    command(*bound.args, **bound.kwargs)
-
-
-def _asks_for_help(tokens: list[str]) -> bool:
     before = tokens[: tokens.index("--")] if "--" in tokens else tokens
-    return any(flag in before for flag in HELP)
-
-
-def _expect_command(app: App, word: str) -> None:
-    if word in app:
+    helps = [token for token in before if token in (*HELP, HELP_ALL)]
+    words = [token for token in tokens if token not in helps]
+    if words:
+        _expect_command(words[0])
+    if helps or not words:
+        _help(words[0] if words else None, everything=HELP_ALL in helps)
         return
-    near = did_you_mean(word, [*app, *HELP, "--version"])
-    raise InputError(f"expected a command ({', '.join(app)}), got {word!r}{near and '.' + near}")
+    from longtail.cli.parsing import Command
+
+    command = Command.named(words[0])
+    bound = command.bind(words[1:])
+    command.function(*bound.args, **bound.kwargs)
 
 
-def _explained(error: InputError | CycloptsError) -> str:
-    """One line in the words of the other messages."""
-    match error:
-        case CoercionError(token=token, __cause__=ValueError() as cause) if token and token.keyword:
-            return f"{token.keyword}: {cause}"
-        case MissingArgumentError(argument=argument) if argument:
-            given = error.keyword or next((token.keyword for token in argument.tokens if token.keyword), None)
-            name = given or argument.field_info.name.upper()
-            return f"{name}: expected a value" if given else f"{name} is missing; {_help_of(error)}"
-        case UnusedCliTokensError(unused_tokens=tokens) if tokens:
-            return f"unexpected {', '.join(map(repr, tokens))}; {_help_of(error)}"
-        case RepeatArgumentError(token=token):
-            return f"{token.keyword}: expected once, given more than once"
-        case CycloptsError():
-            message = str(error)
-            return message[:1].lower() + message[1:]
-        case _:
-            return str(error)
+def _help(name: str | None, *, everything: bool) -> None:
+    from longtail.cli.page import command_page, program_page
+
+    if name is None:
+        print(program_page(COMMANDS), end="")
+        return
+    from longtail.cli.parsing import Command
+
+    print(command_page(Command.named(name), everything=everything), end="")
 
 
-def _help_of(error: CycloptsError) -> str:
-    return f"see longtail {' '.join(error.command_chain or ())} --help"
+def _expect_command(word: str) -> None:
+    if word not in COMMANDS:
+        near = did_you_mean(word, [*COMMANDS, *HELP, HELP_ALL, "--version"])
+        raise InputError(f"expected a command ({', '.join(COMMANDS)}), got {word!r}{near and '.' + near}")
 
 
 def _keep_terminal_clean() -> None:

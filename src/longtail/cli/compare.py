@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from contextlib import closing
@@ -10,12 +11,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longtail.cli.config_file import Settings, configure, read_settings
-from longtail.cli.flags import SharedFlags, flag_names, option
+from longtail.cli.config_file import Layer, file_layer
+from longtail.cli.parsing import Typed
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
+from longtail.cli.train import refuse_idle
 from longtail.comparing.cells import Comparison, Engine
 from longtail.errors import InputError
+from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 
 USAGE = "longtail compare DATA [OPTIONS]\n       longtail compare RUN RUN... [OPTIONS]"
@@ -27,70 +30,25 @@ longtail compare digits --tail-ratio 50 --backbone convnet --epochs 5
 longtail compare runs/ce-seed0 runs/ce-seed1 runs/crl-seed0 runs/crl-seed1
 """
 
-USUAL = "ce,balanced-softmax,crl"
-
-_NO_FLAGS = SharedFlags()
-
-COMPARISON = "Comparison"
-"""Heading in the help."""
+_SHARED = re.compile(r"^(?!(start|method|seed|output)$)")
+"""All settings but those in which the trainings of a comparison differ."""
 
 
 def compare(
-    *data: Annotated[
-        str, option("Data as for `longtail train`; or folders of finished runs, which are joined.")
-    ],
-    methods: Annotated[
-        str | None,
-        option(
-            "Methods with commas between them, as `longtail methods` lists them, or module:Class; "
-            "crl-c and crl-i are crl-iccv at class and instance level; +PART adds a value of --sampler, "
-            "--class-weights, --feature-layer or --decision; +crt and +lws add a second stage, alone they go "
-            "on from ce.",
-            "NAMES",
-            heading=COMPARISON,
-            default=USUAL,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        option("Runs of each method, with seeds from 0.", hint=int, heading=COMPARISON, default=5),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        option("Method that the others are compared with; by default ce.", "NAME", heading=COMPARISON),
-    ] = None,
-    tune: Annotated[
-        int | None,
-        option(
-            "Try this many settings of each method, 2 to 9, and take the best on the validation images.",
-            hint=int,
-            heading=COMPARISON,
-        ),
-    ] = None,
-    budget: Annotated[
-        float | None,
-        option("Seconds of a training, in place of --epochs.", "SECONDS", hint=float, heading=COMPARISON),
-    ] = None,
-    parallel: Annotated[
-        int | None,
-        option("Trainings at a time; by default a GPU or a core each.", hint=int, heading=COMPARISON),
-    ] = None,
-    engine: Annotated[
-        Engine | None,
-        option("Who runs the trainings.", hint=Engine, heading=COMPARISON, default="local"),
-    ] = None,
-    flags: Annotated[SharedFlags, Parameter(name="*")] = _NO_FLAGS,
-    config: Annotated[
-        Path | None, option("Settings as for `longtail train`; flags win over the file.", "FILE", hint=Path)
-    ] = None,
-    output: Annotated[
-        Path | None,
-        option("Folder of the comparison; by default runs/DATA-comparison.", "FOLDER", hint=Path),
-    ] = None,
-    overwrite: Annotated[
-        bool, option("Replace runs that were trained with other settings.", hint=bool)
-    ] = False,
-    quiet: Annotated[bool, option("Show nothing but errors.", hint=bool)] = False,
+    settings: Annotated[TrainConfig | None, Parameter(name="*", parse=_SHARED)] = None,
+    *runs: str,
+    methods: str = "ce,balanced-softmax,crl",
+    seeds: int = 5,
+    baseline: str | None = None,
+    tune: int | None = None,
+    budget: float | None = None,
+    parallel: int | None = None,
+    engine: Engine = "local",
+    config: Path | None = None,  # noqa: ARG001  read by `layers`
+    output: Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    typed: Typed,
 ) -> None:
     """Train several methods on the same data with paired seeds, and compare them.
 
@@ -100,26 +58,48 @@ def compare(
 
     Given the folders of finished runs, nothing is trained: runs that differ in the seed alone are one
     method.
+
+    Args:
+        runs: Instead of DATA: folders of finished runs, which are joined.
+        methods: Methods with commas between them, as `longtail methods` lists them, or module:Class; crl-c
+            and crl-i are crl-iccv at class and instance level; +PART adds a value of --sampler,
+            --class-weights, --feature-layer or --decision; +crt and +lws add a second stage, alone they go
+            on from ce.
+        seeds: Runs of each method, with seeds from 0.
+        baseline: Method that the others are compared with; by default ce.
+        tune: Try this many settings of each method, 2 to 9, and take the best on the validation images.
+        budget: Seconds of a training, in place of --epochs.
+        parallel: Trainings at a time; by default a GPU or a core each.
+        engine: Who runs the trainings.
+        config: Settings as for `longtail train`; flags win over the file.
+        output: Folder of the comparison; by default runs/DATA-comparison.
+        overwrite: Replace runs that were trained with other settings.
+        quiet: Show nothing but errors.
     """
-    counts = {"seeds": seeds, "tune": tune, "budget": budget, "parallel": parallel, "engine": engine}
-    own: Settings = {name: value for name, value in counts.items() if value is not None}
+    assert settings is not None  # see `layers`
     command = shlex.join(["longtail", *sys.argv[1:]])
-    if _are_runs(data):
-        idle = {"methods": methods, "config": config, "overwrite": overwrite or None}
-        own |= {name: value for name, value in idle.items() if value is not None}
-        _refuse([*flag_names(own), *flag_names(flags.given())])
-        folder = output or Path("runs/comparison")
+    joined = [Path(path) for path in (settings.data, *runs)] if _are_runs(typed) else []
+    folder = output or Path("runs") / ("comparison" if joined else f"{Path(settings.data).stem}-comparison")
+    if joined:
         with closing(display(sys.stdout, quiet=quiet)) as watcher:
             from longtail.comparing.join import join
 
-            join([*map(Path, data)], folder, baseline=baseline, command=command, watcher=watcher)
+            join(joined, folder, baseline=baseline, command=command, watcher=watcher)
     else:
-        base = _configured(data, flags.given(), config)
-        folder = output or Path("runs") / f"{Path(base.data).stem}-comparison"
-        own |= {"overwrite": overwrite, "command": command, "baseline": baseline}
-        comparison = _comparison(base, methods or USUAL, folder, own)
-        if budget is not None and "epochs" in flags.given():
-            raise InputError("--budget: decides the epochs of each method; leave out --epochs")
+        comparison = Comparison(
+            settings,
+            tuple(filter(None, map(str.strip, methods.split(",")))),
+            folder,
+            seeds=seeds,
+            baseline=baseline,
+            parallel=parallel,
+            tune=tune,
+            budget=budget,
+            overwrite=overwrite,
+            engine=engine,
+            command=command,
+        )
+        _refuse_idle(typed, comparison)
         with closing(display(sys.stdout, quiet=quiet)) as watcher:
             from longtail.comparing import compare as job
 
@@ -128,17 +108,31 @@ def compare(
         _show(folder)
 
 
-def _comparison(base: TrainConfig, methods: str, folder: Path, own: Settings) -> Comparison:
-    labels = tuple(filter(None, map(str.strip, methods.split(","))))
-    comparison = Comparison(base, labels, folder, **own)
-    comparison.entries()  # what does not go together is said before torch is loaded
-    return comparison
+def layers(typed: Typed) -> list[Layer]:
+    """The file of --config, but for what the trainings differ in; nothing beside runs that are joined."""
+    if _are_runs(typed):
+        if others := [name for name in typed if name not in _OF_RUNS]:
+            raise InputError(f"{', '.join(others)}: the runs are trained already; leave it out")
+        return []
+    if "--budget" in typed and "--epochs" in typed:
+        raise InputError("--budget: decides the epochs of each method; leave out --epochs")
+    below = [file_layer(Path(path)).without("method", "seed", "output") for path in typed.get("--config", ())]
+    if "DATA" not in typed and not any("data" in layer.values for layer in below):
+        raise InputError(
+            "DATA is missing: expected data as for `longtail train`, or folders of finished runs"
+        )
+    return below
 
 
-def _are_runs(data: tuple[str, ...]) -> bool:
+_OF_RUNS = ("DATA", "RUNS", "--baseline", "--output", "--quiet")
+"""What goes with runs that are joined."""
+
+
+def _are_runs(typed: Typed) -> bool:
     """Whether the arguments are runs to join; one that is none among several is a mistake."""
     from longtail.runs.folder import RunFolder
 
+    data = (*typed.get("DATA", ()), *typed.get("RUNS", ()))
     runs = [RunFolder(Path(path)).config.exists() for path in data]
     if len(data) > 1 and not all(runs):
         wrong = data[runs.index(False)]
@@ -148,20 +142,15 @@ def _are_runs(data: tuple[str, ...]) -> bool:
     return bool(data) and all(runs)
 
 
-def _refuse(names: list[str]) -> None:
-    if names:
-        raise InputError(f"{', '.join(names)}: the runs are trained already; leave it out")
-
-
-def _configured(data: tuple[str, ...], given: Settings, path: Path | None) -> TrainConfig:
-    file = {} if path is None else read_settings(path)
-    typed = {**given, **({"data": data[0]} if data else {})}
-    if "data" not in {**file, **typed}:
-        raise InputError(
-            "DATA is missing: expected data as for `longtail train`, or folders of finished runs"
-        )
-    shared = {name: value for name, value in file.items() if name not in ("method", "seed", "output")}
-    return configure(shared, typed, path)
+def _refuse_idle(typed: Typed, comparison: Comparison) -> None:
+    """Refuse what does not go together, and idle flags, before torch is loaded."""
+    trained = [entry.config for entry in comparison.entries().values()]
+    tables = {
+        table
+        for config in trained
+        for table in reads(config.method, recipe(config.method, config.method_options))
+    }
+    refuse_idle(typed, tables, f"--methods {','.join(comparison.labels)}")
 
 
 def _show(folder: Path) -> None:

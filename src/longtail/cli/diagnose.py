@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longtail.cli.flags import SourceFlags, option
+from longtail.cli.parsing import READING
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show, writing
 from longtail.training.config import DataOptions
@@ -24,31 +24,32 @@ longtail diagnose labels.csv --attributes colour shape --batch-size 256
 longtail diagnose photos.zip --labels-only --json diagnosis.json
 """
 
-_NO_FLAGS = SourceFlags()
+_AS_FOUND = DataOptions()
 
 
 def diagnose(
-    data: Annotated[str, option("A folder, manifest, zip archive or built-in name, as for training.")],
+    data: str,
     /,
     *,
-    source: Annotated[SourceFlags, Parameter(name="*")] = _NO_FLAGS,
-    batch_size: Annotated[int, option("Images in a simulated batch.", hint=int, default=128)] = 128,
-    rho: Annotated[
-        float,
-        option("Share of a batch that its minority classes hold together at most.", hint=float, default=0.5),
-    ] = 0.5,
-    labels_only: Annotated[bool, option("Do not read the images.", hint=bool)] = False,
-    json_file: Annotated[
-        Path | None,
-        Parameter(name="--json"),
-        option("Write everything that was found there as JSON, too.", "FILE", hint=Path),
-    ] = None,
-    quiet: Annotated[bool, option("Show the diagnosis alone.", hint=bool)] = False,
+    source: Annotated[DataOptions, Parameter(name="*", parse=READING)] = _AS_FOUND,
+    batch_size: int = 128,
+    rho: float = 0.5,
+    labels_only: bool = False,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    quiet: bool = False,
 ) -> None:
-    """Say what a data set holds before anything is trained on it.
+    """Report on a data set before you train on it.
 
     Counts classes, simulates which of them the Class Rectification Loss would rectify in a batch, looks
     for unreadable and duplicate images and for groups on two sides of a split, and gives advice.
+
+    Args:
+        data: A folder, manifest, zip archive or built-in name, as for training.
+        batch_size: Images in a simulated batch.
+        rho: Share of a batch that its minority classes hold together at most.
+        labels_only: Do not read the images.
+        json_file: Write everything that was found there as JSON, too.
+        quiet: Show the diagnosis alone.
     """
     if json_file is not None:
         expect_writable(json_file, "--json")
@@ -58,7 +59,7 @@ def diagnose(
 
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         found = examine(
-            read_dataset(data, DataOptions(**source.given())),
+            read_dataset(data, source),
             batch_size=batch_size,
             rho=rho,
             check_images=not labels_only,

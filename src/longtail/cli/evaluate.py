@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from longtail.cli.config_file import Settings
-from longtail.cli.flags import DATA, SourceFlags, flag_names, option
+from longtail.cli.config_file import Layer
+from longtail.cli.parsing import READING, Typed
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show
 from longtail.errors import InputError
@@ -29,43 +29,36 @@ longtail evaluate runs/first new-photos/ --output new-photos.json
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Split = Literal["train", "val", "test"]
 
-_NO_FLAGS = SourceFlags()
-
 
 def evaluate(
-    run: Annotated[Path, option("Folder of a run.", hint=Path)],
-    data: Annotated[str | None, option("Other data to evaluate on; by default the run's own.")] = None,
+    run: Path,
+    data: str | None = None,
     /,
     *,
-    source: Annotated[SourceFlags, Parameter(name="*")] = _NO_FLAGS,
-    skip_unreadable: Annotated[
-        bool, option("Leave unreadable images of DATA out, counted and listed.", hint=bool, heading=DATA)
-    ] = False,
-    split: Annotated[Split, option("Which images of the data.", hint=Split, default="test")] = "test",
-    decision: Annotated[
-        DecisionName | None,
-        option("Decide by this rule; by default as the run was trained to.", hint=DecisionName),
-    ] = None,
-    method: Annotated[
-        str | None,
-        option("Method of your own that the run was trained with, as module:Class or FILE.py:Class.", "NAME"),
-    ] = None,
-    output: Annotated[
-        Path | None, option("Write the results there as JSON, and nowhere else.", "FILE", hint=Path)
-    ] = None,
-    accelerator: Annotated[Accelerator, option("Kind of device.", hint=Accelerator, default="auto")] = "auto",
-    quiet: Annotated[bool, option("Show the results alone.", hint=bool)] = False,
+    source: Annotated[DataOptions | None, Parameter(name="*", parse=READING)] = None,
+    split: Split = "test",
+    decision: DecisionName | None = None,
+    method: str | None = None,
+    output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    accelerator: Accelerator = "auto",
+    quiet: bool = False,
 ) -> None:
     """Evaluate a trained model and show what it achieves on each class.
 
     On the run's own test images, results.json and report.html of the run are written again. Other data
     are read as for training; their classes are matched by name. Results of another decision are written
     beside them, as results.DECISION.json and report.DECISION.html.
+
+    Args:
+        run: Folder of a run.
+        data: Other data to evaluate on; by default the run's own.
+        split: Which images of the data.
+        decision: Decide by this rule; by default as the run was trained to.
+        method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
+        output: Write the results there as JSON, and nowhere else.
+        accelerator: Kind of device.
+        quiet: Show the results alone.
     """
-    given: Settings = source.given() | ({"skip_unreadable": True} if skip_unreadable else {})
-    if data is None and given:
-        named = ", ".join(flag_names(given))
-        raise InputError(f"{named}: goes with DATA; a run's own data are read as they were for training")
     if output is not None:
         expect_writable(output, "--output")
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
@@ -75,7 +68,7 @@ def evaluate(
             run,
             data=data,
             split=split,
-            options=DataOptions(**given) if data is not None else None,
+            options=(source or DataOptions()) if data is not None else None,
             decision=decision,
             method=method,
             accelerator=accelerator,
@@ -85,3 +78,12 @@ def evaluate(
     from longtail.reporting.terminal import results_table
 
     show(results_table(results))
+
+
+def layers(typed: Typed) -> list[Layer]:
+    """Nothing lies under the flags; those that say how to read data are refused without data."""
+    reading = [flag for flag in typed if flag[2:].replace("-", "_") in DataOptions.__dataclass_fields__]
+    if reading and "DATA" not in typed:
+        named = ", ".join(reading)
+        raise InputError(f"{named}: goes with DATA; a run's own data are read as they were for training")
+    return []

@@ -6,63 +6,166 @@ fifty flags in boxes with their negative forms are hard to read at 80 columns.
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_origin
 
-from cyclopts import App, Argument, Group
+if TYPE_CHECKING:
+    from cyclopts import Argument
 
-from longtail.cli.flags import DEVICES, RUN
+    from longtail.cli.parsing import Command
 
 WIDEST = 100
 COLUMN = 28
 """Where the second column starts."""
 
+SUMMARY = """Train image classifiers that keep their rare classes.
+
+One label or many attributes an image, from folders, a CSV or an archive, with the Class Rectification
+Loss or the baselines it is compared with."""
+
+EXAMPLES = """
+longtail data
+longtail diagnose photos/
+longtail train photos/ --method crl --epochs 20 --output runs/first
+longtail predict runs/first new-photos/ --output predictions.csv
+"""
+
 GLOBAL = (("--help, -h", "Show this page, or that of a command."), ("--version", "Show the version."))
+
+ARGUMENTS, COMPARISON, TRAINING, MODEL, DATA = "Arguments", "Comparison", "Training", "Model", "Data"
+METHOD, DEVICES, RUN = "Parts of the method", "Devices and report", "Run"
+"""Headings."""
+
+HEADINGS = {
+    COMPARISON: ("methods", "seeds", "baseline", "tune", "budget", "parallel", "engine"),
+    MODEL: ("backbone", "from_scratch", "image_size", "features", "hidden", "shared_feature", "augment"),
+    DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
+    RUN: ("output", "start"),
+}
+"""Headings of fields of `TrainConfig` and of flags of commands; the others are below `TRAINING` and `RUN`."""
+
+METAVARS = {
+    "attributes": "COLUMN...",
+    "augment": "NAME",
+    "backbone": "NAME",
+    "baseline": "NAME",
+    "budget": "SECONDS",
+    "domain_column": "COLUMN",
+    "group_column": "COLUMN",
+    "identity_column": "COLUMN",
+    "image_column": "COLUMN",
+    "image_size": "SIZE",
+    "images": "PATH",
+    "match_column": "COLUMN",
+    "method": "NAME",
+    "methods": "NAMES",
+    "resume": "RUN",
+    "output": "FOLDER",
+    "split_column": "COLUMN",
+    "start": "RUN",
+    "tail_attribute": "COLUMN",
+}
+"""What stands for the value in the help, where the type alone says too little."""
+
+# fmt: off
+EVERYDAY = {
+    "data", "method", "epochs", "batch_size", "seed", "backbone", "image_size",
+    "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
+    "attributes", "split_column", "group_column", "tail_ratio",
+    "sampler", "class_weights", "loss", "decision",
+    "devices", "precision", "output", "start",
+}
+# fmt: on
+"""The settings that `--help` shows; `--help-all` shows the others, too."""
 
 Row = tuple[str, str]
 
 
-def help_page(app: App, command: str | None) -> str:
-    """The page of a command, or of the program for None."""
-    return _command_page(app[command]) if command else _program_page(app)
+def program_page(commands: Mapping[str, str]) -> str:
+    """The page of the program: its commands with what each does."""
+    parts = [_section("Commands", commands.items()), _section("Options", GLOBAL)]
+    return _joined([_head("longtail COMMAND [OPTIONS]", SUMMARY), *parts, _examples(EXAMPLES)])
 
 
-def _program_page(app: App) -> str:
-    commands = [(name, _summary(app[name])) for name in app]
-    parts = [_head(app), _section("Commands", commands), _section("Options", GLOBAL)]
-    return _joined([*parts, *_epilogue(app)])
-
-
-def _command_page(command: App) -> str:
-    sections: dict[str, list[Row]] = {"Arguments": []}
-    for argument in command.assemble_argument_collection():
-        if argument.show:
-            heading = "Arguments" if _positional(argument) else _heading(argument)
-            sections.setdefault(heading, []).append((_label(argument), _description(argument)))
+def command_page(command: Command, *, everything: bool) -> str:
+    """The page of a command, with all its flags or with those for everyday use."""
+    arguments = [argument for argument in command.arguments() if argument.show]
+    shown = [argument for argument in arguments if everything or _is_everyday(argument)]
+    sections: dict[str, list[Row]] = {ARGUMENTS: [], COMPARISON: []}
+    for argument in shown:
+        sections.setdefault(_heading(argument), []).append((_label(argument), _description(argument)))
     for heading in (DEVICES, RUN):  # last
         sections[heading] = sections.pop(heading, [])
-    sections[RUN].append(GLOBAL[0])
+    left = len(arguments) - len(shown)
+    sections[RUN] += [GLOBAL[0], *([("--help-all", f"Show {left} more flags.")] if left else [])]
     parts = [_section(heading, rows) for heading, rows in sections.items() if rows]
-    return _joined([_head(command), *parts, *_epilogue(command)])
+    text = inspect.cleandoc(command.function.__doc__ or "").partition("\n\nArgs:")[0]
+    return _joined([_head(command.module.USAGE, text), *parts, _examples(command.module.EXAMPLES)])
 
 
-def _head(app: App) -> str:
-    paragraphs = textwrap.dedent(app.help).strip().split("\n\n")
-    body = [textwrap.fill(" ".join(text.split()), _width()) for text in paragraphs]
-    return "\n\n".join([f"{_bold('Usage:')} {app.usage}", *body])
+def _is_everyday(argument: Argument) -> bool:
+    return not argument.keys or argument.keys[-1] in EVERYDAY
 
 
-def _summary(app: App) -> str:
-    return " ".join(app.help.strip().split("\n\n")[0].split())
+def _heading(argument: Argument) -> str:
+    from longtail.methods.options import MethodOptions
+    from longtail.training.config import DataOptions
+
+    if argument.field_info.is_positional:
+        return ARGUMENTS
+    name = argument.field_info.name
+    match argument.keys:
+        case ("method_options", table, _):
+            return (getattr(MethodOptions(), table).__doc__ or table).splitlines()[0].rstrip(".")
+        case ("method_options", _):
+            return METHOD
+        case (*_, field) if field in DataOptions.__dataclass_fields__:
+            return DATA
+        case keys:
+            place = next((heading for heading, names in HEADINGS.items() if name in names), None)
+            return place or (TRAINING if keys else RUN)
 
 
-def _epilogue(app: App) -> Iterator[str]:
-    if app.help_epilogue:
-        yield f"{_bold('Examples:')}\n{textwrap.indent(textwrap.dedent(app.help_epilogue).strip(), '  ')}"
+def _label(argument: Argument) -> str:
+    field = argument.field_info
+    if field.is_positional:
+        return field.name.upper() + ("..." if field.kind is field.VAR_POSITIONAL else "")
+    metavar = argument.parameter.metavar or METAVARS.get(field.name) or _metavar(argument.hint)
+    return f"{argument.name} {metavar}" if metavar else argument.name
+
+
+def _metavar(hint: object) -> str:
+    from longtail.cli.parsing import without_none
+
+    core = without_none(hint)
+    if get_origin(core) is Literal:
+        return "CHOICE"
+    return {bool: "", int: "INT", float: "NUMBER", Path: "FILE"}.get(core, "TEXT")  # pyright: ignore
+
+
+def _description(argument: Argument) -> str:
+    text = " ".join((argument.parameter.help or "").split())
+    choices = argument.get_choices()
+    notes = [f"[{', '.join(choices)}]"] if choices else []
+    default = argument.field_info.default
+    if default is not None and default is not False and default not in ((), argument.field_info.empty):
+        notes.append(f"[default:\N{NO-BREAK SPACE}{default}]")
+    return " ".join([text, *notes])
+
+
+def _head(usage: str, text: str) -> str:
+    body = [textwrap.fill(" ".join(paragraph.split()), _width()) for paragraph in text.split("\n\n")]
+    return "\n\n".join([f"{_bold('Usage:')} {usage}", *body])
+
+
+def _examples(lines: str) -> str:
+    return f"{_bold('Examples:')}\n{textwrap.indent(lines.strip(), '  ')}"
 
 
 def _section(heading: str, rows: Iterable[Row]) -> str:
@@ -76,33 +179,6 @@ def _row(label: str, text: str) -> str:
         lines.insert(0, "")
     padded = [head.ljust(COLUMN) + (lines[0] if lines else ""), *(" " * COLUMN + line for line in lines[1:])]
     return "\n".join(line.rstrip() for line in padded).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _heading(argument: Argument) -> str:
-    groups = cast("tuple[Group, ...]", argument.parameter.group)
-    return groups[0].name
-
-
-def _positional(argument: Argument) -> bool:
-    return argument.field_info.is_positional
-
-
-def _label(argument: Argument) -> str:
-    if _positional(argument):
-        several = argument.field_info.kind is argument.field_info.VAR_POSITIONAL
-        return argument.field_info.name.upper() + ("..." if several else "")
-    name = next(name for name in argument.names if name not in argument.negatives)
-    metavar = argument.parameter.metavar
-    return f"{name} {metavar}" if metavar else name
-
-
-def _description(argument: Argument) -> str:
-    text = argument.parameter.help or ""
-    choices = argument.get_choices()
-    notes = [f"[{', '.join(choices)}]"] if choices else []
-    if isinstance(argument.parameter.show_default, str):
-        notes.append(f"[default:\N{NO-BREAK SPACE}{argument.parameter.show_default}]")
-    return " ".join([text, *notes])
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
-from longtail.cli.flags import option
+from cyclopts import Parameter
+
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, plain_output, writing
 from longtail.errors import InputError
@@ -34,31 +35,32 @@ DIGITS = 6
 
 
 def predict(
-    run: Annotated[Path, option("Folder of a run.", hint=Path)],
+    run: Path,
     /,
-    *images: Annotated[str, option("Image files, folders of images, or zip archives.")],
-    output: Annotated[
-        Path | None, option("Write there instead of to standard output.", "FILE", hint=Path)
-    ] = None,
-    format: Annotated[
-        Format | None, option("Form of the output; by default the ending of --output, or csv.", hint=Format)
-    ] = None,
-    decision: Annotated[
-        DecisionName | None,
-        option("Decide by this rule; by default as the run was trained to.", hint=DecisionName),
-    ] = None,
-    method: Annotated[
-        str | None,
-        option("Method of your own that the run was trained with, as module:Class or FILE.py:Class.", "NAME"),
-    ] = None,
-    skip_unreadable: Annotated[bool, option("Leave unreadable images out, said by name.", hint=bool)] = False,
-    accelerator: Annotated[Accelerator, option("Kind of device.", hint=Accelerator, default="auto")] = "auto",
-    quiet: Annotated[bool, option("Show no progress and no notes.", hint=bool)] = False,
+    *images: str,
+    output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    format: Format | None = None,
+    decision: DecisionName | None = None,
+    method: str | None = None,
+    skip_unreadable: bool = False,
+    accelerator: Accelerator = "auto",
+    quiet: bool = False,
 ) -> None:
     """Classify images with a trained model.
 
     One row an image: its name, for each attribute the class chosen, then the probability of every class
     of every attribute (columns ATTRIBUTE:CLASS).
+
+    Args:
+        run: Folder of a run.
+        images: Image files, folders of images, or zip archives.
+        output: Write there instead of to standard output.
+        format: Form of the output; by default the ending of --output, or csv.
+        decision: Decide by this rule; by default as the run was trained to.
+        method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
+        skip_unreadable: Leave unreadable images out, said by name.
+        accelerator: Kind of device.
+        quiet: Show no progress and no notes.
     """
     if not images:
         raise InputError("IMAGES is missing: expected image files, folders of images, or zip archives")

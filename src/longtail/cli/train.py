@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longtail.cli.config_file import Settings, configure, read_settings
-from longtail.cli.flags import TrainFlags, flag_names, option
+from longtail.cli.config_file import Layer, file_layer, run_layer
+from longtail.cli.parsing import Typed
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
-from longtail.methods.find import allow, is_outside
 from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 
@@ -29,55 +29,40 @@ longtail train --from runs/first --method crt --epochs 5
 longtail train --resume runs/first
 """
 
-_NO_FLAGS = TrainFlags()
-
 
 def train(
-    data: Annotated[
-        str | None,
-        option(
-            "A folder of images by class, a manifest (CSV, TSV or Parquet), a zip archive of either, or a "
-            "built-in name; `longtail data` says more."
-        ),
-    ] = None,
-    /,
+    settings: Annotated[TrainConfig | None, Parameter(name="*")] = None,
     *,
-    flags: Annotated[TrainFlags, Parameter(name="*")] = _NO_FLAGS,
-    config: Annotated[
-        Path | None, option("Settings in TOML, YAML or JSON; flags win over the file.", "FILE", hint=Path)
-    ] = None,
-    from_run: Annotated[
-        Path | None,
-        Parameter(name="--from"),
-        option("Start from the trained network of a run, with its data and settings.", "RUN", hint=Path),
-    ] = None,
-    resume: Annotated[
-        Path | None, option("Go on with a run that was stopped, with its own settings.", "RUN", hint=Path)
-    ] = None,
-    overwrite: Annotated[bool, option("Replace a run that is there already.", hint=bool)] = False,
-    dry_run: Annotated[bool, option("Check everything, say what would happen, and stop.", hint=bool)] = False,
-    quiet: Annotated[bool, option("Show nothing but errors.", hint=bool)] = False,
+    config: Path | None = None,  # noqa: ARG001  read by `layers`
+    resume: Path | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    quiet: bool = False,
+    typed: Typed,
 ) -> None:
     """Train on a data set, evaluate on its test images, and write a report.
 
     A configuration file holds the flags by their names with underscores, and a table for the options
     of a method: epochs = 20, [crl], level = "class".
+
+    Args:
+        config: Settings in TOML, YAML or JSON; flags win over the file.
+        resume: Go on with a run that was stopped, with its own settings.
+        overwrite: Replace a run that is there already.
+        dry_run: Check everything, say what would happen, and stop.
+        quiet: Show nothing but errors.
     """
-    given: Settings = flags.given() | ({} if data is None else {"data": data})
+    if resume is not None:
+        from longtail.runs.train import resumed_config
+
+        settings = replace(resumed_config(resume), output=str(resume))
+    assert settings is not None  # see `layers`
     if resume is None:
-        settings = _configured(given, config, from_run)
-    else:
-        others = {
-            "--from": from_run is not None,
-            "--config": config is not None,
-            "--overwrite": overwrite,
-            "--dry-run": dry_run,
-        }
-        method: str = given.get("method", "")
-        if is_outside(method):  # which is named again, not set
-            del given["method"]
-        names = [*flag_names(given), *(name for name, used in others.items() if used)]
-        settings = _resumed(resume, method if is_outside(method) else None, names)
+        refuse_idle(
+            typed,
+            reads(settings.method, recipe(settings.method, settings.method_options)),
+            f"--method {settings.method}",
+        )
 
     with closing(display(sys.stdout, quiet=quiet, epochs=settings.epochs)) as watcher:
         from longtail.runs import train as job
@@ -91,47 +76,36 @@ def train(
         _show(run)
 
 
-def _configured(given: Settings, path: Path | None, start: Path | None) -> TrainConfig:
-    file = {} if path is None else read_settings(path)
-    if start is not None:
-        file = {**_settings_of(start), **file}
-    if "data" not in {**file, **given}:
-        greedy = " (it stands before --attributes)" if "attributes" in given.get("data_options", {}) else ""
+def layers(typed: Typed) -> list[Layer]:
+    """The file of --config over the settings of the run of --from; nothing beside --resume."""
+    if "--resume" in typed:
+        _refuse_others(typed)
+        return []
+    below = [file_layer(Path(path)) for path in typed.get("--config", ())]
+    below += [run_layer(Path(run)) for run in typed.get("--from", ())]
+    if "DATA" not in typed and not any("data" in layer.values for layer in below):
+        greedy = " (it stands before --attributes)" if "--attributes" in typed else ""
         raise InputError(
             f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
             "`longtail data` says more"
         )
-    allow(given.get("method", ""))  # a file alone does not make us import code
-    settings = configure(file, given, path)
-    _refuse_idle(given.get("method_options", {}), settings)
-    return settings
+    return below
 
 
-def _refuse_idle(given: Settings, settings: TrainConfig) -> None:
-    """Refuse a flag of another method; a file may hold tables of several."""
-    used = reads(settings.method, recipe(settings.method, settings.method_options))
-    for table, values in given.items():
-        if isinstance(values, dict) and table not in used:
-            flag = flag_names({table: values})[0]
-            raise InputError(f"{flag}: has no effect with --method {settings.method}; leave it out")
+def refuse_idle(typed: Typed, tables: Collection[str], methods: str) -> None:
+    """Refuse a flag of a method that is not trained; a file may hold tables of several."""
+    for flag in typed:
+        table, dot, _ = flag.removeprefix("--").partition(".")
+        if dot and table not in tables:
+            raise InputError(f"{flag}: has no effect with {methods}; leave it out")
 
 
-def _settings_of(run: Path) -> Settings:
-    """What a training that starts from a run takes over: all but its method and its folder."""
-    if not (run / "config.json").exists():
-        raise InputError(f"--from {run}: expected the folder of a trained run, there is no config.json in it")
-    settings = read_settings(run / "config.json")
-    left = ("method", "method_options", "output", "start")
-    return {key: value for key, value in settings.items() if key not in left} | {"start": str(run)}
-
-
-def _resumed(run: Path, method: str | None, others: list[str]) -> TrainConfig:
-    if others:
-        named = ", ".join("DATA" if name == "--data" else name for name in others)
-        raise InputError(f"--resume {run}: goes on with the settings of the run; leave out {named}")
-    from longtail.runs.train import resumed_config
-
-    return replace(resumed_config(run, method), output=str(run))
+def _refuse_others(typed: Typed) -> None:
+    if others := [name for name in typed if name not in ("--resume", "--quiet")]:
+        (run,) = typed["--resume"]
+        raise InputError(
+            f"--resume {run}: goes on with the settings of the run; leave out {', '.join(others)}"
+        )
 
 
 def _show(run: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Annotated, Any, Literal
 
 from longtail.documents import Form
@@ -79,14 +79,17 @@ class TrainConfig(Settings):
     """One training run."""
 
     data: str
-    """A folder of images by class, a manifest (CSV or Parquet), a zip of either, or a built-in name."""
+    """A folder of images by class, a manifest (CSV, TSV or Parquet), a zip archive of either, or a built-in
+    name; `longtail data` says more."""
+
+    _: KW_ONLY
 
     method: str = "crl"
     """Method to train, of those that `longtail methods` lists, or one of your own, as module:Class or
     FILE.py:Class."""
 
     start: str | None = None
-    """Run whose trained network this training starts from."""
+    """Start from the trained network of a run, with its data and settings."""
 
     output: str | None = None
     """Folder of the run; by default runs/DATA-METHOD-seedSEED."""

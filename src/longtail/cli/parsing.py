@@ -1,0 +1,241 @@
+"""From a typed command line to a call: flags over a configuration file over the settings of a run.
+
+cyclopts makes the flags of the fields of the configuration; what it says about a mistake is put into one line
+in the words of our other messages.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import BoundArguments
+from pathlib import Path
+from types import ModuleType, NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from cyclopts import (
+    App,
+    Argument,
+    ArgumentCollection,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    RepeatArgumentError,
+    Token,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+from cyclopts.config import Dict
+
+from longtail.cli.config_file import FLAT, Layer
+from longtail.errors import InputError
+from longtail.words import did_you_mean
+
+Typed = Annotated[Mapping[str, tuple[str, ...]], Parameter(parse=False)]
+"""What was typed: '--epochs' -> ('5',), 'DATA' -> ('photos/',). A parameter `typed: Typed` is handed it."""
+
+Layers = Callable[[Typed], Iterable[Layer]]
+"""The settings that lie under the flags of a command, the uppermost first."""
+
+READING = re.compile(r"source|images|attributes|\w+_column|skip_\w+")
+"""The fields of `DataOptions` that say how to read data, not how to split them, and their parameter."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the function of a module with the same name.
+
+    Attributes:
+        name: as it is typed.
+        module: holds the function, USAGE, EXAMPLES, and perhaps `layers`.
+    """
+
+    name: str
+    module: ModuleType
+
+    @classmethod
+    def named(cls, name: str) -> Command:
+        """The command of a name, with what it imports."""
+        return cls(name, import_module(f"longtail.cli.{name}"))
+
+    @property
+    def function(self) -> Callable[..., None]:
+        """What the command does."""
+        return getattr(self.module, self.name)
+
+    def arguments(self) -> ArgumentCollection:
+        """Its arguments and flags, with their texts."""
+        return self._app(None).assemble_argument_collection(parse_docstring=True)
+
+    def bind(self, words: Sequence[str]) -> BoundArguments:
+        """The arguments of `function` that stand on a command line, without the command's name.
+
+        Raises:
+            InputError: when the words or the files they name are not understood.
+        """
+        sources = _Sources(getattr(self.module, "layers", _no_layers))
+        try:
+            _, bound, unparsed = self._app(sources).parse_args(
+                list(words), exit_on_error=False, print_error=False
+            )
+        except InputError as error:
+            raise sources.placed(error) from None
+        except CycloptsError as error:
+            raise InputError(_explained(error, self.name)) from None
+        if "typed" in unparsed:
+            bound.arguments["typed"] = sources.typed
+        return bound
+
+    def _app(self, sources: _Sources | None) -> App:
+        app = App(
+            name=self.name,
+            help_flags=[],
+            version_flags=[],
+            config=sources,
+            default_parameter=Parameter(
+                name_transform=_flag, converter=_value, negative_iterable=(), consume_multiple=1
+            ),
+        )
+        app.default(self.function)
+        return app
+
+
+def label(argument: Argument) -> str:
+    """'--epochs', or 'DATA' of what has no flag."""
+    return argument.field_info.name.upper() if argument.field_info.is_positional else argument.name
+
+
+class _Sources:
+    """Lays the settings of files under the flags, and keeps which came from where."""
+
+    def __init__(self, layers: Layers) -> None:
+        self._layers = layers
+        self.typed: Typed = {}
+        self._places: dict[str, str] = {}
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        self.typed = {
+            label(argument): tuple(token.value for token in argument.tokens)
+            for argument in arguments
+            if argument.tokens
+        }
+        for layer in self._layers(self.typed):
+            Dict(dict(layer.values), source=layer.source)(app, commands, arguments)
+        self._places = {
+            argument.name: token.source
+            for argument in arguments
+            for token in argument.tokens[:1]
+            if token.source not in _TYPED
+        }
+
+    def placed(self, error: InputError) -> InputError:
+        """The mistake with the file, where a setting that it names came from one."""
+        named = re.findall(r"--[\w.-]*\w", str(error).partition(":")[0])
+        place = next((self._places[name] for name in named if name in self._places), None)
+        return InputError(f"{place}: {error}") if place else error
+
+
+def _no_layers(_: Typed) -> Iterable[Layer]:
+    return ()
+
+
+def _flag(field: str) -> str:
+    """The name of the flag of a field; the fields of `FLAT` have none, theirs are flags of their own."""
+    return "*" if field in FLAT else {"start": "from"}.get(field, field.replace("_", "-"))
+
+
+def _value(hint: Any, tokens: Sequence[Token]) -> Any:
+    """What stands on the command line or in a file, as the type that a setting is declared with."""
+    if get_origin(without_none(hint)) is tuple:
+        return tuple(token.value for token in tokens)
+    _, read = _kind(hint)
+    try:
+        if tokens[0].implicit_value is not None:  # null in a file, where there is no None
+            return read(tokens[0].value)
+    except KeyError:
+        pass
+    raise ValueError  # `_reason` says what was expected
+
+
+def without_none(hint: Any) -> Any:
+    """The type without `| None`."""
+    parts = get_args(hint)
+    return next(part for part in parts if part is not NoneType) if NoneType in parts else hint
+
+
+def _kind(hint: Any) -> tuple[str, Callable[[str], Any]]:
+    """A type in words, and what reads it; a text that is none has a ValueError or a KeyError."""
+    core = without_none(hint)
+    if get_origin(core) is Literal:
+        known = {str(option): option for option in get_args(core)}
+        return f"one of {', '.join(known)}", known.__getitem__
+    return _KINDS.get(core, ("a table of settings", {}.__getitem__))
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+_TRUTH = {"true": True, "True": True, "false": False, "False": False}
+
+_KINDS: Mapping[type, tuple[str, Callable[[str], Any]]] = {
+    bool: ("true or false", _TRUTH.__getitem__),
+    int: ("a whole number", int),
+    float: ("a number", _finite),
+    str: ("text", str),
+    Path: ("a path", Path),
+}
+
+_TYPED = ("", "cli")
+"""Sources of what stood on the command line; others are files."""
+
+
+def _explained(error: CycloptsError, command: str) -> str:
+    """One line in the words of the other messages."""
+    page = f"see longtail {command} --help"
+    match error:
+        case UnknownOptionError(token=token) if token.source not in _TYPED:
+            near = did_you_mean(_key(token), _keys(error.argument_collection))
+            return f"{token.source}: unknown key {_key(token)!r}.{near}"
+        case CoercionError(token=Token() as token) | RepeatArgumentError(token=token):
+            return f"{_place(token, error.argument)}: {_reason(error)}"
+        case MissingArgumentError(keyword=str() as flag):
+            return f"{flag}: expected a value"
+        case MissingArgumentError(argument=Argument() as argument):
+            return f"{label(argument)} is missing; {page}"
+        case UnusedCliTokensError(unused_tokens=tokens) if tokens:
+            return f"unexpected {', '.join(map(repr, tokens))}; {page}"
+        case _:
+            message = str(error)
+            return message[:1].lower() + message[1:]
+
+
+def _place(token: Token, argument: Argument | None) -> str:
+    if token.source not in _TYPED:
+        return f"{token.source}: {_key(token)}"
+    return token.keyword or (label(argument) if argument else "")
+
+
+def _reason(error: CoercionError | RepeatArgumentError) -> str:
+    if isinstance(error, RepeatArgumentError) or error.token is None:
+        return "expected once, given more than once"
+    got = error.token.value
+    shown = "nothing" if error.token.implicit_value is None else repr(got)
+    near = did_you_mean(got, map(str, get_args(without_none(error.target_type))))
+    return f"expected {_kind(error.target_type)[0]}, got {shown}{near and '.' + near}"
+
+
+def _key(token: Token) -> str:
+    """'crl.level' of the key that a token of a file has from cyclopts, [crl][level]."""
+    return (token.keyword or "")[1:-1].replace("][", ".")
+
+
+def _keys(arguments: Iterable[Argument]) -> list[str]:
+    return [name.lstrip("-").replace("-", "_") for argument in arguments for name in argument.names]
