@@ -5,16 +5,12 @@ What a command needs is imported when it is called: `longtail --version` and `--
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
 from longtail import __version__
-from longtail.cli.stdio import fail
 from longtail.errors import InputError, Interrupted
-from longtail.words import did_you_mean
 
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""
@@ -40,13 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    _keep_terminal_clean()
     try:
         _run(tokens)
         sys.stdout.flush()
     except InputError as error:
-        fail(str(error))
-        return MISTAKE
+        return _failed(str(error))
     except Interrupted as stopped:
         print(f"longtail: {stopped}", file=sys.stderr)
         return INTERRUPTED
@@ -59,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         reason = error.strerror or str(error)
-        fail(f"{error.filename}: {reason}" if error.filename else reason)
-        return MISTAKE
+        return _failed(f"{error.filename}: {reason}" if error.filename else reason)
     return 0
 
 
@@ -68,6 +61,7 @@ def _run(tokens: list[str]) -> None:
     if tokens == ["--version"]:
         print(f"longtail {__version__}")
         return
+    _keep_terminal_clean()
     before = tokens[: tokens.index("--")] if "--" in tokens else tokens
     helps = [token for token in before if token in (*HELP, HELP_ALL)]
     words = [token for token in tokens if token not in helps]
@@ -96,12 +90,24 @@ def _help(name: str | None, *, everything: bool) -> None:
 
 def _expect_command(word: str) -> None:
     if word not in COMMANDS:
+        from longtail.words import did_you_mean
+
         near = did_you_mean(word, [*COMMANDS, *HELP, HELP_ALL, "--version"])
         raise InputError(f"expected a command ({', '.join(COMMANDS)}), got {word!r}{near and '.' + near}")
 
 
+def _failed(message: str) -> int:
+    from longtail.cli.stdio import fail
+
+    fail(message)
+    return MISTAKE
+
+
 def _keep_terminal_clean() -> None:
     """Keep what libraries remark off the terminal, and names that it cannot show from stopping us."""
+    import logging
+    import warnings
+
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for the processes that are started

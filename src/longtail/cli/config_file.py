@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import InputError
-from longtail.training.config import CONFIG
 
 FLAT = ("data_options", "method_options")
 """Fields of `TrainConfig` whose own fields have no prefix, as flags and in files."""
@@ -49,6 +48,8 @@ def run_layer(run: Path) -> Layer:
     Raises:
         InputError: when there is no such run.
     """
+    from longtail.training.config import CONFIG
+
     path = run / "config.json"
     if not path.exists():
         raise InputError(f"--from {run}: expected the folder of a trained run, there is no config.json in it")
