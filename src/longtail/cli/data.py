@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+from longtail.cli.page import row
 
 USAGE = "longtail data"
 
@@ -69,29 +69,15 @@ def data() -> None:
     for name, entry in BUILTIN.items():
         attributes = ", ".join(f"{a.name} ({len(a.classes)} classes)" for a in entry.attributes)
         size = f"{entry.images:,} images, {entry.layout}; {attributes}."
-        _print_entry(name, (f"{entry.description}.", size, entry.licence))
+        _print_entry(name, f"{entry.description}.", size, entry.licence)
     print(PUBLISHED.strip() + "\n")
     for layout in OFFICIAL:
         facts = (layout.size, layout.labels, f"Licence: {layout.licence}", layout.source)
-        _print_entry(layout.name, (*facts, "Expected:", *(f"  {line}" for line in layout.expected)))
+        _print_entry(layout.name, *facts, "Expected:", *(f"  {line}" for line in layout.expected))
     print(LAYOUTS.strip())
 
 
-def _print_entry(name: str, lines: tuple[str, ...]) -> None:
-    """The name on the left, the lines beside it; a line keeps its indentation when it is wrapped."""
-    left = f"  {name}"
-    for line in lines:
-        head = " " * (24 + len(line) - len(line.lstrip()))
-        first = left.ljust(len(head))
-        print(
-            textwrap.fill(
-                line.strip(),
-                80,
-                initial_indent=first,
-                subsequent_indent=head,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
-        left = ""
+def _print_entry(name: str, *lines: str) -> None:
+    for label, line in zip((name, *[""] * len(lines)), lines):
+        print(row(label, line))
     print()

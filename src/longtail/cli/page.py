@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from longtail.cli.parsing import Command
 
 WIDEST = 100
-COLUMN = 28
-"""Where the second column starts."""
+COLUMN = 27
+"""Where the second column starts: the longest address of published data just fits beside it."""
 
 SUMMARY = """Train image classifiers that keep their rare classes.
 
@@ -89,7 +89,7 @@ Row = tuple[str, str]
 
 def program_page(commands: Mapping[str, str]) -> str:
     """The page of the program: its commands with what each does."""
-    parts = [_section("Commands", commands.items()), _section("Options", GLOBAL)]
+    parts = [section("Commands", commands.items()), section("Options", GLOBAL)]
     return _joined([_head("longtail COMMAND [OPTIONS]", SUMMARY), *parts, _examples(EXAMPLES)])
 
 
@@ -104,7 +104,7 @@ def command_page(command: Command, *, everything: bool) -> str:
         sections[heading] = sections.pop(heading, [])
     left = len(arguments) - len(shown)
     sections[RUN] += [GLOBAL[0], *([("--help-all", f"Show {left} more flags.")] if left else [])]
-    parts = [_section(heading, rows) for heading, rows in sections.items() if rows]
+    parts = [section(heading, rows) for heading, rows in sections.items() if rows]
     text = inspect.cleandoc(command.function.__doc__ or "").partition("\n\nArgs:")[0]
     return _joined([_head(command.module.USAGE, text), *parts, _examples(command.module.EXAMPLES)])
 
@@ -168,12 +168,17 @@ def _examples(lines: str) -> str:
     return f"{_bold('Examples:')}\n{textwrap.indent(lines.strip(), '  ')}"
 
 
-def _section(heading: str, rows: Iterable[Row]) -> str:
-    return "\n".join([_bold(f"{heading}:"), *(_row(label, text) for label, text in rows)])
+def section(heading: str, rows: Iterable[Row]) -> str:
+    """A heading, and below it labels on the left and their texts beside them."""
+    return "\n".join([_bold(f"{heading}:"), *(row(label, text) for label, text in rows)])
 
 
-def _row(label: str, text: str) -> str:
-    lines = textwrap.wrap(text, _width() - COLUMN, break_on_hyphens=False)
+def row(label: str, text: str) -> str:
+    """A label and the text beside it, which keeps its indentation where it is wrapped."""
+    indent = text[: len(text) - len(text.lstrip())]
+    lines = textwrap.wrap(
+        text, _width() - COLUMN, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
     head = f"  {label}"
     if len(head) + 2 > COLUMN:
         lines.insert(0, "")
