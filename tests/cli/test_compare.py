@@ -11,7 +11,7 @@ import longtail.comparing
 from longtail.comparing.cells import Comparison
 from longtail.comparing.document import COMPARISON
 from longtail.methods.options import CRLOptions
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
 
 from ..comparing.comparison_documents import single_attribute, typed
 from .conftest import Job, Run, _replace  # pyright: ignore[reportPrivateUsage]
@@ -87,6 +87,13 @@ def test_every_flag_reaches_the_comparison(run: Run, comparing: Job, tmp_path: P
     assert (base.epochs, base.momentum, base.seed, base.output) == (6, 0.8, 0, None)
     assert base.data_options == DataOptions(tail_ratio=50.0)
     assert base.method_options.crl == CRLOptions(kappa=4)
+
+
+def test_the_settings_of_a_run_are_settings_of_a_comparison(run: Run, comparing: Job, tmp_path: Path):
+    config = TrainConfig("photos", method="crt", start="runs/first", seed=3, output="x", epochs=4)
+    CONFIG.write(tmp_path / "settings.json", config)
+    assert run("compare", "--config", str(tmp_path / "settings.json")).code == 0
+    assert compared(comparing).base == TrainConfig("photos", epochs=4)
 
 
 def test_the_options_of_a_method_are_shared_too(run: Run, comparing: Job):

@@ -30,8 +30,11 @@ longtail compare digits --tail-ratio 50 --backbone convnet --epochs 5
 longtail compare runs/ce-seed0 runs/ce-seed1 runs/crl-seed0 runs/crl-seed1
 """
 
-_SHARED = re.compile(r"^(?!(start|method|seed|output)$)")
-"""All settings but those in which the trainings of a comparison differ."""
+_APART = ("start", "method", "seed", "output")
+"""Settings in which the trainings of a comparison differ."""
+
+_SHARED = re.compile(rf"^(?!({'|'.join(_APART)})$)")
+"""All other settings."""
 
 
 def compare(
@@ -78,29 +81,34 @@ def compare(
     """
     assert settings is not None  # see `layers`
     command = shlex.join(["longtail", *sys.argv[1:]])
-    joined = [Path(path) for path in (settings.data, *runs)] if _are_runs(typed) else []
-    folder = output or Path("runs") / ("comparison" if joined else f"{Path(settings.data).stem}-comparison")
-    if joined:
-        with closing(display(sys.stdout, quiet=quiet)) as watcher:
+    with closing(display(sys.stdout, quiet=quiet)) as watcher:
+        if _are_runs(typed):
             from longtail.comparing.join import join
 
-            join(joined, folder, baseline=baseline, command=command, watcher=watcher)
-    else:
-        comparison = Comparison(
-            settings,
-            tuple(filter(None, map(str.strip, methods.split(",")))),
-            folder,
-            seeds=seeds,
-            baseline=baseline,
-            parallel=parallel,
-            tune=tune,
-            budget=budget,
-            overwrite=overwrite,
-            engine=engine,
-            command=command,
-        )
-        _refuse_idle(typed, comparison)
-        with closing(display(sys.stdout, quiet=quiet)) as watcher:
+            folder = output or Path("runs/comparison")
+            join(
+                [*map(Path, (settings.data, *runs))],
+                folder,
+                baseline=baseline,
+                command=command,
+                watcher=watcher,
+            )
+        else:
+            folder = output or Path("runs") / f"{Path(settings.data).stem}-comparison"
+            comparison = Comparison(
+                settings,
+                tuple(filter(None, map(str.strip, methods.split(",")))),
+                folder,
+                seeds=seeds,
+                baseline=baseline,
+                parallel=parallel,
+                tune=tune,
+                budget=budget,
+                overwrite=overwrite,
+                engine=engine,
+                command=command,
+            )
+            _refuse_idle(typed, comparison)
             from longtail.comparing import compare as job
 
             job.compare(comparison, watcher=watcher)
@@ -116,7 +124,7 @@ def layers(typed: Typed) -> list[Layer]:
         return []
     if "--budget" in typed and "--epochs" in typed:
         raise InputError("--budget: decides the epochs of each method; leave out --epochs")
-    below = [file_layer(Path(path)).without("method", "seed", "output") for path in typed.get("--config", ())]
+    below = [file_layer(Path(path)).without(*_APART) for path in typed.get("--config", ())]
     if "DATA" not in typed and not any("data" in layer.values for layer in below):
         raise InputError(
             "DATA is missing: expected data as for `longtail train`, or folders of finished runs"

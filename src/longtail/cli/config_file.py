@@ -55,7 +55,7 @@ def run_layer(run: Path) -> Layer:
         raise InputError(f"--from {run}: expected the folder of a trained run, there is no config.json in it")
     config = asdict(CONFIG.read(path))
     del config["method_options"]
-    return Layer(str(path), _flat(config, path)).without("method", "output", "from")
+    return Layer(str(path), _flat(config, path)).without("method", "output", "start")
 
 
 def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -64,14 +64,12 @@ def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if key in FLAT and not isinstance(value, dict):
             raise InputError(f"{path}: {key}: expected a table of settings, got {value!r}")
         for name, own in value.items() if key in FLAT else [(str(key), value)]:
-            _expect_once(name, flat, path)
-            flat[name] = own or () if isinstance(own, list) else own  # an empty list is kept as it is
-    return {"from" if name == "start" else name: value for name, value in flat.items()}
-
-
-def _expect_once(key: str, known: Mapping[str, Any], path: Path) -> None:
-    if key in known:
-        raise InputError(f"{path}: {key}: expected once, given more than once")
+            if name in flat:
+                raise InputError(f"{path}: {name}: expected once, given more than once")
+            flat[name] = (
+                () if own == [] else own
+            )  # cyclopts keeps what is empty as it is, and fields are tuples
+    return flat
 
 
 def _parsed(path: Path) -> Any:

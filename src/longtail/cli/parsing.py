@@ -124,7 +124,8 @@ class _Sources:
             if argument.tokens
         }
         for layer in self._layers(self.typed):
-            Dict(dict(layer.values), source=layer.source)(app, commands, arguments)
+            values = {_RENAMED.get(name, name): value for name, value in layer.values.items()}
+            Dict(values, source=layer.source)(app, commands, arguments)
         self._places = {
             argument.name: token.source
             for argument in arguments
@@ -145,7 +146,11 @@ def _no_layers(_: Typed) -> Iterable[Layer]:
 
 def _flag(field: str) -> str:
     """The name of the flag of a field; the fields of `FLAT` have none, theirs are flags of their own."""
-    return "*" if field in FLAT else {"start": "from"}.get(field, field.replace("_", "-"))
+    return "*" if field in FLAT else _RENAMED.get(field, field.replace("_", "-"))
+
+
+_RENAMED = {"start": "from"}
+"""Fields whose flags have another name."""
 
 
 def _value(hint: Any, tokens: Sequence[Token]) -> Any:
