@@ -87,8 +87,8 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
         job.called("plan", config=config, overwrite=overwrite, watcher=watcher)
         return ["images: 3 train", "the run would be written to runs/x"]
 
-    def resumed_config(run: Path) -> TrainConfig:
-        job.called("resumed_config", run=run)
+    def resumed_config(run: Path, method: str | None) -> TrainConfig:
+        job.called("resumed_config", run=run, method=method)
         return TrainConfig(data="photos", epochs=7)
 
     _replace(monkeypatch, "train", train=train, plan=plan, resumed_config=resumed_config)

@@ -110,6 +110,27 @@ def test_a_run_goes_on_with_its_own_settings_where_it_lies_now(run: Run, trainin
     assert (job.resume, job.overwrite) == (True, False)
 
 
+def test_a_run_is_told_the_method_of_ones_own_again_and_no_other(run: Run, training: Job):
+    assert run("train", "--resume", "runs/x", "--method", "own.py:Loss").code == 0
+    assert training.calls[0].method == "own.py:Loss"
+    message = run("train", "--resume", "runs/x", "--method", "crl").mistake
+    assert message == "--resume runs/x: goes on with the settings of the run; leave out --method"
+
+
+def test_a_file_alone_does_not_name_a_method_of_ones_own(run: Run, training: Job, tmp_path: Path):
+    (tmp_path / "own.py").write_text("raise SystemExit('imported')\n")
+    file = tmp_path / "a.toml"
+    file.write_text(f'method = "{tmp_path / "own.py"}:Loss"\n')
+    assert (
+        "is a method of your own, which runs only where you name it"
+        in run("train", "photos", "--config", str(file)).mistake
+    )
+    assert (
+        "cannot be imported (SystemExit: imported)"
+        in run("train", "photos", "--method", f"{tmp_path / 'own.py'}:Loss").mistake
+    )
+
+
 @pytest.mark.parametrize(
     ("others", "named"),
     [

@@ -18,7 +18,6 @@ from longtail.cli.stdio import show
 from longtail.cli.train import refuse_idle
 from longtail.comparing.cells import Comparison, Engine
 from longtail.errors import InputError
-from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 
 USAGE = "longtail compare DATA [OPTIONS]\n       longtail compare RUN RUN... [OPTIONS]"
@@ -38,7 +37,7 @@ _SHARED = re.compile(rf"^(?!({'|'.join(_APART)})$)")
 
 
 def compare(
-    settings: Annotated[TrainConfig | None, Parameter(name="*", parse=_SHARED)] = None,
+    settings: Annotated[TrainConfig, Parameter(name="*", parse=_SHARED)],
     *runs: str,
     methods: str = "ce,balanced-softmax,crl",
     seeds: int = 5,
@@ -79,7 +78,6 @@ def compare(
         overwrite: Replace runs that were trained with other settings.
         quiet: Show nothing but errors.
     """
-    assert settings is not None  # see `layers`
     command = shlex.join(["longtail", *sys.argv[1:]])
     with closing(display(sys.stdout, quiet=quiet)) as watcher:
         if _are_runs(typed):
@@ -108,7 +106,12 @@ def compare(
                 engine=engine,
                 command=command,
             )
-            _refuse_idle(typed, comparison)
+            entries = (
+                comparison.entries().values()
+            )  # what does not go together is said before torch is loaded
+            refuse_idle(
+                typed, [entry.config for entry in entries], f"--methods {','.join(comparison.labels)}"
+            )
             from longtail.comparing import compare as job
 
             job.compare(comparison, watcher=watcher)
@@ -148,17 +151,6 @@ def _are_runs(typed: Typed) -> bool:
             f"{wrong}: expected one DATA, or folders of finished runs, got {len(data)} arguments"
         )
     return bool(data) and all(runs)
-
-
-def _refuse_idle(typed: Typed, comparison: Comparison) -> None:
-    """Refuse what does not go together, and idle flags, before torch is loaded."""
-    trained = [entry.config for entry in comparison.entries().values()]
-    tables = {
-        table
-        for config in trained
-        for table in reads(config.method, recipe(config.method, config.method_options))
-    }
-    refuse_idle(typed, tables, f"--methods {','.join(comparison.labels)}")
 
 
 def _show(folder: Path) -> None:

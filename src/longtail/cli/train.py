@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from longtail.cli.parsing import Typed
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
+from longtail.methods.find import allow, is_outside
 from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 
@@ -31,7 +32,7 @@ longtail train --resume runs/first
 
 
 def train(
-    settings: Annotated[TrainConfig | None, Parameter(name="*")] = None,
+    settings: Annotated[TrainConfig, Parameter(name="*")],
     *,
     config: Path | None = None,  # noqa: ARG001  read by `layers`
     resume: Path | None = None,
@@ -55,14 +56,10 @@ def train(
     if resume is not None:
         from longtail.runs.train import resumed_config
 
-        settings = replace(resumed_config(resume), output=str(resume))
-    assert settings is not None  # see `layers`
-    if resume is None:
-        refuse_idle(
-            typed,
-            reads(settings.method, recipe(settings.method, settings.method_options)),
-            f"--method {settings.method}",
-        )
+        own = settings.method if is_outside(settings.method) else None
+        settings = replace(resumed_config(resume, own), output=str(resume))
+    else:
+        refuse_idle(typed, [settings], f"--method {settings.method}")
 
     with closing(display(sys.stdout, quiet=quiet, epochs=settings.epochs)) as watcher:
         from longtail.runs import train as job
@@ -80,7 +77,9 @@ def layers(typed: Typed) -> list[Layer]:
     """The file of --config over the settings of the run of --from; nothing beside --resume."""
     if "--resume" in typed:
         _refuse_others(typed)
-        return []
+        return [Layer("--resume", {"data": "its own"})]  # as all other settings, which the command reads
+    for method in typed.get("--method", ()):
+        allow(method)  # a file alone does not make us import code
     below = [file_layer(Path(path)) for path in typed.get("--config", ())]
     below += [run_layer(Path(run)) for run in typed.get("--from", ())]
     if "DATA" not in typed and not any("data" in layer.values for layer in below):
@@ -92,16 +91,24 @@ def layers(typed: Typed) -> list[Layer]:
     return below
 
 
-def refuse_idle(typed: Typed, tables: Collection[str], methods: str) -> None:
+def refuse_idle(typed: Typed, trained: Iterable[TrainConfig], methods: str) -> None:
     """Refuse a flag of a method that is not trained; a file may hold tables of several."""
+    used = {
+        table
+        for config in trained
+        for table in reads(config.method, recipe(config.method, config.method_options))
+    }
     for flag in typed:
         table, dot, _ = flag.removeprefix("--").partition(".")
-        if dot and table not in tables:
+        if dot and table not in used:
             raise InputError(f"{flag}: has no effect with {methods}; leave it out")
 
 
 def _refuse_others(typed: Typed) -> None:
-    if others := [name for name in typed if name not in ("--resume", "--quiet")]:
+    """Refuse what a run has of its own; a method of the user's own is named again, not set."""
+    named_again = any(map(is_outside, typed.get("--method", ())))
+    goes_with = ("--resume", "--quiet", *["--method"] * named_again)
+    if others := [name for name in typed if name not in goes_with]:
         (run,) = typed["--resume"]
         raise InputError(
             f"--resume {run}: goes on with the settings of the run; leave out {', '.join(others)}"
