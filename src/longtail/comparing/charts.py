@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from longtail.comparing.document import AttributeFacts
 from longtail.comparing.figures import Gain
 from longtail.reporting import svg
-from longtail.reporting.charts import class_strokes, stripe
+from longtail.reporting.charts import count_strokes
 from longtail.reporting.class_chart import MOST_NAMED
 from longtail.reporting.panels import (
-    BOTTOM,
-    GROUPS,
-    TOP,
-    WIDTH,
-    bars,
-    columns,
+    count_bars,
+    group_legend,
     legend,
     log_axis,
-    name_rows,
+    name_panel,
     remark,
+    row_bars,
+    row_chart,
 )
 from longtail.reporting.wording import by_frequency
 from longtail.words import shortened
@@ -56,41 +57,31 @@ class Mark:
     series: int
 
 
-def distribution_chart(ident: str, attribute: AttributeFacts) -> str:
+def distribution_chart(ident: str, attribute: AttributeFacts) -> Markup:
     """Training images of every class of one attribute on a logarithmic scale, most frequent first."""
     classes = [attribute.classes[k] for k in by_frequency(attribute.classes)]
-    names = _row_names([c.name for c in classes])
-    size = WIDTH, TOP + _rows_height(len(classes)) + BOTTOM
-    counts = [c.train_count for c in classes]
 
-    def paint(figure: Figure) -> None:
-        (axes,) = columns(figure, size, names, 1, BOTTOM)
-        name_rows(axes, names)
-        log_axis(axes, counts, "training images")
-        bars(axes, classes, [n or None for n in counts], start=axes.get_xlim()[0])
-        for y in (y for y, n in enumerate(counts) if not n):
-            remark(axes, y, "none")
-        legend(figure, _group_legend([attribute]), size)
+    def paint(figure: Figure, panels: list[Axes]) -> None:
+        count_bars(panels[0], classes)
+        legend(figure, group_legend(classes))
 
     title = f"Training images of every class of {attribute.name}, most frequent class first"
-    return svg.draw(ident, title, size, paint)
+    return row_chart(
+        ident, title, _row_names([c.name for c in classes]), 1, _rows_height(len(classes)), paint
+    )
 
 
-def distributions_chart(ident: str, attributes: Sequence[AttributeFacts]) -> str:
+def distributions_chart(ident: str, attributes: Sequence[AttributeFacts]) -> Markup:
     """A row per attribute: each class as a stroke at its training images, on a logarithmic scale."""
+    classes = [a.classes for a in attributes]
+
+    def paint(figure: Figure, panels: list[Axes]) -> None:
+        count_strokes(panels[0], classes)
+        legend(figure, group_legend(chain.from_iterable(classes)))
+
+    title = "Training images of the classes of every attribute"
     names = [shortened(a.name, 20) for a in attributes]
-    size = WIDTH, TOP + 20.0 * len(attributes) + BOTTOM
-
-    def paint(figure: Figure) -> None:
-        (axes,) = columns(figure, size, names, 1, BOTTOM)
-        name_rows(axes, names)
-        stripe(axes, len(attributes))
-        counts = [[c.train_count or None for c in a.classes] for a in attributes]
-        log_axis(axes, [n for row in counts for n in row if n], "training images")
-        class_strokes(axes, [a.classes for a in attributes], counts)
-        legend(figure, _group_legend(attributes), size)
-
-    return svg.draw(ident, "Training images of the classes of every attribute", size, paint)
+    return row_chart(ident, title, names, 1, 20.0 * len(names), paint)
 
 
 def minority_marks(attribute: AttributeFacts) -> list[Mark]:
@@ -114,7 +105,7 @@ def feature_chart(
     points: Sequence[tuple[float, float]],
     labels: Sequence[int],
     marks: Sequence[Mark],
-) -> str:
+) -> Markup:
     """Test images in the plane: classes with a mark strong and above, all others small and pale.
 
     The axes have no unit; each picture is as large as its points need.
@@ -136,7 +127,7 @@ def feature_chart(
     return svg.draw(ident, f"Features of the test images under {method}", (PANEL, PANEL), paint)
 
 
-def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[float, float]) -> str:
+def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[float, float]) -> Markup:
     """Rows by imbalance, most frequent first: the imbalance, and beside it the gain with its range.
 
     Args:
@@ -146,16 +137,13 @@ def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[floa
         limits: of the gains' axis, the same for all methods.
     """
     rows = sorted(gains, key=lambda gain: gain.imbalance or math.inf)
+
+    def paint(_: Figure, panels: list[Axes]) -> None:
+        _imbalances(panels[0], rows)
+        _gains(panels[1], rows, limits)
+
     names = _row_names([gain.name for gain in rows])
-    size = WIDTH, TOP + _rows_height(len(rows)) + BOTTOM
-
-    def paint(figure: Figure) -> None:
-        left, right = columns(figure, size, names, 2, BOTTOM)
-        name_rows(left, names)
-        _imbalances(left, rows)
-        _gains(right, rows, limits)
-
-    return svg.draw(ident, title, size, paint)
+    return row_chart(ident, title, names, 2, _rows_height(len(rows)), paint)
 
 
 def gain_limits(gains: Sequence[Gain]) -> tuple[float, float]:
@@ -174,11 +162,6 @@ def _row_names(names: Sequence[str]) -> list[str]:
 
 def _rows_height(rows: int) -> float:
     return RANK_HEIGHT if rows > MOST_NAMED else rows * (20.0 if rows <= 12 else 14.0)
-
-
-def _group_legend(attributes: Sequence[AttributeFacts]) -> list[tuple[str, str, float]]:
-    found = {c.frequency_group for a in attributes for c in a.classes}
-    return [(group, colour, 1) for group, colour in GROUPS.items() if group in found]
 
 
 def _dots(
@@ -203,10 +186,8 @@ def _dots(
 def _imbalances(axes: Axes, rows: Sequence[Gain]) -> None:
     known = [(y, gain.imbalance) for y, gain in enumerate(rows) if gain.imbalance is not None]
     log_axis(axes, [math.ceil(imbalance) for _, imbalance in known], "imbalance ratio")
-    start = axes.get_xlim()[0]
-    svg.boxes(axes, [(start, y - 0.36, imbalance, y + 0.36) for y, imbalance in known], svg.MUTED, 0.5)
-    for y in (y for y, gain in enumerate(rows) if gain.imbalance is None):
-        remark(axes, y, "not trained")
+    row_bars(axes, [(y, axes.get_xlim()[0], imbalance) for y, imbalance in known], svg.MUTED, 0.5)
+    remark(axes, [gain.imbalance for gain in rows], "not trained")
 
 
 def _gains(axes: Axes, rows: Sequence[Gain], limits: tuple[float, float]) -> None:
@@ -214,13 +195,10 @@ def _gains(axes: Axes, rows: Sequence[Gain], limits: tuple[float, float]) -> Non
     axes.set_xlim(*limits)
     axes.xaxis.set_major_formatter(lambda value, _: f"{round(100 * value, 6):+g}" if value else "0")
     axes.locator_params(axis="x", nbins=4)
-    axes.set_title("gain, points", fontsize=svg.FONT_SIZE, loc="left", color=svg.INK, pad=5)
-    known = [(y, g.mean, g.low, g.high) for y, g in enumerate(rows)]
+    name_panel(axes, "gain, points")
     for colour, sign in ((svg.RIGHT, 1), (svg.WRONG, -1)):
-        ends = [(y, mean) for y, mean, _, _ in known if mean is not None and sign * mean > 0]
-        svg.boxes(axes, [(0, y - 0.36, mean, y + 0.36) for y, mean in ends], colour)
-    ranges = [(y, low, high) for y, _, low, high in known if low is not None and high is not None]
+        row_bars(axes, [(y, 0, g.mean) for y, g in enumerate(rows) if g.mean and sign * g.mean > 0], colour)
+    ranges = [(y, g.low, g.high) for y, g in enumerate(rows) if g.low is not None and g.high is not None]
     svg.boxes(axes, [(low, y - 0.07, high, y + 0.07) for y, low, high in ranges], svg.INK)
     axes.axvline(0, color=svg.MUTED, linewidth=0.8)
-    for y in (y for y, mean, _, _ in known if mean is None):
-        remark(axes, y, "not tested")
+    remark(axes, [gain.mean for gain in rows], "not tested")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup
-
 from longtail.comparing import charts
 from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument
 from longtail.comparing.figures import Figures, Gain, Standing, attribute_gains, recall_gains, standings
@@ -21,7 +19,7 @@ from longtail.comparing.tables import (
 from longtail.comparing.time_chart import Point, time_chart
 from longtail.evaluation.metrics import METRICS
 from longtail.reporting.html import render
-from longtail.reporting.page import MANY_ATTRIBUTES, Chart
+from longtail.reporting.page import MANY_ATTRIBUTES, Chart, data_facts
 from longtail.reporting.wording import METRIC_NAMES
 from longtail.words import NOTHING, count, of_hundred, percent, shown
 
@@ -35,6 +33,7 @@ def render_comparison(document: ComparisonDocument) -> str:
     adjusted = [row for row in rows if any(map(row.adjusted.of, METRICS))]
     values = {
         "document": document,
+        "title": f"Comparison on {document.data.name}",
         "methods": list(zip(rows, document.methods, strict=True)),
         "texts": {"runs": runs, "seconds": seconds, "percent": percent, "whole": _whole},
         "headline": _headline(document, rows),
@@ -48,6 +47,11 @@ def render_comparison(document: ComparisonDocument) -> str:
         "distributions": _distributions(document.attributes),
         "gains": _gain_pictures(document),
         **_feature_values(document),
+        "origin": {
+            "command": document.command,
+            "longtail": document.longtail_version,
+            "created": document.created,
+        },
     }
     return render("comparison.html", values, "longtail.comparing")
 
@@ -79,13 +83,12 @@ def _verdict(best: Standing, baseline: str) -> str:
 
 
 def _facts(document: ComparisonDocument) -> dict[str, str]:
-    data, budget = document.data, document.budget
+    budget = document.budget
     limits = [count(budget.epochs, "epoch")] if budget.epochs is not None else []
     limits += [f"{budget.seconds:g} s"] if budget.seconds is not None else []
     seeds = sorted({cell.seed for method in document.methods for cell in method.cells})
     return {
-        "data": f"{data.name}, {' × '.join(map(str, data.image_size))} pixels",
-        "images": ", ".join(f"{split} {number:,}" for split, number in data.images.items()),
+        **data_facts(document.data),
         "budget of a run": ", ".join(limits) or "not limited",
         "seeds": ", ".join(map(str, seeds)) or "none",
         "compared with": document.baseline,
@@ -110,18 +113,16 @@ def _time(rows: Sequence[Standing]) -> Chart | None:
     ]
     if not found:
         return None
-    caption = (
-        "Mean class-balanced accuracy on the test images against mean training time on a logarithmic scale."
-    )
-    return caption, Markup(time_chart("time", found))
+    caption = "Mean class-balanced accuracy on the test images against mean training time"
+    return f"{caption} on a logarithmic scale.", time_chart("time", found)
 
 
 def _distributions(attributes: Sequence[AttributeFacts]) -> list[Chart]:
     if len(attributes) > MANY_ATTRIBUTES:
         caption = "A stroke for each class; rarer groups have taller and thicker ones."
-        return [(caption, Markup(charts.distributions_chart("distributions", attributes)))]
+        return [(caption, charts.distributions_chart("distributions", attributes))]
     return [
-        (_distribution_caption(a), Markup(charts.distribution_chart(f"distribution{j}", a)))
+        (_distribution_caption(a), charts.distribution_chart(f"distribution{j}", a))
         for j, a in enumerate(attributes)
     ]
 
@@ -137,7 +138,7 @@ def _gain_pictures(document: ComparisonDocument) -> list[Chart]:
     gains = {m.name: _gains(document, m) for m in document.methods if m.name != document.baseline}
     limits = charts.gain_limits([gain for found in gains.values() for gain in found])
     return [
-        (shown(name), Markup(charts.gain_chart(f"gain{i}", f"Gain of {name}", found, limits)))
+        (shown(name), charts.gain_chart(f"gain{i}", f"Gain of {name}", found, limits))
         for i, (name, found) in enumerate(gains.items())
         if any(gain.mean is not None for gain in found)
     ]
@@ -157,7 +158,7 @@ def _feature_values(document: ComparisonDocument) -> dict[str, object]:
     attribute = document.attributes[features.attribute]
     marks = charts.minority_marks(attribute)
     pictures = [
-        (shown(name), Markup(charts.feature_chart(f"features{i}", name, placed, features.labels, marks)))
+        (shown(name), charts.feature_chart(f"features{i}", name, placed, features.labels, marks))
         for i, (name, placed) in enumerate(features.points.items())
     ]
     return {"features": pictures, "marks": marks, "shown_attribute": attribute.name}

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from longtail.reporting import svg
-from longtail.reporting.panels import LETTER, WIDTH, short_count
+from longtail.reporting.panels import LETTER, WIDTH, open_axes, short_count
 from longtail.words import shortened
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ class Point:
     accuracy: float
 
 
-def time_chart(ident: str, points: Sequence[Point]) -> str:
+def time_chart(ident: str, points: Sequence[Point]) -> Markup:
     """Class-balanced accuracy against training time on a logarithmic axis, one named dot a method."""
     size = WIDTH, 320.0
 
     def paint(figure: Figure) -> None:
-        axes = figure.add_axes((52 / size[0], 40 / size[1], 1 - 62 / size[0], 1 - 52 / size[1]))
+        axes = open_axes(figure, (52 / size[0], 40 / size[1], 1 - 62 / size[0], 1 - 52 / size[1]))
         _time_axes(axes, points)
         places = axes.transData.transform([(p.seconds, 100 * p.accuracy) for p in points])
         width, height = size
@@ -83,10 +85,8 @@ def _time_axes(axes: Axes, points: Sequence[Point]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("training time, s", color=svg.MUTED)
     axes.set_ylabel("class-balanced accuracy, %", color=svg.MUTED)
-    axes.tick_params(labelcolor=svg.MUTED)
 
 
 def _leader(figure: Figure, ends: tuple[tuple[float, float], tuple[float, float]]) -> None:

@@ -6,21 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from longtail.evaluation.results import AttributeResults, ClassFacts
 from longtail.reporting import svg
 from longtail.reporting.class_chart import Mined
 from longtail.reporting.confusion import Confusion
 from longtail.reporting.panels import (
-    BOTTOM,
     GROUPS,
     MARGIN,
-    TOP,
     WIDTH,
-    columns,
     label_width,
     legend,
     log_axis,
-    name_rows,
+    row_chart,
     share_axis,
 )
 from longtail.words import of_hundred, shortened
@@ -30,32 +29,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def overview_chart(ident: str, attributes: Sequence[AttributeResults], mined: Sequence[Mined] | None) -> str:
+def overview_chart(
+    ident: str, attributes: Sequence[AttributeResults], mined: Sequence[Mined] | None
+) -> Markup:
     """A row per attribute: each class as a stroke at its training images and at its recall."""
-    names = [shortened(a.name, 20) for a in attributes]
-    size = WIDTH, TOP + 20.0 * len(attributes) + BOTTOM
+    classes = [a.classes for a in attributes]
 
-    def paint(figure: Figure) -> None:
-        panels = columns(figure, size, names, 3 if mined else 2, BOTTOM)
-        name_rows(panels[0], names)
-        for panel in panels:
-            stripe(panel, len(attributes))
-        classes = [a.classes for a in attributes]
-        counts = [[c.train_count or None for c in row] for row in classes]
-        log_axis(panels[0], [n for row in counts for n in row if n], "training images")
+    def paint(figure: Figure, panels: list[Axes]) -> None:
+        count_strokes(panels[0], classes)
         share_axis(panels[1], "recall, %")
-        class_strokes(panels[0], classes, counts)
-        class_strokes(panels[1], classes, [[c.recall for c in row] for row in classes])
+        _class_strokes(panels[1], classes, [[c.recall for c in row] for row in classes])
         _balanced_intervals(panels[1], attributes)
         if mined:
             share_axis(panels[2], "rectified, %")
-            class_strokes(panels[2], classes, [m.kept for m in mined])
-        legend(figure, [(group, colour, 1) for group, colour in GROUPS.items()], size)
+            _class_strokes(panels[2], classes, [m.kept for m in mined])
+        legend(figure, [(group, colour, 1) for group, colour in GROUPS.items()])
 
-    return svg.draw(ident, "Training images and recall of the classes of every attribute", size, paint)
+    title = "Training images and recall of the classes of every attribute"
+    names = [shortened(a.name, 20) for a in attributes]
+    return row_chart(ident, title, names, 3 if mined else 2, 20.0 * len(names), paint)
 
 
-def confusion_chart(ident: str, attribute_name: str, confusion: Confusion) -> str:
+def confusion_chart(ident: str, attribute_name: str, confusion: Confusion) -> Markup:
     """Where the test images of each class went, as shares: right ones in one hue, wrong ones in another."""
     n = len(confusion.names)
     names = [shortened(name, 16) for name in confusion.names]
@@ -81,15 +76,20 @@ def confusion_chart(ident: str, attribute_name: str, confusion: Confusion) -> st
     return svg.draw(ident, f"Confusion matrix of {attribute_name}: rows true, columns predicted", size, paint)
 
 
-def stripe(axes: Axes, rows: int) -> None:
-    """Shade every other row, to lead the eye from a name to the far panel."""
-    svg.boxes(axes, [(0.0, y - 0.5, 1.0, y + 0.5) for y in range(0, rows, 2)], svg.GRID, 0.3, across=True)
+def count_strokes(axes: Axes, classes: Sequence[Sequence[ClassFacts]]) -> None:
+    """A row of classes per attribute: each as a stroke at its training images, on a logarithmic scale."""
+    counts = [[c.train_count or None for c in row] for row in classes]
+    log_axis(axes, [n for row in counts for n in row if n], "training images")
+    _class_strokes(axes, classes, counts)
 
 
-def class_strokes(
+def _class_strokes(
     axes: Axes, classes: Sequence[Sequence[ClassFacts]], values: Sequence[Sequence[float | None]]
 ) -> None:
     """A stroke per class; rarer groups have taller and thicker ones, so that colour is not needed."""
+    # every other row is shaded, to lead the eye from a name to the far panel
+    shaded = [(0.0, y - 0.5, 1.0, y + 0.5) for y in range(0, len(classes), 2)]
+    svg.boxes(axes, shaded, svg.GRID, 0.3, across=True)
     for (group, colour), height, width in zip(GROUPS.items(), (0.4, 0.6, 0.8), (1.0, 1.6, 2.4), strict=True):
         points = [
             (value, float(y))

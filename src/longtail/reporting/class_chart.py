@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import AttributeResults, Bounds, ClassResults
@@ -13,14 +16,14 @@ from longtail.reporting.confusion import READABLE
 from longtail.reporting.panels import (
     BOTTOM,
     GROUPS,
-    TOP,
     WIDTH,
-    bars,
-    columns,
+    class_bars,
+    count_bars,
+    group_legend,
     legend,
-    log_axis,
-    name_rows,
-    remark,
+    open_axes,
+    row_bars,
+    row_chart,
     share_axis,
     short_count,
 )
@@ -53,7 +56,7 @@ class Mined:
     skipped: Sequence[float]
 
 
-def class_chart(ident: str, attribute: AttributeResults, groups: Bounds, mined: Mined | None) -> str:
+def class_chart(ident: str, attribute: AttributeResults, groups: Bounds, mined: Mined | None) -> Markup:
     """Training images and recall of every class, and how often it was rectified where that is known.
 
     Classes run from the most to the least frequent, so that picture and table can be read side by side.
@@ -67,9 +70,11 @@ def class_chart(ident: str, attribute: AttributeResults, groups: Bounds, mined: 
     )
     title = f"Training images and recall of every class of {attribute.name}, most frequent class first"
     if len(order) > MOST_NAMED:
-        return svg.draw(ident, title, _RANK_SIZE, lambda figure: _paint_ranks(figure, rows))
-    size = WIDTH, TOP + _row_height(len(order)) * len(order) + rows.bottom
-    return svg.draw(ident, title, size, lambda figure: _paint_rows(figure, rows, size))
+        return svg.draw(ident, title, _RANK_SIZE, partial(_paint_ranks, rows))
+    names = [shortened(c.name, 18) for c in rows.classes]
+    bottom = BOTTOM + (16 if mined else 0)  # for a second legend
+    height = _row_height(len(order)) * len(order)
+    return row_chart(ident, title, names, 3 if mined else 2, height, partial(_paint_rows, rows), bottom)
 
 
 @dataclass(frozen=True)
@@ -81,65 +86,38 @@ class _Rows:
     balanced: Estimate | None
     limits: tuple[int, int]
 
-    @property
-    def bottom(self) -> float:
-        """Height below the rows: tick labels, and a legend where there is something to explain."""
-        return BOTTOM + (16 if self.mined else 0)
-
-    @property
-    def present_groups(self) -> list[tuple[str, str, float]]:
-        found = {c.frequency_group for c in self.classes}
-        return [(group, colour, 1) for group, colour in GROUPS.items() if group in found]
-
 
 def _row_height(rows: int) -> float:
     return 20.0 if rows <= 12 else 17.0 if rows <= READABLE else 14.0
 
 
-def _paint_rows(figure: Figure, rows: _Rows, size: tuple[float, float]) -> None:
-    names = [shortened(c.name, 18) for c in rows.classes]
-    panels = columns(figure, size, names, 3 if rows.mined else 2, rows.bottom)
-    name_rows(panels[0], names)
-    _counts(panels[0], rows)
+def _paint_rows(rows: _Rows, figure: Figure, panels: list[Axes]) -> None:
+    count_bars(panels[0], rows.classes)
+    for limit in rows.limits:
+        panels[0].axvline(limit, color=svg.MUTED, linewidth=0.8, linestyle=":")
     _recalls(panels[1], rows)
     if rows.mined:
         _rectified(panels[2], rows.mined)
-        legend(figure, [("rectified", MINED, 1), ("skipped", MINED, PALE)], size, bottom=True)
-    legend(figure, rows.present_groups, size)
+        legend(figure, [("rectified", MINED, 1), ("skipped", MINED, PALE)], bottom=True)
+    legend(figure, group_legend(rows.classes))
     for panel in panels:
         _divide_groups(panel, rows.classes)
-
-
-def _counts(axes: Axes, rows: _Rows) -> None:
-    counts = [c.train_count for c in rows.classes]
-    log_axis(axes, counts, "training images")
-    for limit in rows.limits:
-        axes.axvline(limit, color=svg.MUTED, linewidth=0.8, linestyle=":")
-    bars(axes, rows.classes, [n or None for n in counts], start=axes.get_xlim()[0])
-    for y in (y for y, n in enumerate(counts) if not n):
-        remark(axes, y, "none")
 
 
 def _recalls(axes: Axes, rows: _Rows) -> None:
     share_axis(axes, "recall, %")
     recalls = [c.recall for c in rows.classes]
-    svg.boxes(
-        axes, [(0, y - 0.36, 1, y + 0.36) for y, r in enumerate(recalls) if r is not None], svg.GRID, 0.4
-    )
-    bars(axes, rows.classes, recalls, start=0)
+    row_bars(axes, [(y, 0, 1) for y, recall in enumerate(recalls) if recall is not None], svg.GRID, 0.4)
+    class_bars(axes, rows.classes, recalls, 0, "not tested")
     if rows.balanced:
         axes.axvline(rows.balanced.value, color=svg.INK, linewidth=1, linestyle="--")
-    for y in (y for y, r in enumerate(recalls) if r is None):
-        remark(axes, y, "not tested")
 
 
 def _rectified(axes: Axes, mined: Mined) -> None:
     share_axis(axes, "batches, %")
     shares = list(enumerate(zip(mined.kept, mined.skipped, strict=True)))
-    svg.boxes(axes, [(0, y - 0.36, kept, y + 0.36) for y, (kept, _) in shares], MINED)
-    svg.boxes(
-        axes, [(kept, y - 0.36, kept + skipped, y + 0.36) for y, (kept, skipped) in shares], MINED, PALE
-    )
+    row_bars(axes, [(y, 0, kept) for y, (kept, _) in shares], MINED)
+    row_bars(axes, [(y, kept, kept + skipped) for y, (kept, skipped) in shares], MINED, PALE)
 
 
 def _divide_groups(axes: Axes, classes: Sequence[ClassResults]) -> None:
@@ -148,16 +126,14 @@ def _divide_groups(axes: Axes, classes: Sequence[ClassResults]) -> None:
             axes.axhline(y - 0.5, color=svg.MUTED, linewidth=0.8)
 
 
-def _paint_ranks(figure: Figure, rows: _Rows) -> None:
+def _paint_ranks(rows: _Rows, figure: Figure) -> None:
     """A column per class, without names, for more classes than names fit."""
-    upper, lower = (figure.add_axes((52 / WIDTH, y, 1 - 64 / WIDTH, 0.36)) for y in (0.53, 0.12))
+    upper, lower = (open_axes(figure, (52 / WIDTH, y, 1 - 64 / WIDTH, 0.36)) for y in (0.53, 0.12))
     for axes in (upper, lower):
         axes.set_xlim(0, len(rows.classes))
-        axes.tick_params(labelcolor=svg.MUTED)
-        axes.spines[["top", "right"]].set_visible(False)
     _count_columns(upper, rows)
     _recall_columns(lower, rows)
-    legend(figure, rows.present_groups, _RANK_SIZE)
+    legend(figure, group_legend(rows.classes))
 
 
 def _count_columns(axes: Axes, rows: _Rows) -> None:

@@ -58,10 +58,14 @@ def readable(attribute: AttributeResults, most: int = READABLE) -> Confusion:
     """
     classes, counts = attribute.classes, attribute.confusion
     order = by_frequency(classes)
-    if len(classes) <= most:
-        return _merged(classes, counts, [[k] for k in order], [])
-    kept = _rarest_and_their_rivals(classes, counts, order, most - 1)
-    return _merged(classes, counts, [[k] for k in order if k in kept], [k for k in order if k not in kept])
+    kept = set(order) if len(order) <= most else _rarest_and_their_rivals(classes, counts, order, most - 1)
+    others = [k for k in order if k not in kept]
+    blocks = [*([k] for k in order if k in kept), *([others] if others else [])]
+    names = [*(classes[k].name for k in order if k in kept), *([OTHERS] if others else [])]
+    merged = (
+        tuple(sum(counts[i][k] for i in rows for k in columns) for columns in blocks) for rows in blocks
+    )
+    return Confusion(tuple(names), tuple(merged), reduced=bool(others))
 
 
 def most_frequent(attribute: AttributeResults, most: int) -> list[MixUp]:
@@ -85,17 +89,3 @@ def _rarest_and_their_rivals(
             break
         kept |= pair
     return kept
-
-
-def _merged(
-    classes: Sequence[ClassResults],
-    counts: Sequence[Sequence[int]],
-    singles: list[list[int]],
-    others: list[int],
-) -> Confusion:
-    blocks = [*singles, others] if others else singles
-    names = [classes[block[0]].name for block in singles] + [OTHERS] * bool(others)
-    counts_of = tuple(
-        tuple(sum(counts[i][k] for i in rows for k in columns) for columns in blocks) for rows in blocks
-    )
-    return Confusion(tuple(names), counts_of, bool(others))

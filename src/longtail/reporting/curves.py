@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from longtail.reporting import svg
-from longtail.reporting.panels import WIDTH, short_count
+from longtail.reporting.panels import WIDTH, open_axes, short_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +37,9 @@ def line_chart(
     title: str,
     epochs: Sequence[int],
     lines: Sequence[Series],
-    shares: bool,
+    shares: bool = False,
     logarithmic: bool = False,
-) -> str:
+) -> Markup:
     """Values over epochs; lines differ in dash as well as in colour.
 
     Args:
@@ -48,19 +50,25 @@ def line_chart(
         shares: whether the values are shares of 0 to 1, shown as percentages on a fixed axis.
         logarithmic: whether the vertical axis is logarithmic above 1, linear below.
     """
+    from matplotlib.ticker import MaxNLocator
+
     legend_rows = math.ceil(len(lines) / _LEGEND_COLUMNS)
     size = WIDTH, 204.0 + 16 * legend_rows
 
     def paint(figure: Figure) -> None:
         plot = (44 / size[0], 36 / size[1], 1 - 56 / size[0], 1 - (54 + 16 * legend_rows) / size[1])
-        axes = figure.add_axes(plot)
+        axes = open_axes(figure, plot)
+        axes.grid(axis="y", linewidth=0.6)
+        axes.set_xlabel("epoch", color=svg.MUTED)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _draw_lines(axes, epochs, lines)
-        _dress(axes)
         if shares:
             axes.set_ylim(-0.02, 1.02)
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         elif logarithmic:
-            _logarithmic(axes, max(v for line in lines for v in line.values if v is not None))
+            axes.set_yscale("symlog", linthresh=1)
+            axes.set_ylim(0, 2 * max(1, *(v for line in lines for v in line.values if v is not None)))
+            axes.yaxis.set_major_formatter(lambda value, _: short_count(value))
         figure.legend(
             loc="upper left", ncols=_LEGEND_COLUMNS, frameon=False, handlelength=2.6, columnspacing=1.2
         )
@@ -75,19 +83,3 @@ def _draw_lines(axes: Axes, epochs: Sequence[int], lines: Sequence[Series]) -> N
         marker = "o" if len(known) <= MOST_MARKED else ""
         x, y = zip(*known, strict=True)
         axes.plot(x, y, label=line.name, color=colour, linestyle=dash, marker=marker, markersize=3.5)
-
-
-def _dress(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.grid(axis="y", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("epoch", color=svg.MUTED)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(labelcolor=svg.MUTED)
-
-
-def _logarithmic(axes: Axes, largest: float) -> None:
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylim(0, 2 * max(1, largest))
-    axes.yaxis.set_major_formatter(lambda value, _: short_count(value))

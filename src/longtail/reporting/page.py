@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from markupsafe import Markup
@@ -12,6 +12,7 @@ from longtail.evaluation.results import (
     AttributeResults,
     Bounds,
     ClassResults,
+    DataInfo,
     Results,
     TrainingInfo,
 )
@@ -28,7 +29,7 @@ from longtail.reporting.wording import (
     interval,
     value,
 )
-from longtail.training.record import EpochRecord, Statistic
+from longtail.training.record import EpochRecord
 from longtail.words import NOTHING, count, percent, shown
 
 MANY_ATTRIBUTES = 12
@@ -40,7 +41,7 @@ NUMBERED = 12
 SMALL = 4
 """A confusion matrix of at most this many classes is shown as plain counts when attributes are many."""
 
-Chart = tuple[str, str]
+Chart = tuple[str, Markup]
 """A picture's caption and its `<svg>`."""
 
 
@@ -94,13 +95,19 @@ def _cards(results: Results) -> list[tuple[str, str, str]]:
     ]
 
 
+def data_facts(data: DataInfo) -> dict[str, str]:
+    """What was recognised, and how many images of it there were."""
+    return {
+        "data": f"{data.name}, {' × '.join(map(str, data.image_size))} pixels",
+        "images": ", ".join(f"{split} {number:,}" for split, number in data.images.items()),
+    }
+
+
 def _run_facts(results: Results) -> dict[str, str]:
-    data, model, method, training = results.data, results.model, results.method, results.training
-    images = ", ".join(f"{split} {number:,}" for split, number in data.images.items())
+    model, method, training = results.model, results.method, results.training
     options = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in method.options.items())
     facts = {
-        "data": f"{data.name}, {' × '.join(map(str, data.image_size))} pixels",
-        "images": images,
+        **data_facts(results.data),
         "method": f"{method.name} ({options})" if options else method.name,
         "backbone": f"{model.backbone}, {model.parameters:,} parameters",
         "seed": str(results.seed),
@@ -126,7 +133,7 @@ def _overview(attributes: Sequence[AttributeResults], mined: Sequence[Mined] | N
     )
     if mined:
         caption += " Right: batches in which the class was rectified, mean over the epochs."
-    return caption, Markup(charts.overview_chart("overview", attributes, mined))
+    return caption, charts.overview_chart("overview", attributes, mined)
 
 
 def _summary_row(index: int, attribute: AttributeResults) -> dict[str, object]:
@@ -178,7 +185,7 @@ def _class_picture(ident: str, attribute: AttributeResults, groups: Bounds, mine
     )
     if mined and len(attribute.classes) <= MOST_NAMED:
         caption += " Right: batches in which the class was rectified or skipped, mean over the epochs."
-    return caption, Markup(class_chart(ident, attribute, groups, mined))
+    return caption, class_chart(ident, attribute, groups, mined)
 
 
 def _matrix_picture(ident: str, attribute: AttributeResults) -> Chart:
@@ -188,7 +195,7 @@ def _matrix_picture(ident: str, attribute: AttributeResults) -> Chart:
         caption += (
             " Only the rarest tested classes and those they are most often taken for; grey: all others."
         )
-    return caption, Markup(charts.confusion_chart(ident, attribute.name, matrix))
+    return caption, charts.confusion_chart(ident, attribute.name, matrix)
 
 
 def _attribute_facts(attribute: AttributeResults) -> str:
@@ -243,19 +250,16 @@ def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
 def _curves(epochs: Sequence[EpochRecord]) -> list[Chart]:
     numbers = [e.epoch for e in epochs]
     terms = dict.fromkeys(term for e in epochs for term in e.loss)
-    losses = _present(Series(shown(term), [e.loss.get(term) for e in epochs]) for term in terms)
-    validation = _present(
+    losses = [Series(shown(term), [e.loss.get(term) for e in epochs]) for term in terms]
+    validation = [
         Series(METRIC_NAMES[m], [e.validation.of(m) if e.validation else None for e in epochs])
         for m in ("class_balanced_accuracy", "few_recall")
-    )
-    pictures: list[Chart] = []
-    if losses:
-        drawn = line_chart("loss", "Loss over epochs", numbers, losses, shares=False)
-        pictures.append(("Loss, mean of each epoch, by term.", Markup(drawn)))
-    if validation:
-        drawn = line_chart("validation", "Validation figures over epochs", numbers, validation, shares=True)
-        pictures.append(("Figures on the validation images.", Markup(drawn)))
-    return pictures
+    ]
+    title, caption = "Validation figures over epochs", "Figures on the validation images."
+    return [
+        *_lines("loss", "Loss over epochs", "Loss, mean of each epoch, by term.", numbers, losses),
+        *_lines("validation", title, caption, numbers, validation, shares=True),
+    ]
 
 
 def _mining(epochs: Sequence[EpochRecord]) -> list[Chart]:
@@ -263,31 +267,24 @@ def _mining(epochs: Sequence[EpochRecord]) -> list[Chart]:
     records = [e.mined for e in epochs if e.mined is not None]
     amounts = {"anchors": "anchors", "positive_pairs": "positive pairs", "negative_pairs": "negative pairs"}
     shares = {"active_share": "active comparisons", "empty_share": "batches without a pair"}
-    pairs, parts = _mined_series(records, amounts), _mined_series(records, shares)
-    pictures: list[Chart] = []
-    if pairs:
-        caption = (
-            "Mean per batch: images of rare classes that were rectified (anchors), and pairs with others."
-        )
-        drawn = line_chart("pairs", "Mined pairs over epochs", numbers, pairs, shares=False, logarithmic=True)
-        pictures.append((caption, Markup(drawn)))
-    if parts:
-        caption = "Comparisons that still added to the loss; batches in which no rare class had two images."
-        drawn = line_chart("mined-shares", "Mining over epochs", numbers, parts, shares=True)
-        pictures.append((caption, Markup(drawn)))
-    return pictures
-
-
-def _mined_series(records: Sequence[dict[str, Statistic]], names: dict[str, str]) -> list[Series]:
-    return _present(
-        Series(name, [cast("float | None", mined.get(key)) for mined in records])
-        for key, name in names.items()
+    pairs, parts = (
+        [Series(name, [cast("float | None", m.get(key)) for m in records]) for key, name in names.items()]
+        for names in (amounts, shares)
     )
+    of_pairs = "Mean per batch: images of rare classes that were rectified (anchors), and pairs with others."
+    of_parts = "Comparisons that still added to the loss; batches in which no rare class had two images."
+    return [
+        *_lines("pairs", "Mined pairs over epochs", of_pairs, numbers, pairs, logarithmic=True),
+        *_lines("mined-shares", "Mining over epochs", of_parts, numbers, parts, shares=True),
+    ]
 
 
-def _present(lines: Iterable[Series]) -> list[Series]:
-    """The lines that have at least one value."""
-    return [line for line in lines if any(value is not None for value in line.values)]
+def _lines(
+    ident: str, title: str, caption: str, numbers: Sequence[int], lines: Sequence[Series], **scale: bool
+) -> list[Chart]:
+    """A picture of the lines that have a value; none where there is no such line."""
+    present = [line for line in lines if any(value is not None for value in line.values)]
+    return [(caption, line_chart(ident, title, numbers, present, **scale))] if present else []
 
 
 def _ratio(attribute: AttributeResults) -> str:

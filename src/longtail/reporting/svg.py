@@ -14,6 +14,8 @@ from html import escape
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from markupsafe import Markup
+
 from longtail.words import shown
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ FONT_SIZE = 11
 Box = tuple[float, float, float, float]
 
 
-def draw(ident: str, title: str, size: tuple[float, float], paint: Callable[[Figure], None]) -> str:
+def draw(ident: str, title: str, size: tuple[float, float], paint: Callable[[Figure], None]) -> Markup:
     """Paint a figure of `size` = (width, height) CSS pixels and return it as an `<svg>` element.
 
     Args:
@@ -63,7 +65,7 @@ def draw(ident: str, title: str, size: tuple[float, float], paint: Callable[[Fig
         paint(figure)
         no_facts = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(output, format="svg", transparent=True, metadata=no_facts)
-    return _inline(output.getvalue(), ident, title, size)
+    return Markup(_inline(output.getvalue(), ident, title, size))
 
 
 def boxes(
