@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from longtail.data.dataset import Dataset
-from longtail.diagnosing.examine import Diagnosis, diagnose, imbalance_ratio
+from longtail.diagnosing.examine import Diagnosis, diagnose
 from longtail.errors import InputError
 from longtail.rectification import training_imbalance
 from longtail.schema import Attribute, LabelSchema
@@ -71,11 +71,6 @@ def look(data: Dataset, batch_size: int = 128) -> Diagnosis:
 )
 def test_omega_is_the_percentage_of_images_that_balance_would_move(counts: list[int], omega: float):
     assert training_imbalance([counts])[0] == pytest.approx(omega)
-
-
-@pytest.mark.parametrize(("counts", "ratio"), [([44, 1, 0], 44.0), ([6, 4], 1.5), ([3], 1.0), ([0, 0], None)])
-def test_the_ratio_leaves_out_classes_without_images(counts: list[int], ratio: float | None):
-    assert imbalance_ratio(np.array(counts)) == ratio
 
 
 @settings(max_examples=40)

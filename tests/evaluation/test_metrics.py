@@ -19,6 +19,7 @@ from longtail.evaluation.metrics import (
     average_precision,
     class_counts,
     evaluate,
+    imbalance_ratio,
 )
 
 from .problems import gaussian, problems, schema_of
@@ -255,3 +256,8 @@ def test_examples_in_the_documentation_run():
         tested = doctest.testmod(module)
         assert tested.attempted > 0, Path(module.__file__ or "").name
         assert tested.failed == 0
+
+
+@pytest.mark.parametrize(("counts", "ratio"), [([44, 1, 0], 44.0), ([6, 4], 1.5), ([3], 1.0), ([0, 0], None)])
+def test_the_ratio_leaves_out_classes_without_images(counts: list[int], ratio: float | None):
+    assert imbalance_ratio(np.array(counts)) == ratio

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from longtail.data.dataset import SPLITS
 from longtail.diagnosing.batch_shares import BatchShares
 from longtail.diagnosing.examine import AttributeDiagnosis, ClassDiagnosis, Diagnosis
 from longtail.diagnosing.image_check import ALMOST_BLACK
@@ -49,8 +48,7 @@ def advise(diagnosis: Diagnosis) -> tuple[Advice, ...]:
 
 def unusable_images(diagnosis: Diagnosis) -> Iterator[str]:
     """An image that is missing or cannot be decoded cannot be trained on, and is not dropped silently."""
-    check = diagnosis.image_check
-    if check is not None and (check.missing or check.unreadable):
+    if (check := diagnosis.image_check) and (check.missing or check.unreadable):
         found = f"{len(check.missing):,} missing, {len(check.unreadable):,} unreadable"
         yield (
             f"{len(check.missing) + len(check.unreadable):,} of {check.checked:,} images cannot be used "
@@ -60,8 +58,7 @@ def unusable_images(diagnosis: Diagnosis) -> Iterator[str]:
 
 def almost_black_images(diagnosis: Diagnosis) -> Iterator[str]:
     """Sensors of 10 or 12 bits save files of 16 bits, whose values are taken for 0 to 65535."""
-    check = diagnosis.image_check
-    if check is not None and check.almost_black > check.checked / 2:
+    if (check := diagnosis.image_check) and check.almost_black > check.checked / 2:
         yield (
             f"{check.almost_black:,} of {check.checked:,} images are almost black (no value above"
             f" {ALMOST_BLACK} of 255). Files of 16 bits with values of 10 or 12 bits look so: scale them up."
@@ -70,21 +67,19 @@ def almost_black_images(diagnosis: Diagnosis) -> Iterator[str]:
 
 def contradicting_duplicates(diagnosis: Diagnosis) -> Iterator[str]:
     """Equal pixels give equal predictions, so of two different labels at least one counts as a mistake."""
-    check = diagnosis.image_check
-    if check is not None and check.conflicting:
+    if (check := diagnosis.image_check) and check.conflicting:
         yield (
-            f"{_sets(len(check.conflicting))} of identical images with different labels: no model can be "
-            "right about all of them. Correct the labels, or remove the images."
+            f"{amount(len(check.conflicting), 'set')} of identical images with different labels: no model "
+            "can be right about all of them. Correct the labels, or remove the images."
         )
 
 
 def duplicates_across_splits(diagnosis: Diagnosis) -> Iterator[str]:
     """An image that was trained on and is tested on measures memory, not recognition."""
-    check = diagnosis.image_check
-    if check is not None and check.across_splits:
+    if (check := diagnosis.image_check) and check.across_splits:
         yield (
-            f"In more than one of the given splits: {_sets(len(check.across_splits))} of identical images. "
-            "On them, the figures measure memory: keep each image in one split."
+            f"In more than one of the given splits: {amount(len(check.across_splits), 'set')} of identical "
+            "images. On them, the figures measure memory: keep each image in one split."
         )
 
 
@@ -107,8 +102,8 @@ def duplicates_to_be_split(diagnosis: Diagnosis) -> Iterator[str]:
     if found:
         common = "" if diagnosis.groups is None else "common "
         yield (
-            f"Without a {common}group: {_sets(len(found))} of identical images. A split can put the same "
-            "image in training and test: keep one of each, or give them one group."
+            f"Without a {common}group: {amount(len(found), 'set')} of identical images. A split can put the "
+            "same image in training and test: keep one of each, or give them one group."
         )
 
 
@@ -116,7 +111,7 @@ def fewer_images_than_a_batch(diagnosis: Diagnosis) -> Iterator[str]:
     """A batch is drawn without replacement: it cannot hold more than there is."""
     if diagnosis.training_images < diagnosis.batch_size:
         yield (
-            f"{_images(diagnosis.training_images)} for training, fewer than a batch of "
+            f"{amount(diagnosis.training_images, 'image')} for training, fewer than a batch of "
             f"{diagnosis.batch_size:,}: every batch is the whole data set, and is simulated so."
         )
 
@@ -142,7 +137,7 @@ def few_test_images(diagnosis: Diagnosis, attribute: AttributeDiagnosis) -> Iter
     if "test" not in diagnosis.given_splits:
         return
     untested = attribute.absent_from("test")
-    few = [c.name for c in attribute.classes if 0 < _test_images(c) < FEW_TEST_IMAGES]
+    few = [c.name for c in attribute.classes if 0 < c.in_split("test") < FEW_TEST_IMAGES]
     if untested:
         yield f"{_of_classes(untested, attribute)} no test image to be measured with: {listed(untested)}."
     if few:
@@ -195,8 +190,8 @@ def unlabelled_images(diagnosis: Diagnosis, attribute: AttributeDiagnosis) -> It
     if attribute.unlabelled and attribute.labelled:
         share = _percent(attribute.unlabelled / diagnosis.images)
         yield (
-            f"{_images(attribute.unlabelled)} ({share}) without a value; they count neither in training nor "
-            "in measuring this attribute."
+            f"{amount(attribute.unlabelled, 'image')} ({share}) without a value; they count neither in "
+            "training nor in measuring this attribute."
         )
 
 
@@ -204,8 +199,8 @@ def extreme_imbalance(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterator[s
     """Accuracy hardly notices a class that is a hundred times smaller than another."""
     ratio = attribute.imbalance_ratio
     if ratio is not None and ratio >= EXTREME_RATIO:
-        ranked = _by_training_images(attribute)
-        largest, smallest = ranked[0], ranked[-1]
+        present = [c for c in attribute.classes if c.train_images]
+        largest, *_, smallest = sorted(present, key=lambda c: -c.train_images)
         yield (
             f"{_named(largest)} has {ratio:,.0f} times as many images as {_named(smallest)}. Accuracy hardly "
             "notices whether the rare class is recognised: read the class-balanced accuracy."
@@ -297,18 +292,8 @@ def _with_larger_batches(attribute: AttributeDiagnosis, now: int, larger: Sequen
     return f" With batches of {size:,} it would be {fewest or 'none'}."
 
 
-def _by_training_images(attribute: AttributeDiagnosis) -> list[ClassDiagnosis]:
-    """Classes that have training images, the largest first."""
-    present = [c for c in attribute.classes if c.train_images]
-    return sorted(present, key=lambda c: -c.train_images)
-
-
-def _test_images(found: ClassDiagnosis) -> int:
-    return found.split_images[SPLITS.index("test")] if found.split_images else 0
-
-
 def _named(found: ClassDiagnosis) -> str:
-    return f"{shortened(found.name, 40)} ({_images(found.train_images)})"
+    return f"{shortened(found.name, 40)} ({amount(found.train_images, 'image')})"
 
 
 def _of_classes(names: Sequence[str], attribute: AttributeDiagnosis) -> str:
@@ -316,12 +301,9 @@ def _of_classes(names: Sequence[str], attribute: AttributeDiagnosis) -> str:
     return f"{len(names)} of {len(attribute.classes)} classes {'has' if len(names) == 1 else 'have'}"
 
 
-def _images(number: int) -> str:
-    return "1 image" if number == 1 else f"{number:,} images"
-
-
-def _sets(number: int) -> str:
-    return "1 set" if number == 1 else f"{number:,} sets"
+def amount(number: int, noun: str) -> str:
+    """'1 image', '2,000 images'."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def _percent(share: float) -> str:

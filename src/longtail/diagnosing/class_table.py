@@ -1,17 +1,18 @@
-"""The classes of a data set in the terminal: how many images, and what random batches hold of them."""
+"""Tables of a diagnosis in the terminal; the one of classes: images, and what random batches hold of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich import box
 from rich.cells import cell_len
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
-from longtail.data.dataset import SPLITS
 from longtail.diagnosing.batch_shares import SIMULATED_BATCHES
 from longtail.diagnosing.examine import AttributeDiagnosis, Diagnosis
-from longtail.reporting.layout import columns, section, whole_percent
 from longtail.words import shortened
 
 ALL_ROWS = 60
@@ -27,6 +28,29 @@ NAMES_WIDTH, NAMES_BESIDE_SPLITS = 30, 22
 """Terminal columns that the figures leave for names, alone and beside a column for every split."""
 
 
+def columns(left: Sequence[str], right: Sequence[str]) -> Table:
+    """A table without edges: columns of text on the left, of figures on the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def section(title: str, body: RenderableType, remark: str = "") -> RenderableType:
+    """A title, what stands below it, and what its words mean."""
+    parts: list[RenderableType] = [Text(title, style="bold"), body]
+    if remark:
+        parts.append(Text(remark, style="dim"))
+    return Padding(Group(*parts), (1, 0, 0, 0))
+
+
+def whole_percent(share: float) -> str:
+    """A share as a whole percentage, which is 0 only where it never was."""
+    return "< 1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+
+
 def class_table(diagnosis: Diagnosis) -> RenderableType:
     """The largest and the rarest classes of every attribute, as many as two screens hold."""
     several = len(diagnosis.attributes) > 1
@@ -36,8 +60,9 @@ def class_table(diagnosis: Diagnosis) -> RenderableType:
     shares = ["pair", "alone", "major", "absent"]
     table = columns(["attribute", "class"] if several else ["class"], [*images, *shares])
     name_width, class_width = _name_widths(diagnosis, NAMES_BESIDE_SPLITS if splits else NAMES_WIDTH)
+    most = min(MOST_ROWS, max(1, ALL_ROWS // len(diagnosis.attributes)))
     for attribute in diagnosis.attributes:
-        rows = list(_class_rows(attribute, len(diagnosis.attributes), splits, groups))
+        rows = list(_class_rows(attribute, most, splits, groups))
         for row, (name, figures) in enumerate(rows):
             head = [Text(shortened(attribute.name, name_width) if row == 0 else "")] if several else []
             table.add_row(*head, Text(shortened(name, class_width)), *figures)
@@ -49,8 +74,8 @@ def class_table(diagnosis: Diagnosis) -> RenderableType:
         "minority with a pair, which is rectified; a minority with one image, which is not; no minority; "
         "not drawn."
     )
-    largest_too = _shown_rows(len(diagnosis.attributes)) >= LARGEST_TOO
-    return section("Classes, the largest first" if largest_too else "The rarest classes", table, meaning)
+    title = "Classes, the largest first" if most >= LARGEST_TOO else "The rarest classes"
+    return section(title, table, meaning)
 
 
 def _name_widths(diagnosis: Diagnosis, width: int) -> tuple[int, int]:
@@ -63,39 +88,26 @@ def _name_widths(diagnosis: Diagnosis, width: int) -> tuple[int, int]:
 
 
 def _class_rows(
-    attribute: AttributeDiagnosis, attributes: int, splits: Sequence[str], groups: bool
+    attribute: AttributeDiagnosis, most: int, splits: Sequence[str], groups: bool
 ) -> Iterator[tuple[str, list[str]]]:
     """The largest classes, how many are left out, and the rarest: name and figures of each row."""
     order = sorted(range(len(attribute.classes)), key=lambda k: -attribute.classes[k].train_images)
-    head, tail = _shown_classes(len(order), attributes)
-    for k in order[:head]:
-        yield attribute.classes[k].name, _figures(attribute, k, splits, groups)
-    if head and head + tail < len(order):
-        yield f"… {len(order) - head - tail} more", []
-    for k in order[len(order) - tail :]:
-        yield attribute.classes[k].name, _figures(attribute, k, splits, groups)
-
-
-def _shown_classes(classes: int, attributes: int) -> tuple[int, int]:
-    """How many of the largest and of the rarest classes are shown: mostly the rarest."""
-    rows = _shown_rows(attributes)
-    if classes <= rows:
-        return 0, classes
-    largest = rows // LARGEST_TOO
-    return largest, rows - largest
-
-
-def _shown_rows(attributes: int) -> int:
-    """How many classes of each attribute are shown."""
-    return min(MOST_ROWS, max(1, ALL_ROWS // attributes))
+    left_out = max(0, len(order) - most)
+    largest = most // LARGEST_TOO if left_out else 0
+    for place, k in enumerate(order):
+        if place == largest and largest:
+            yield f"… {left_out} more", []
+        if not largest <= place < largest + left_out:
+            yield attribute.classes[k].name, _figures(attribute, k, splits, groups)
 
 
 def _figures(attribute: AttributeDiagnosis, k: int, splits: Sequence[str], groups: bool) -> list[str]:
     found, batches = attribute.classes[k], attribute.batches[0]
-    images = [_images_in(split, found.train_images, found.split_images) for split in splits]
+    # images of no split are trained on
+    images = [found.train_images if split == "train" else found.in_split(split) for split in splits]
     shares = (batches.kept[k], batches.skipped[k], batches.majority[k], batches.absent[k])
     return [
-        *(images or [f"{found.images:,}"]),
+        *(f"{number:,}" for number in images or [found.images]),
         *([f"{found.groups:,}"] if groups else []),
         *map(whole_percent, shares),
     ]
@@ -106,13 +118,6 @@ def _split_columns(diagnosis: Diagnosis) -> tuple[str, ...]:
     given = diagnosis.given_splits
     unassigned = sum(diagnosis.split_sizes or ()) < diagnosis.images
     return ("train", *given) if given and unassigned and "train" not in given else given
-
-
-def _images_in(split: str, train_images: int, split_images: tuple[int, ...] | None) -> str:
-    """Images in a given split; those of no split are trained on."""
-    if split == "train" or split_images is None:
-        return f"{train_images:,}"
-    return f"{split_images[SPLITS.index(split)]:,}"
 
 
 def _groups_tell_something(diagnosis: Diagnosis) -> bool:

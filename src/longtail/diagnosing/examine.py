@@ -13,6 +13,7 @@ from longtail.diagnosing.batch_shares import BatchShares, simulate_batches
 from longtail.diagnosing.image_check import ImageDiagnosis
 from longtail.diagnosing.image_check import check_images as check_all_images
 from longtail.errors import InputError
+from longtail.evaluation.metrics import imbalance_ratio
 from longtail.rectification import training_imbalance
 from longtail.schema import UNLABELLED, Attribute
 
@@ -39,6 +40,10 @@ class ClassDiagnosis:
     train_images: int
     split_images: tuple[int, ...] | None
     groups: int | None
+
+    def in_split(self, split: str) -> int:
+        """Images in a given split, 0 without given splits."""
+        return self.split_images[SPLITS.index(split)] if self.split_images else 0
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,7 @@ class AttributeDiagnosis:
 
     def absent_from(self, split: str) -> tuple[str, ...]:
         """Classes that have images, but none in this given split."""
-        index = SPLITS.index(split)
-        return tuple(
-            c.name for c in self.classes if c.images and c.split_images and not c.split_images[index]
-        )
+        return tuple(c.name for c in self.classes if c.images and c.split_images and not c.in_split(split))
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def diagnose(
         batch_size=batch_size,
         rho=rho,
         seed=seed,
-        split_sizes=_split_sizes(dataset),
+        split_sizes=_split_counts(dataset),
         groups=None if dataset.groups is None else len(np.unique(dataset.groups)),
         groups_across_splits=_groups_across_splits(dataset),
         attributes=tuple(
@@ -172,12 +174,6 @@ def diagnose(
         image_check=check_all_images(dataset, on_progress) if check_images else None,
         notes=dataset.notes,
     )
-
-
-def imbalance_ratio(counts: NDArray[np.int64]) -> float | None:
-    """Images of the largest class over those of the smallest that has any; None when none has."""
-    present = counts[counts > 0]
-    return float(present.max() / present.min()) if len(present) else None
 
 
 def _check_arguments(dataset: Dataset, batch_size: int, rho: float) -> None:
@@ -198,12 +194,11 @@ def _training_rows(dataset: Dataset) -> NDArray[np.bool_]:
     return rows if rows.any() else everything
 
 
-def _split_sizes(dataset: Dataset) -> tuple[int, ...] | None:
-    return None if dataset.split is None else _split_counts(dataset.split)
-
-
-def _split_counts(splits: NDArray[np.int8]) -> tuple[int, ...]:
-    """How many of these are train, val and test; -1 counts for none."""
+def _split_counts(dataset: Dataset, rows: NDArray[np.bool_] | slice = slice(None)) -> tuple[int, ...] | None:
+    """How many of the images are given to train, val and test; None without given splits."""
+    if dataset.split is None:
+        return None
+    splits = dataset.split[rows]
     return tuple(np.bincount(splits[splits >= 0], minlength=len(SPLITS)).tolist())
 
 
@@ -244,7 +239,7 @@ def _diagnose_classes(
             name=name,
             images=int(counts[k]),
             train_images=int(train_counts[k]),
-            split_images=None if dataset.split is None else _split_counts(dataset.split[labels == k]),
+            split_images=_split_counts(dataset, labels == k),
             groups=None if groups is None else int(groups[k]),
         )
         for k, name in enumerate(attribute.classes)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -147,11 +146,12 @@ def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | Non
     """
     readings = list(_read_all(dataset.images, on_progress))
     usable = [r for r in readings if r.digest]
+    formats = Counter(r.format for r in usable)
     return ImageDiagnosis(
         checked=len(readings),
         missing=_problems(dataset, [r.missing for r in readings]),
         unreadable=_problems(dataset, [r.unreadable for r in readings]),
-        formats=_tally(r.format for r in usable),
+        formats=tuple(sorted(formats.items(), key=lambda item: (-item[1], item[0]))),
         width=_spread([r.width for r in usable]),
         height=_spread([r.height for r in usable]),
         duplicates=find_duplicates(dataset, [r.digest for r in readings]),
@@ -184,7 +184,7 @@ def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         done = 0
-        for readings in pool.map(partial(_read_block, store), blocks):
+        for readings in pool.map(lambda block: [_read(store, index) for index in block], blocks):
             yield from readings
             done += len(readings)
             if on_progress is not None:
@@ -192,10 +192,6 @@ def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None)
     finally:
         # an interrupted check ends after the blocks at work, not after all that wait
         pool.shutdown(cancel_futures=True)
-
-
-def _read_block(store: ImageStore, block: range) -> list[_Reading]:
-    return [_read(store, index) for index in block]
 
 
 def _read(store: ImageStore, index: int) -> _Reading:
@@ -232,23 +228,18 @@ def _problems(dataset: Dataset, reasons: Sequence[str]) -> tuple[ImageProblem, .
     return tuple(sorted(found, key=lambda problem: problem.id))
 
 
-def _tally(names: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
-
-
 def _spread(values: list[int]) -> Spread | None:
-    if not values:
-        return None
-    return Spread(min(values), float(np.median(values)), max(values))
+    return Spread(min(values), float(np.median(values)), max(values)) if values else None
 
 
 def _duplicate_set(dataset: Dataset, rows: list[int]) -> DuplicateSet:
     rows = sorted(rows, key=lambda row: dataset.ids[row])
+    held = set() if dataset.split is None else set(dataset.split[rows].tolist())
     return DuplicateSet(
         ids=tuple(dataset.ids[row] for row in rows),
         conflicts=tuple(_conflicts(dataset, rows)),
         groups=None if dataset.groups is None else len(set(dataset.groups[rows].tolist())),
-        splits=_splits_of(dataset, rows),
+        splits=tuple(name for index, name in enumerate(SPLITS) if index in held),
     )
 
 
@@ -258,10 +249,3 @@ def _conflicts(dataset: Dataset, rows: list[int]) -> Iterator[Conflict]:
         if len(set(labels) - {UNLABELLED}) > 1:
             names = (None if k == UNLABELLED else attribute.classes[k] for k in labels)
             yield Conflict(attribute.name, tuple(names))
-
-
-def _splits_of(dataset: Dataset, rows: list[int]) -> tuple[str, ...]:
-    if dataset.split is None:
-        return ()
-    held = set(dataset.split[rows].tolist())
-    return tuple(name for index, name in enumerate(SPLITS) if index in held)

@@ -12,11 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from longtail.data.dataset import SPLITS
-from longtail.diagnosing.advise import Advice, advise
-from longtail.diagnosing.class_table import class_table
+from longtail.diagnosing.advise import Advice, advise, amount
+from longtail.diagnosing.class_table import class_table, columns, section, whole_percent
 from longtail.diagnosing.examine import AttributeDiagnosis, Diagnosis
 from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis, ImageProblem, Spread
-from longtail.reporting.layout import columns, section, whole_percent
 from longtail.words import NOTHING, shortened, shown
 
 MOST_IDS = 4
@@ -67,13 +66,10 @@ def _class_lists(diagnosis: Diagnosis, attribute: AttributeDiagnosis) -> dict[st
     }
 
 
-# --- the whole ----------------------------------------------------------------------------------------
-
-
 def _head(diagnosis: Diagnosis) -> RenderableType:
-    parts = [_count(diagnosis.images, "image"), _count(len(diagnosis.attributes), "attribute")]
+    parts = [amount(diagnosis.images, "image"), amount(len(diagnosis.attributes), "attribute")]
     if diagnosis.groups is not None:
-        parts.append(_count(diagnosis.groups, "group"))
+        parts.append(amount(diagnosis.groups, "group"))
     if diagnosis.split_sizes is not None:
         parts += [f"{name} {size:,}" for name, size in zip(SPLITS, diagnosis.split_sizes) if size]
     title = Text.assemble((shown(diagnosis.name), "bold"), ": ", ", ".join(parts))
@@ -102,9 +98,6 @@ def _balance(diagnosis: Diagnosis) -> RenderableType:
     return section("Balance", table, meaning + _of_training(diagnosis))
 
 
-# --- images -----------------------------------------------------------------------------------------
-
-
 def _images(diagnosis: Diagnosis, check: ImageDiagnosis) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
@@ -124,7 +117,7 @@ def _duplicates(diagnosis: Diagnosis, check: ImageDiagnosis) -> Iterator[str]:
         yield "none"
         return
     sets, pairs = len(check.duplicates), sum(found.pairs for found in check.duplicates)
-    yield f"{_count(sets, 'set')} of identical images ({_count(pairs, 'pair')})"
+    yield f"{amount(sets, 'set')} of identical images ({amount(pairs, 'pair')})"
     yield f"{len(check.conflicting):,} with different labels"
     if diagnosis.groups is not None:
         yield f"{len(check.across_groups):,} across groups"
@@ -157,13 +150,8 @@ def _listed_duplicates(sets: Sequence[DuplicateSet]) -> RenderableType:
     for found in ordered[:MOST_LISTED]:
         splits = [Text(", ".join(found.splits))] if split else []
         table.add_row(Text(_some(found.ids, " = ")), Text("\n".join(_conflicts(found))), *splits)
-    return section(
-        "Identical images with different labels, or in several splits"
-        if split
-        else "Identical images with different labels",
-        table,
-        _left_out(len(sets) - MOST_LISTED),
-    )
+    title = "Identical images with different labels" + (", or in several splits" if split else "")
+    return section(title, table, _left_out(len(sets) - MOST_LISTED))
 
 
 def _conflicts(found: DuplicateSet) -> Iterator[str]:
@@ -181,9 +169,6 @@ def _some(names: Sequence[str], between: str) -> str:
     return between.join([*map(shown, names[:MOST_IDS]), *rest])
 
 
-# --- advice -----------------------------------------------------------------------------------------
-
-
 def _advice(advice: Iterable[Advice]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column()
@@ -195,10 +180,6 @@ def _advice(advice: Iterable[Advice]) -> RenderableType:
         if len(pieces) > MOST_ALIKE:
             table.add_row("", Text(f"… and {len(pieces) - MOST_ALIKE} more like this", style="dim"))
     return section("What follows", table if table.row_count else Text("Nothing stands out."))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def _left_out(images: int) -> str:

@@ -252,6 +252,12 @@ def class_counts(labels: Ints, schema: LabelSchema) -> Ints:
     return np.array([np.bincount(column, minlength=schema.max_classes) for column in known])
 
 
+def imbalance_ratio(counts: Ints) -> float | None:
+    """Images of the largest class over those of the smallest that has any; None where none has."""
+    present = counts[counts > 0]
+    return float(present.max() / present.min()) if len(present) else None
+
+
 def ratio(numerator: Counts, denominator: Counts) -> Floats:
     """numerator / denominator of one shape, NaN where the denominator is 0."""
     undefined = np.full(np.shape(denominator), np.nan)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from msgspec import Meta
 
 from longtail import __version__
@@ -16,10 +15,10 @@ from longtail.evaluation.intervals import Estimate, bootstrap_intervals
 from longtail.evaluation.metrics import (
     AttributeFigures,
     FrequencyGroup,
-    Ints,
     Metrics,
     Predictions,
     evaluate,
+    imbalance_ratio,
 )
 
 Count = Annotated[int, Meta(ge=0)]
@@ -223,7 +222,7 @@ def _attribute(
         name=predictions.schema.attributes[column].name,
         train_labelled=int(counts.sum()),
         test_labelled=int(predictions.labelled(column).sum()),
-        imbalance_ratio=_imbalance_ratio(counts),
+        imbalance_ratio=imbalance_ratio(counts),
         metrics=metrics,
         classes=_classes(predictions, column, figures),
         confusion=tuple(map(tuple, figures.confusion.tolist())),
@@ -242,9 +241,3 @@ def _classes(predictions: Predictions, column: int, figures: AttributeFigures) -
     )
     names = predictions.schema.attributes[column].classes
     return tuple(ClassResults(*row) for row in zip(names, *(values.tolist() for values in columns)))
-
-
-def _imbalance_ratio(train_counts: Ints) -> float | None:
-    """Most over fewest training images; classes without any have no finite ratio and are left out."""
-    counts = train_counts[train_counts > 0]
-    return float(np.max(counts) / np.min(counts)) if len(counts) else None
