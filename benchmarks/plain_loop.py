@@ -43,7 +43,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.images.decode import suggest_size
 from longtail.models.convnet import ConvNet
 
@@ -219,7 +219,7 @@ def run_ours(
     ]
     whole, peak = timed(words, options.threads)
     last = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    accuracy = read_results(run / "results.json").mean.class_balanced_accuracy.value
+    accuracy = RESULTS.read(run / "results.json").mean.class_balanced_accuracy.value
     return Training(last["seconds"], whole, peak, accuracy, last["input_wait_share"])
 
 

@@ -23,7 +23,7 @@ from zipfile import ZipFile
 
 import torch
 
-from longtail.evaluation.results import Results, read_results
+from longtail.evaluation.results import RESULTS, Results
 
 LEVELS = ("class", "instance")
 COMPARISONS = ("relative", "absolute", "distribution")
@@ -108,7 +108,7 @@ def cell(options: argparse.Namespace, name: str) -> dict:
         training.send_signal(signal.SIGKILL)
         training.wait()
         subprocess.run(longtail("train", "--resume", str(run), "--quiet"), env=environment(), check=True)
-    results = read_results(run / "results.json")
+    results = RESULTS.read(run / "results.json")
     evaluated = called(longtail("evaluate", str(run), "--output", str(run / "again.json"), "--quiet"))
     prior = run / "prior.json"
     called(longtail("evaluate", str(run), "--decision", "prior", "--output", str(prior), "--quiet"))
@@ -117,8 +117,8 @@ def cell(options: argparse.Namespace, name: str) -> dict:
         "flags": ROWS[name],
         "decision": results.decision,
         **{figure: value_of(results, figure) for figure in FIGURES},
-        "against_the_prior": value_of(read_results(prior), FIGURES[0]) if prior.exists() else None,
-        "evaluated_again": evaluated and read_results(run / "again.json").mean == results.mean,
+        "against_the_prior": value_of(RESULTS.read(prior), FIGURES[0]) if prior.exists() else None,
+        "evaluated_again": evaluated and RESULTS.read(run / "again.json").mean == results.mean,
         "predicted": predicted,
         "epochs": results.training.epochs,
         "seconds_per_epoch": results.training.seconds_per_epoch,

@@ -19,7 +19,7 @@ from longtail.cli.progress import display
 from longtail.comparing.document import COMPARISON
 from longtail.comparing.join import join
 from longtail.comparing.tables import terminal_table
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.reporting.terminal import results_table
 from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
@@ -37,7 +37,7 @@ def main() -> None:
     folder = join(runs, Path(f"{options.output}-comparison"))
     console = Console()
     for run in runs:
-        console.print(results_table(read_results(run / "results.json")), "")
+        console.print(results_table(RESULTS.read(run / "results.json")), "")
     console.print(terminal_table(COMPARISON.read(folder / "comparison.json")))
     for page in (*(run / "report.html" for run in runs), folder / "comparison.html"):
         print(f"report: {page}")

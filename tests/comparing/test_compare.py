@@ -32,7 +32,7 @@ BASE = TrainConfig(
 def quick(monkeypatch):
     monkeypatch.setattr(queue, "PAUSE", 0)
     monkeypatch.setattr(collect, "feature_map", lambda runs, watcher: None)
-    monkeypatch.setattr(evaluate, "write_report", lambda *arguments, **facts: None)
+    monkeypatch.setattr(evaluate, "render_report", lambda *arguments, **facts: "")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
     shown = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue, "PAUSE", 0)
-        patch.setattr(evaluate, "write_report", lambda *arguments, **facts: None)
+        patch.setattr(evaluate, "render_report", lambda *arguments, **facts: "")
         patch.setattr(collect, "feature_map", lambda runs, watcher: shown.update(runs))
         comparison = Comparison(BASE, ("ce", "crl-i+over"), folder, seeds=2, command="longtail compare x")
         compare(comparison, launcher=launcher, watcher=watcher)

@@ -25,8 +25,6 @@ from longtail.evaluation.results import (
     RunInfo,
     TrainingInfo,
     build_results,
-    read_results,
-    write_results,
 )
 
 from .problems import gaussian, schema_of
@@ -137,8 +135,8 @@ def test_classes_without_training_images_do_not_make_the_imbalance_ratio_infinit
 
 def test_what_is_written_is_read_again(tmp_path: Path, results: Results):
     path = tmp_path / "results.json"
-    write_results(path, results)
-    assert read_results(path) == results
+    RESULTS.write(path, results)
+    assert RESULTS.read(path) == results
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
 
@@ -147,8 +145,8 @@ def test_numbers_that_json_does_not_have_are_none_before_and_after_writing(tmp_p
     made = build_results(gaussian(60), run_info(costs, margins=(0.5, math.nan)), resamples=100)
     assert made.training == TrainingInfo(2, 1.5, 0.75, None, {"input wait": None})
     assert made.method.options["margins"] == [0.5, None]
-    write_results(tmp_path / "results.json", made)
-    assert read_results(tmp_path / "results.json") == made
+    RESULTS.write(tmp_path / "results.json", made)
+    assert RESULTS.read(tmp_path / "results.json") == made
 
 
 def test_a_run_that_does_not_fit_is_refused():
@@ -158,10 +156,10 @@ def test_a_run_that_does_not_fit_is_refused():
 
 def test_results_that_cannot_be_written_leave_an_older_file_as_it_was(tmp_path: Path, results: Results):
     path = tmp_path / "results.json"
-    write_results(path, results)
+    RESULTS.write(path, results)
     before = path.read_bytes()
     with pytest.raises(TypeError, match="object"):
-        write_results(path, replace(results, method=MethodInfo("crl", {"level": object()})))
+        RESULTS.write(path, replace(results, method=MethodInfo("crl", {"level": object()})))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
@@ -176,7 +174,7 @@ def test_a_write_that_breaks_off_leaves_the_older_file_and_nothing_beside_it(
     path.write_text("older")
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(InputError, match="cannot be written"):
-        write_results(path, results)
+        RESULTS.write(path, results)
     assert path.read_text() == "older"
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
@@ -185,7 +183,7 @@ def test_a_write_that_breaks_off_leaves_the_older_file_and_nothing_beside_it(
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, results: Results, parent: str):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=f"{parent}/results.json: cannot be written"):
-        write_results(tmp_path / parent / "results.json", results)
+        RESULTS.write(tmp_path / parent / "results.json", results)
 
 
 def edit(*keys: Any, to: Any) -> Edit:
@@ -253,7 +251,7 @@ def test_a_document_that_does_not_fit_is_refused_with_the_path_of_its_fault(
     path = tmp_path / "results.json"
     path.write_text(json.dumps(document))
     with pytest.raises(InputError) as caught:
-        read_results(path)
+        RESULTS.read(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: not valid results: ")
     assert what in message
@@ -267,7 +265,7 @@ def test_a_file_that_is_not_json_is_named(tmp_path: Path, text: str):
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"results\.json: not JSON") as caught:
-        read_results(path)
+        RESULTS.read(path)
     assert "\n" not in str(caught.value)
 
 
@@ -275,7 +273,7 @@ def test_bytes_that_are_no_text_are_not_json_either(tmp_path: Path):
     path = tmp_path / "results.json"
     path.write_bytes(b"\xff\xfe\x00{")
     with pytest.raises(InputError, match="not JSON"):
-        read_results(path)
+        RESULTS.read(path)
 
 
 @pytest.mark.parametrize("document", ["[]", "3", "null", "{}"])
@@ -283,7 +281,7 @@ def test_json_that_is_no_results_is_refused(tmp_path: Path, document: str):
     path = tmp_path / "results.json"
     path.write_text(document)
     with pytest.raises(InputError, match="not valid results: "):
-        read_results(path)
+        RESULTS.read(path)
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
@@ -293,9 +291,9 @@ def test_another_schema_version_is_named_before_any_other_fault(
     path = tmp_path / "results.json"
     path.write_text(json.dumps({**document, "schema_version": version, "new key": 1}))
     with pytest.raises(InputError, match=f"expected results of schema version 1, got {json.dumps(version)}"):
-        read_results(path)
+        RESULTS.read(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"nowhere\.json: cannot be read"):
-        read_results(tmp_path / "nowhere.json")
+        RESULTS.read(tmp_path / "nowhere.json")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from longtail.errors import InputError
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
 from longtail.runs.train import train
@@ -21,10 +21,10 @@ def run(config, folder):
 
 
 def test_a_split_can_be_chosen(run):
-    before = read_results(run / "results.json")
+    before = RESULTS.read(run / "results.json")
     results = evaluate(run, split="train")
     assert results.split == "train"
-    assert read_results(run / "results.json") == before
+    assert RESULTS.read(run / "results.json") == before
     with pytest.raises(InputError, match="--split: expected one of train, val, test"):
         evaluate(run, split="tset")
 
@@ -38,7 +38,7 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder, tmp_p
             )
     results = evaluate(run, data=str(tmp_path / "new"), output=tmp_path / "new.json")
     assert [c.test_count for c in results.attributes[0].classes] == [3, 0, 3]
-    assert read_results(tmp_path / "new.json") == results
+    assert RESULTS.read(tmp_path / "new.json") == results
 
 
 def test_a_class_never_seen_in_training_is_named(run, folder):

@@ -13,7 +13,7 @@ import torch
 
 from longtail.cli import main
 from longtail.errors import InputError, Interrupted
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.methods import find
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
@@ -73,8 +73,8 @@ def test_it_trains_stops_goes_on_to_the_same_model_and_decides(own, forget):
     run = train(resumed_config(Path("run"), OWN), resume=True)
     weights = [load_model(folder / "model.safetensors")[0].state_dict() for folder in (whole, run)]
     assert all(torch.equal(value, weights[0][name]) for name, value in weights[1].items())
-    results = read_results(run / "results.json")
-    assert results.mean == read_results(whole / "results.json").mean
+    results = RESULTS.read(run / "results.json")
+    assert results.mean == RESULTS.read(whole / "results.json").mean
     assert results.method.name == OWN
     assert results.method.options["sampler"] == "root"
     forget()
@@ -113,7 +113,7 @@ def test_its_network_can_be_gone_on_from_without_it(own, forget):
     forget()
     Path("own.py").unlink()
     second = replace(own, method="crt", start=str(run), output="second", epochs=1)
-    assert read_results(train(second) / "results.json").method.name == "crt"
+    assert RESULTS.read(train(second) / "results.json").method.name == "crt"
 
 
 SMALL = ["--epochs", "1", "--backbone", "convnet", "--features", "8", "--accelerator", "cpu", "--quiet"]
@@ -159,5 +159,5 @@ def test_it_is_compared_and_its_cells_are_told_its_name(own):
         text=True,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    results = read_results(Path("all/runs/own.py-SmallFeatures+knn-seed0/results.json"))
+    results = RESULTS.read(Path("all/runs/own.py-SmallFeatures+knn-seed0/results.json"))
     assert (results.method.name, results.decision) == (OWN, "knn")

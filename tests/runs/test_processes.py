@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 
 
 @pytest.mark.parametrize("method", ["crl", "lmle", "deepid2"])
@@ -19,5 +19,5 @@ def test_two_processes_train_one_model(tmp_path, method):
     assert done.stdout.count(f"run: {run}") == 1  # said once, not by every process
     (line,) = (run / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["mined"]["anchors"] > 0 if method == "crl" else json.loads(line)["loss"]["ce"] > 0
-    results = read_results(run / "results.json")
+    results = RESULTS.read(run / "results.json")
     assert sum(c.test_count for c in results.attributes[0].classes) == results.data.images["test"]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from longtail.errors import InputError, Interrupted
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.methods.options import KNNOptions, LMLEOptions, MethodOptions, MetricOptions
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import METHODS
@@ -91,8 +91,8 @@ def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest,
     run = train(config, resume=True)
     expected = state(whole)
     assert all(torch.equal(value, expected[name]) for name, value in state(run).items())
-    results = read_results(run / "results.json")
-    assert results.mean == read_results(whole / "results.json").mean
+    results = RESULTS.read(run / "results.json")
+    assert results.mean == RESULTS.read(whole / "results.json").mean
     assert results.decision == recipe(method, SMALL).decision
     assert evaluate(run).mean == results.mean
     said = [prediction.labels for prediction in predict(run, [str(manifest)])]
@@ -117,7 +117,7 @@ def test_a_trained_run_decides_otherwise_without_training(row, manifest, method,
     results = evaluate(run, decision=decision)
     assert results.decision == decision
     assert (run / "results.json").read_text() == before
-    assert read_results(run / f"results.{decision}.json") == results
+    assert RESULTS.read(run / f"results.{decision}.json") == results
     assert (run / f"report.{decision}.html").exists()
     assert len(list(predict(run, [str(manifest / "1.png")], decision=decision))) == 1
     train(row(method, epochs=1), overwrite=True)
@@ -126,15 +126,15 @@ def test_a_trained_run_decides_otherwise_without_training(row, manifest, method,
 
 def test_the_decision_of_training_is_the_one_evaluated_later(row):
     prior = train(row("ce", epochs=1, method_options=replace(SMALL, decision="prior")))
-    assert read_results(prior / "results.json").decision == "prior"
+    assert RESULTS.read(prior / "results.json").decision == "prior"
     as_row = train(row("threshold-adjustment", epochs=1))
-    assert read_results(as_row / "results.json").mean == read_results(prior / "results.json").mean
+    assert RESULTS.read(as_row / "results.json").mean == RESULTS.read(prior / "results.json").mean
 
 
 def test_neighbours_asked_for_later_are_those_of_training(row):
     trained = train(row("ce", epochs=1, method_options=replace(SMALL, decision="knn")))
     later = train(row("ce", epochs=1, output=str(trained) + "-later"))
-    assert evaluate(later, decision="knn").mean == read_results(trained / "results.json").mean
+    assert evaluate(later, decision="knn").mean == RESULTS.read(trained / "results.json").mean
 
 
 def test_a_decision_that_makes_no_sense_is_refused(row):
@@ -212,14 +212,14 @@ def test_a_metric_loss_beside_cross_entropy_shapes_the_network(row):
     beside = replace(SMALL, metric=MetricOptions(beside=True))
     run = train(row("triplet", epochs=1, method_options=beside), watcher=listening)
     assert listening.records[0].loss.keys() == {"total", "ce", "triplet"}
-    assert read_results(run / "results.json").decision == "argmax"
+    assert RESULTS.read(run / "results.json").decision == "argmax"
 
 
 @pytest.mark.parametrize("backbone", ["deepid2", "mtct"])
 @pytest.mark.parametrize("method", ["ce", "crl"])
 def test_the_papers_networks_train_with_any_method(row, backbone, method):
     run = train(row(method, backbone=backbone, epochs=1))
-    results = read_results(run / "results.json")
+    results = RESULTS.read(run / "results.json")
     assert results.data.image_size == ((55, 47) if backbone == "deepid2" else (12, 12))
 
 

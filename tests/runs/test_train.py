@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from longtail.errors import InputError, Interrupted
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import data
@@ -45,7 +45,7 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
         "results.json",
         "report.html",
     }
-    results = read_results(run / "results.json")
+    results = RESULTS.read(run / "results.json")
     assert results.model.backbone == "convnet"
     assert results.split == "test"
     assert [c.train_count for c in results.attributes[0].classes] == sorted(
@@ -196,7 +196,7 @@ def test_many_attributes_train_with_every_form(config, level, comparison):
     crl = CRLOptions(level=level, comparison=comparison)
     plain = replace(config, data="digits-attributes", epochs=1, data_options=DataOptions())
     run = train(replace(plain, method_options=MethodOptions(crl=crl)))
-    assert len(read_results(run / "results.json").attributes) == 3
+    assert len(RESULTS.read(run / "results.json").attributes) == 3
 
 
 def test_mixed_precision_trains(config, folder):
@@ -274,7 +274,7 @@ def test_a_plan_refuses_a_loss_that_is_not_finite(config, monkeypatch):
 
 def test_a_folder_of_images_by_class_trains(config, folder):
     run = train(replace(config, data=str(folder), data_options=DataOptions()))
-    results = read_results(run / "results.json")
+    results = RESULTS.read(run / "results.json")
     assert [c.name for c in results.attributes[0].classes] == ["blue", "green", "red"]
     assert results.data.image_size == (10, 12)
 
@@ -289,13 +289,13 @@ def test_an_unreadable_image_stops_or_is_left_out_and_listed(config, folder, wat
     assert any("broken.png" in line for line in watcher.lines)
     splits = json.loads((run / "splits.json").read_text())
     assert not any("broken" in name for part in ("train", "val", "test") for name in splits[part])
-    assert evaluate(run).mean == read_results(run / "results.json").mean
+    assert evaluate(run).mean == RESULTS.read(run / "results.json").mean
 
 
 def test_without_images_for_a_test_the_validation_images_judge(config, watcher):
     options = DataOptions(val_share=0.2, test_share=0.0)
     run = train(replace(config, data_options=options), watcher=watcher)
-    assert read_results(run / "results.json").split == "val"
+    assert RESULTS.read(run / "results.json").split == "val"
     bare = replace(config, data_options=DataOptions(val_share=0.0, test_share=0.0))
     run = train(bare, overwrite=True, watcher=watcher)
     assert not (run / "results.json").exists()

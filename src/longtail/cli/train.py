@@ -124,9 +124,9 @@ def _show(run: Path) -> None:
         return
     folder = RunFolder(run)
     if folder.results.exists():
-        from longtail.evaluation.results import read_results
+        from longtail.evaluation.results import RESULTS
         from longtail.reporting.terminal import results_table
 
-        show(results_table(read_results(folder.results)))
+        show(results_table(RESULTS.read(folder.results)))
         print(f"report: {folder.report}")
     print(f"run: {run}")

@@ -36,7 +36,7 @@ from longtail.comparing.queue import peak_memory
 from longtail.comparing.tables import to_csv, to_latex, to_markdown
 from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate
-from longtail.evaluation.results import Results, read_results
+from longtail.evaluation.results import RESULTS, Results
 from longtail.files import write_text
 from longtail.methods.find import row_of
 from longtail.methods.options import DecisionName
@@ -73,7 +73,7 @@ class CellRun:
 
     def results_by(self, decision: DecisionName | None) -> Results:
         """Its results by a decision; None for its own."""
-        return read_results(self.place_by(decision))
+        return RESULTS.read(self.place_by(decision))
 
     def place_by(self, decision: DecisionName | None) -> Path:
         """The file of its results by a decision."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.comparing.document import FeatureMap
-from longtail.evaluation.results import AttributeResults, read_results
+from longtail.evaluation.results import RESULTS, AttributeResults
 from longtail.images.load import ImageLoader
 from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
@@ -39,7 +39,7 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
         InputError: when a run or its images cannot be read.
     """
     first = Run.open(next(iter(runs.values())), None)
-    data, results = first.data, read_results(first.folder.results)
+    data, results = first.data, RESULTS.read(first.folder.results)
     j = most_imbalanced(results.attributes)
     rows = chosen_rows(data.dataset.labels[:, j], data.splits.of(results.split))
     if len(rows) < 4:

@@ -11,7 +11,7 @@ from pathlib import Path
 from longtail.comparing.cells import Cell
 from longtail.comparing.launcher import Ended, Job, Launcher
 from longtail.errors import InputError, Interrupted
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.runs.folder import COST, Cost, RunFolder
 from longtail.training.config import CONFIG
 from longtail.training.interruption import Interruption
@@ -191,7 +191,7 @@ def _epochs_done(cell: Cell) -> int:
 
 
 def _achieved(run: Path) -> str:
-    results = read_results(RunFolder(run).results)
+    results = RESULTS.read(RunFolder(run).results)
     balanced = results.mean.class_balanced_accuracy
     seconds = results.training.seconds if results.training else 0.0
     return f"balanced {percent(balanced and balanced.value)}%, {seconds:.1f} s"

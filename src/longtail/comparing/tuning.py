@@ -15,7 +15,7 @@ from longtail.comparing.cells import Cell, cell_of, shared, shown_flags
 from longtail.comparing.document import Trial, Tuning
 from longtail.comparing.queue import Queue, last_validation
 from longtail.errors import InputError
-from longtail.evaluation.results import read_results
+from longtail.evaluation.results import RESULTS
 from longtail.methods.options import DecisionName
 from longtail.methods.recipe import reads, recipe
 from longtail.runs.evaluate import evaluate
@@ -144,7 +144,7 @@ def _validated(run: Path, decision: DecisionName | None) -> float | None:
     if decision is None:
         return found
     path = RunFolder(run).results_by(decision, "val")
-    known = read_results(path) if path.exists() else None
+    known = RESULTS.read(path) if path.exists() else None
     results = known or evaluate(run, split="val", decision=decision, output=path)
     balanced = results.mean.class_balanced_accuracy
     return balanced and balanced.value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -193,25 +192,6 @@ def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 10
         mean=intervals.mean,
     )
     return RESULTS.decode(RESULTS.encode(results), f"results of {run.data.name}")
-
-
-def write_results(path: Path, results: Results) -> None:
-    """Write results to a file: all of it or nothing.
-
-    Raises:
-        InputError: when the file cannot be written.
-    """
-    RESULTS.write(path, results)
-
-
-def read_results(path: Path) -> Results:
-    """The results in a file.
-
-    Raises:
-        InputError: when the file is missing, is not JSON, has another schema version, or does not fit;
-            then with the JSON path of the fault.
-    """
-    return RESULTS.read(path)
 
 
 def _attribute(

@@ -1,4 +1,4 @@
-"""What the page shows, taken from results.json and metrics.jsonl: figures as text, pictures as SVG."""
+"""The page of a run, from results.json and metrics.jsonl: figures as text, pictures as SVG."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from longtail.evaluation.results import (
 from longtail.reporting import charts, confusion
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
 from longtail.reporting.curves import Series, line_chart
+from longtail.reporting.html import render
 from longtail.reporting.panels import GROUPS
 from longtail.reporting.wording import (
     METRIC_NAMES,
@@ -45,10 +46,22 @@ Chart = tuple[str, Markup]
 """A picture's caption and its `<svg>`."""
 
 
-def page_values(
-    results: Results, epochs: Sequence[EpochRecord], title: str, facts: Mapping[str, str]
-) -> dict[str, object]:
-    """Everything the template shows, by name.
+def render_report(
+    results: Results,
+    epochs: Sequence[EpochRecord],
+    *,
+    title: str,
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The report of one run as one HTML page: no scripts, fonts or pictures from elsewhere.
+
+    The page is a function of its arguments: the same input gives the same text.
+
+    Args:
+        results: what was measured.
+        epochs: of its training, empty where the model was not trained here.
+        title: heading of the page.
+        facts: further lines for the foot of the page, for instance the command that was run.
 
     Raises:
         InputError: when the lines of metrics.jsonl belong to other classes than results.json.
@@ -57,7 +70,7 @@ def page_values(
     mined = _mean_mined(attributes, epochs)
     crowded = len(attributes) > MANY_ATTRIBUTES
     several = len(attributes) > 1
-    return {
+    values = {
         "title": title,
         "split": results.split,
         "headline": headline(results),
@@ -74,8 +87,9 @@ def page_values(
         ],
         "curves": _curves(epochs),
         "mining": _mining(epochs),
-        "origin": {**facts, "longtail": results.longtail_version, "evaluated": results.created},
+        "origin": {**(facts or {}), "longtail": results.longtail_version, "evaluated": results.created},
     }
+    return render("report.html", values)
 
 
 def _cards(results: Results) -> list[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import (
+    RESULTS,
     DataInfo,
     MethodInfo,
     ModelInfo,
@@ -21,9 +22,9 @@ from longtail.evaluation.results import (
     RunInfo,
     TrainingInfo,
     build_results,
-    write_results,
 )
-from longtail.reporting.html import write_report
+from longtail.files import write_text
+from longtail.reporting.page import render_report
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.decide import decide_by
 from longtail.runs.run import Run
@@ -68,7 +69,7 @@ def evaluate(
         watcher.say(note)
     results = judge(run, found.readable(watcher, (split,)), split)
     if output is not None:
-        write_results(output, results)
+        RESULTS.write(output, results)
     elif data is None and split == "test":
         publish(run, results)
     return results
@@ -104,7 +105,7 @@ def predictions_of(
 def publish(run: Run, results: Results) -> None:
     """Write results.json and report.html of a run, named after a decision that is not its own."""
     decision = None if run.decision == run.own_decision else run.decision
-    write_results(run.folder.results_by(decision), results)
+    RESULTS.write(run.folder.results_by(decision), results)
     config = run.config
     facts = {
         "Trained on": config.data,
@@ -116,7 +117,8 @@ def publish(run: Run, results: Results) -> None:
         "Imbalance that training saw": _imbalance_seen(run),
     }
     title = f"{results.data.name}: {results.method.name}"
-    write_report(run.folder.report_by(decision), results, run.epochs, title=title, facts=facts)
+    report = render_report(results, run.epochs, title=title, facts=facts)
+    write_text(run.folder.report_by(decision), report)
 
 
 def _run_info(run: Run, data: Data, split: str) -> RunInfo:

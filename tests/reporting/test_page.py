@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from longtail.errors import InputError
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, ClassResults, Results, TrainingInfo
-from longtail.reporting.html import render_report, write_report
+from longtail.files import write_text
+from longtail.reporting.page import render_report
 from longtail.training.record import EpochRecord
 
 SCRIPT = "<script>alert(1)</script>"
@@ -246,14 +247,14 @@ def test_the_page_is_written_whole_or_not_at_all(
     epochs_of: Callable[..., list[EpochRecord]],
 ) -> None:
     path = tmp_path / "report.html"
-    write_report(path, small, [], title="first")
+    write_text(path, render_report(small, [], title="first"))
     foreign = epochs_of(results_of([("pet", ["cat", "dog", "fox"])]), 1)
     with pytest.raises(InputError, match="expected"):
-        write_report(path, small, foreign, title="second")
+        write_text(path, render_report(small, foreign, title="second"))
     assert "<h1>first</h1>" in path.read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path, small: Results) -> None:
     with pytest.raises(InputError, match=r"nowhere/report\.html: cannot be written"):
-        write_report(tmp_path / "nowhere" / "report.html", small, [], title="x")
+        write_text(tmp_path / "nowhere" / "report.html", render_report(small, [], title="x"))
