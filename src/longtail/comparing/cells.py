@@ -70,7 +70,7 @@ class Comparison(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        expect_labels(self.labels, self.baseline)
+        chosen_baseline(self.labels, self.baseline)
 
     def entries(self) -> dict[str, Entry]:
         """What every label stands for.
@@ -242,13 +242,8 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     return Entry(config, decision if decision in AFTERWARDS else None, first)
 
 
-def default_baseline(labels: Sequence[str]) -> str:
-    """The label that the others are compared with unless the user says so."""
-    return "ce" if "ce" in labels else labels[0]
-
-
-def expect_labels(labels: Sequence[str], baseline: str | None) -> None:
-    """Refuse a list of labels that no comparison can be made of.
+def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:
+    """The label that the others are compared with: ce, or else the first, unless the user says so.
 
     Raises:
         InputError: when there is none, one is there twice, or the baseline is not among them.
@@ -260,6 +255,7 @@ def expect_labels(labels: Sequence[str], baseline: str | None) -> None:
         raise InputError(f"--methods: expected each method once, got {twice} more than once")
     if baseline is not None and baseline not in labels:
         raise InputError(f"--baseline: {_unexpected(baseline, labels)}")
+    return baseline or ("ce" if "ce" in labels else labels[0])
 
 
 def shown_flags(config: TrainConfig) -> list[str]:
@@ -269,16 +265,10 @@ def shown_flags(config: TrainConfig) -> list[str]:
         >>> shown_flags(entry_of("crl-i", TrainConfig(data="digits", epochs=5)).config)
         ['--method', 'crl-iccv', '--epochs', '5', '--crl.level', 'instance']
     """
-    usual = TrainConfig(data=config.data)
-    method = ["--method", config.method]
-    named = replace(
-        config, method=usual.method, method_options=MethodOptions(), seed=0, output=None, start=None
+    usual = TrainConfig(
+        config.data, method=config.method, start=config.start, output=config.output, seed=config.seed
     )
-    return [
-        *method,
-        *_flags(named, usual, "--"),
-        *_flags(config.method_options, usual.method_options, "--"),
-    ]
+    return ["--method", config.method, *_flags(config, usual, "--")]
 
 
 def _flags(settings: Any, usual: Any, prefix: str) -> Iterator[str]:
@@ -286,8 +276,8 @@ def _flags(settings: Any, usual: Any, prefix: str) -> Iterator[str]:
         value, default = getattr(settings, field.name), getattr(usual, field.name)
         name = prefix + field.name.replace("_", "-")
         if is_dataclass(value):
-            # the options of data have no prefix, those of a method have its name
-            yield from _flags(value, default, prefix if field.name == "data_options" else f"{name}.")
+            # the options of data and of all methods have no prefix, those of one method have its name
+            yield from _flags(value, default, prefix if field.name.endswith("_options") else f"{name}.")
         elif value != default:
             yield from [name, *_words(value)]
 

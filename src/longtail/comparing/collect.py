@@ -67,15 +67,11 @@ class CellRun:
     error: str | None = None
     decision: DecisionName | None = None
 
-    def results(self) -> Results:
-        """Its results.json, by its own decision."""
-        return self.results_by(None)
-
-    def results_by(self, decision: DecisionName | None) -> Results:
+    def results(self, decision: DecisionName | None = None) -> Results:
         """Its results by a decision; None for its own."""
-        return RESULTS.read(self.place_by(decision))
+        return RESULTS.read(self.place(decision))
 
-    def place_by(self, decision: DecisionName | None) -> Path:
+    def place(self, decision: DecisionName | None) -> Path:
         """The file of its results by a decision."""
         return RunFolder(self.path).results_by(decision)
 
@@ -175,7 +171,7 @@ def _decided(entrants: Sequence[Entrant], watcher: Watcher) -> list[Entrant]:
     A run that cannot be evaluated by the decision it is judged by has failed.
     """
     runs = [run for entrant in entrants for run in entrant.finished]
-    places = {run.place_by(decision): (run, decision) for run in runs for decision in run.shown_by()}
+    places = {run.place(decision): (run, decision) for run in runs for decision in run.shown_by()}
     waiting = {path: pair for path, pair in places.items() if not path.exists()}
     faults: dict[Path, str] = {}
     for done, (path, (run, decision)) in enumerate(waiting.items(), 1):
@@ -188,7 +184,7 @@ def _decided(entrants: Sequence[Entrant], watcher: Watcher) -> list[Entrant]:
         watcher.progress("evaluating by other decisions", done, len(waiting))
 
     def judged(run: CellRun) -> CellRun:
-        return run if run.error else replace(run, error=faults.get(run.place_by(run.decision)))
+        return run if run.error else replace(run, error=faults.get(run.place(run.decision)))
 
     return [replace(entrant, runs=tuple(map(judged, entrant.runs))) for entrant in entrants]
 
@@ -211,21 +207,18 @@ def _outcome(run: CellRun, folder: Path) -> Outcome:
     seed, place = run.config.seed, Path(os.path.relpath(run.path, folder)).as_posix()
     if run.error is not None:
         return Outcome(seed, place, "failed", run.error, None, None, {})
-    results = run.results_by(run.decision)
-    others = [run.results_by(other) for other in run.shown_by() if run.place_by(other).exists()]
+    results = run.results(run.decision)
+    others = [run.results(other) for other in run.shown_by() if run.place(other).exists()]
+    decisions = {convert(r.decision, DecisionName): _figures(r) for r in (results, *others)}
     return Outcome(
         seed=seed,
         run=place,
         status="finished",
         error=None,
-        own_decision=_decision(results),
+        own_decision=next(iter(decisions)),
         training=_cost(run, results),
-        decisions={_decision(found): _figures(found) for found in (results, *others)},
+        decisions=decisions,
     )
-
-
-def _decision(results: Results) -> DecisionName:
-    return convert(results.decision, DecisionName)
 
 
 def _cost(run: CellRun, results: Results) -> TrainingCost | None:
@@ -236,16 +229,13 @@ def _cost(run: CellRun, results: Results) -> TrainingCost | None:
 
 
 def _figures(results: Results) -> DecisionFigures:
+    def value(estimate: Estimate | None) -> float | None:
+        return estimate and estimate.value  # without its interval over images: here they are over seeds
+
     attributes = (
-        AttributeMetrics(a.metrics.map(_value), tuple(c.recall for c in a.classes))
-        for a in results.attributes
+        AttributeMetrics(a.metrics.map(value), tuple(c.recall for c in a.classes)) for a in results.attributes
     )
-    return DecisionFigures(results.mean.map(_value), tuple(attributes))
-
-
-def _value(estimate: Estimate | None) -> float | None:
-    """The figure without its interval over images: here intervals are over seeds."""
-    return estimate and estimate.value
+    return DecisionFigures(results.mean.map(value), tuple(attributes))
 
 
 def _features(order: Sequence[Entrant], watcher: Watcher) -> FeatureMap | None:

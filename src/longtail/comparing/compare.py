@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
-from longtail.comparing.cells import Cell, Comparison, Entry, cell_of, default_baseline, shared
+from longtail.comparing.cells import Cell, Comparison, Entry, cell_of, chosen_baseline, shared
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish, this_machine
 from longtail.comparing.document import Budget
 from longtail.comparing.launcher import Launcher, LocalLauncher, claimed
@@ -55,7 +55,7 @@ def compare(
         for stage in _stages(entries):
             progress.train(stage)
         entrants = [progress.entrant(label, entry) for label, entry in entries.items()]
-        baseline = comparison.baseline or default_baseline(comparison.labels)
+        baseline = chosen_baseline(comparison.labels, comparison.baseline)
         publish(folder, entrants, baseline, _about(comparison, launcher.parallel), watcher)
     return folder
 

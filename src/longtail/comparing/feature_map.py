@@ -22,9 +22,6 @@ MOST_IMAGES = 1500
 PERPLEXITY = 30.0
 """Of t-SNE, its authors' usual value; less where there are few images."""
 
-Floats = NDArray[np.float64]
-Points = tuple[tuple[float, float], ...]
-
 
 def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None:
     """The entry `features` of comparison.json; None where fewer than four test images are labelled.
@@ -44,7 +41,7 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
     rows = chosen_rows(data.dataset.labels[:, j], data.splits.of(results.split))
     if len(rows) < 4:
         return None
-    points: dict[str, Points] = {}
+    points: dict[str, tuple[tuple[float, float], ...]] = {}
     for done, (label, path) in enumerate(runs.items(), 1):
         run = Run.open(path, None)
         features = run.features(rows, ImageLoader(data.dataset, run.card.image_size)).numpy()
@@ -67,7 +64,7 @@ def chosen_rows(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[n
     return np.sort(np.random.default_rng(0).choice(labelled, MOST_IMAGES, replace=False))
 
 
-def in_the_plane(features: NDArray[np.float32]) -> Floats:
+def in_the_plane(features: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n, 2) t-SNE of (n, D) features, n at least 4; all at the origin where the features are one point.
 
     Source: van der Maaten and Hinton, JMLR 2008; here scikit-learn's, seeded, from the principal axes.

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 
 from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument, DecisionFigures
 from longtail.evaluation.intervals import Estimate, paired_difference
-from longtail.evaluation.metrics import METRICS, Metrics
+from longtail.evaluation.metrics import Metrics
 from longtail.methods.options import DecisionName
 
 ADJUSTED: DecisionName = "prior"
@@ -136,7 +136,7 @@ def _figures(method: ComparedMethod, baseline: ComparedMethod, decision: Decisio
         own, other = (_by_seed(m, decision, lambda found: found.mean.of(metric)) for m in (method, baseline))
         return _figure(own, {} if method is baseline else other)
 
-    return Metrics(*map(of, METRICS))
+    return Metrics.each(of)
 
 
 def _figure(own: Mapping[int, float], other: Mapping[int, float]) -> Figure | None:

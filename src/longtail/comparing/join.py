@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from longtail.comparing.cells import LEVELS, default_baseline, expect_labels, shown_flags
+from longtail.comparing.cells import LEVELS, chosen_baseline, shown_flags
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish
 from longtail.comparing.document import Budget
 from longtail.comparing.launcher import claimed
@@ -45,13 +45,11 @@ def join(
     found = [_finished(path) for path in runs]
     _expect_same_data(found)
     entrants = grouped(found)
-    labels = [entrant.label for entrant in entrants]
-    expect_labels(labels, baseline)
+    chosen = chosen_baseline([entrant.label for entrant in entrants], baseline)
     epochs = {run.config.epochs for run in found}
     limit = epochs.pop() if len(epochs) == 1 else None
     about = Circumstances(command, "not recorded: runs that were there already", Budget(limit, None))
     with claimed(folder.absolute()):
-        chosen = baseline or default_baseline(labels)
         publish(folder.absolute(), entrants, chosen, about, watcher or Silent())
     return folder.absolute()
 
@@ -67,11 +65,11 @@ def grouped(runs: Sequence[CellRun]) -> list[Entrant]:
     groups: dict[TrainConfig, list[CellRun]] = {}
     for run in runs:
         groups.setdefault(_without_seed(run.config), []).append(run)
-    names = [_label(group[0].config) for group in groups.values()]
+    named = [(_label(group[0].config), group) for group in groups.values()]
     entrants: list[Entrant] = []
-    for name, group in zip(names, groups.values(), strict=True):
+    for name, group in named:
         _expect_distinct_seeds(group)
-        alike = [other[0].config for n, other in zip(names, groups.values(), strict=True) if n == name]
+        alike = [other[0].config for label, other in named if label == name]
         entrants.append(Entrant(_told_apart(name, group[0].config, alike), tuple(group)))
     return entrants
 

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -87,22 +87,18 @@ class LocalLauncher:
         """See `Launcher`."""
         slot = next(s for s in range(self.parallel) if s not in self._running or self._running[s].ended)
         with log.open("a") as output, log.with_suffix(".err").open("w") as errors:
-            self._running[slot] = LocalJob(self._process(command, slot, output, errors))
+            # in a session of its own a training hears of Ctrl-C from us alone, and once
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env={**os.environ, **self.environment(slot)},
+                start_new_session=True,
+                pass_fds=self._keep,
+            )
+        self._running[slot] = LocalJob(process)
         return self._running[slot]
-
-    def _process(
-        self, command: Sequence[str], slot: int, output: IO[str], errors: IO[str]
-    ) -> subprocess.Popen[bytes]:
-        # in a session of its own a training hears of Ctrl-C from us alone, and once
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            env={**os.environ, **self.environment(slot)},
-            start_new_session=True,
-            pass_fds=self._keep,
-        )
 
     def environment(self, slot: int) -> dict[str, str]:
         """What the process in a slot may use."""

@@ -80,19 +80,14 @@ def cautions(results: Results) -> list[str]:
 
     A reason that holds for many attributes is said once.
     """
-    attributes, meaning = results.attributes, group_meaning(results.groups, "few")
-    return [
-        *_of_kind(
-            attributes, _without_test_images, "some classes have no test image; averages leave them out"
-        ),
-        *_of_kind(attributes, _without_training_images, "some classes have no training image"),
-        *_of_kind(
-            attributes,
-            _too_few_test_images,
-            f"the rare classes ({meaning} training images) have fewer than {FEW_TEST_IMAGES} test images "
-            "together, so that their recall is little more than a hint",
-        ),
-    ]
+    meaning = group_meaning(results.groups, "few")
+    together = {
+        _without_test_images: "some classes have no test image; averages leave them out",
+        _without_training_images: "some classes have no training image",
+        _too_few_test_images: f"the rare classes ({meaning} training images) have fewer than "
+        f"{FEW_TEST_IMAGES} test images together, so that their recall is little more than a hint",
+    }
+    return [line for reason in together for line in _of_kind(results.attributes, reason, together[reason])]
 
 
 def _of_kind(
@@ -109,14 +104,12 @@ def _of_kind(
 
 def _without_test_images(classes: Sequence[ClassFacts]) -> str:
     names = [c.name for c in classes if c.test_count == 0]
-    verdict = f"no test image; averages over classes leave {_them(names)} out"
-    return f"{_share_of(names, classes)} {verdict}" if names else ""
+    return _lacking(names, classes, "no test image; averages over classes leave {} out")
 
 
 def _without_training_images(classes: Sequence[ClassFacts]) -> str:
     names = [c.name for c in classes if c.train_count == 0]
-    verdict = f"no training image; no model can learn {_them(names)}"
-    return f"{_share_of(names, classes)} {verdict}" if names else ""
+    return _lacking(names, classes, "no training image; no model can learn {}")
 
 
 def _too_few_test_images(classes: Sequence[ClassFacts]) -> str:
@@ -130,10 +123,9 @@ def _too_few_test_images(classes: Sequence[ClassFacts]) -> str:
     )
 
 
-def _share_of(names: Sequence[str], classes: Sequence[ClassFacts]) -> str:
-    verb = "has" if len(names) == 1 else "have"
-    return f"{len(names)} of {count(len(classes), 'class', 'classes')} ({listed(names)}) {verb}"
-
-
-def _them(names: Sequence[str]) -> str:
-    return "it" if len(names) == 1 else "them"
+def _lacking(names: Sequence[str], classes: Sequence[ClassFacts], what: str) -> str:
+    if not names:
+        return ""
+    have, them = ("has", "it") if len(names) == 1 else ("have", "them")
+    of = count(len(classes), "class", "classes")
+    return f"{len(names)} of {of} ({listed(names)}) {have} {what.format(them)}"
