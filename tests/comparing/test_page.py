@@ -12,17 +12,19 @@ from xml.etree import ElementTree
 import pytest
 
 from longtail.comparing.charts import (
+    Point,
     distribution_chart,
     feature_chart,
     gain_chart,
     gain_limits,
+    label_places,
     minority_marks,
+    time_chart,
 )
 from longtail.comparing.document import AttributeFacts, ComparisonDocument
 from longtail.comparing.figures import Gain, standings
 from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import difference_text, figure_text
-from longtail.comparing.time_chart import Point, label_places, time_chart
 from longtail.evaluation.metrics import METRICS
 from longtail.evaluation.results import ClassFacts
 from longtail.reporting import svg

@@ -13,10 +13,9 @@ import pytest
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, Bounds, ClassResults, Results
 from longtail.reporting import svg
-from longtail.reporting.charts import confusion_chart, overview_chart
+from longtail.reporting.charts import Series, confusion_chart, line_chart, overview_chart
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
 from longtail.reporting.confusion import readable
-from longtail.reporting.curves import Series, line_chart
 
 NASTY = ["<script>alert(1)</script>", 'a"b&c', "$x^2$ #010101 0.123456", "日本の靴", "a\tb\x1b[31m", "\udce9"]
 GROUPS = Bounds(100, 20)

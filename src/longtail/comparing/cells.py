@@ -105,12 +105,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a comparison: a label with a seed.
-
-    Attributes:
-        label: of the method.
-        config: of the training; its output is the cell's folder.
-    """
+    """One training of a comparison, of a method's label with a seed; the output of `config` is its folder."""
 
     label: str
     config: TrainConfig
@@ -279,13 +274,8 @@ def _flags(settings: Any, usual: Any, prefix: str) -> Iterator[str]:
             # the options of data and of all methods have no prefix, those of one method have its name
             yield from _flags(value, default, prefix if field.name.endswith("_options") else f"{name}.")
         elif value != default:
-            yield from [name, *_words(value)]
-
-
-def _words(value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return []
-    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+            words = () if isinstance(value, bool) else value if isinstance(value, tuple) else (value,)
+            yield from [name, *map(str, words)]
 
 
 def _used(method: str, options: MethodOptions) -> MethodOptions:
@@ -296,21 +286,15 @@ def _used(method: str, options: MethodOptions) -> MethodOptions:
 
 
 def _part(value: str) -> str:
-    """The field of `MethodOptions` that the part is a value of."""
-    found = _parts()
-    if value not in found:
-        raise InputError(_unexpected(value, [*found, *SECOND_STAGES]))
-    return found[value]
-
-
-def _parts() -> dict[str, str]:
-    """Value -> field, of every field of `MethodOptions` that is a choice; of equal values the first."""
+    """The field of `MethodOptions` that the part is a value of; where several have that value, the first."""
     choices: dict[str, str] = {}
     for name, hint in get_type_hints(MethodOptions).items():
         for kind in (hint, *get_args(hint)):
             if get_origin(kind) is Literal:
-                choices |= {str(value): name for value in get_args(kind) if value not in choices}
-    return choices
+                choices |= {str(choice): name for choice in get_args(kind) if choice not in choices}
+    if value not in choices:
+        raise InputError(_unexpected(value, [*choices, *SECOND_STAGES]))
+    return choices[value]
 
 
 def _unexpected(word: str, known: Sequence[str]) -> str:

@@ -1,9 +1,9 @@
-"""Pictures of a comparison: the data's long tail, features in the plane, gains."""
+"""Pictures of a comparison: the data's long tail, features in the plane, gains, accuracy against time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -16,14 +16,18 @@ from longtail.reporting import svg
 from longtail.reporting.charts import count_strokes
 from longtail.reporting.class_chart import MOST_NAMED
 from longtail.reporting.panels import (
+    LETTER,
+    WIDTH,
     count_bars,
     group_legend,
     legend,
     log_axis,
     name_panel,
+    open_axes,
     remark,
     row_bars,
     row_chart,
+    short_count,
 )
 from longtail.reporting.wording import by_frequency
 from longtail.words import shortened
@@ -42,15 +46,22 @@ PANEL = 300.0
 """Side of a picture of features."""
 
 
+LINE = 13.0
+"""Height of a line of text."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method's mean training time in seconds and its mean class-balanced accuracy."""
+
+    name: str
+    seconds: float
+    accuracy: float
+
+
 @dataclass(frozen=True)
 class Mark:
-    """How the test images of one class are drawn.
-
-    Attributes:
-        index: of the class.
-        name: of the class.
-        series: number of its colour, from 1.
-    """
+    """How the test images of one class are drawn: `series` is the number of its colour, from 1."""
 
     index: int
     name: str
@@ -66,9 +77,7 @@ def distribution_chart(ident: str, attribute: AttributeFacts) -> Markup:
         legend(figure, group_legend(classes))
 
     title = f"Training images of every class of {attribute.name}, most frequent class first"
-    return row_chart(
-        ident, title, _row_names([c.name for c in classes]), 1, _rows_height(len(classes)), paint
-    )
+    return _named_rows(ident, title, [c.name for c in classes], 1, paint)
 
 
 def distributions_chart(ident: str, attributes: Sequence[AttributeFacts]) -> Markup:
@@ -130,11 +139,7 @@ def feature_chart(
 def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[float, float]) -> Markup:
     """Rows by imbalance, most frequent first: the imbalance, and beside it the gain with its range.
 
-    Args:
-        ident: prefix of ids, distinct on one page.
-        title: what is shown.
-        gains: one a row, in any order.
-        limits: of the gains' axis, the same for all methods.
+    `limits` are those of the gains' axis, the same for all methods.
     """
     rows = sorted(gains, key=lambda gain: gain.imbalance or math.inf)
 
@@ -142,8 +147,7 @@ def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[floa
         _imbalances(panels[0], rows)
         _gains(panels[1], rows, limits)
 
-    names = _row_names([gain.name for gain in rows])
-    return row_chart(ident, title, names, 2, _rows_height(len(rows)), paint)
+    return _named_rows(ident, title, [gain.name for gain in rows], 2, paint)
 
 
 def gain_limits(gains: Sequence[Gain]) -> tuple[float, float]:
@@ -155,21 +159,67 @@ def gain_limits(gains: Sequence[Gain]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _row_names(names: Sequence[str]) -> list[str]:
-    """What stands left of the rows: nothing where there are too many."""
-    return [shortened(name, 18) if len(names) <= MOST_NAMED else "" for name in names]
+def time_chart(ident: str, points: Sequence[Point]) -> Markup:
+    """Class-balanced accuracy against training time on a logarithmic axis, one named dot a method."""
+    from matplotlib.lines import Line2D
+
+    size = WIDTH, 320.0
+
+    def paint(figure: Figure) -> None:
+        axes = open_axes(figure, (52 / size[0], 40 / size[1], 1 - 62 / size[0], 1 - 52 / size[1]))
+        _time_axes(axes, points)
+        places = axes.transData.transform([(p.seconds, 100 * p.accuracy) for p in points])
+        width, height = size
+        spots = [(float(x), height - float(y)) for x, y in places]
+        axes.scatter(
+            [p.seconds for p in points], [100 * p.accuracy for p in points], s=28, color=svg.RIGHT, zorder=3
+        )
+        for (x, y), point, (u, v) in zip(spots, points, label_places(spots, points, size), strict=True):
+            figure.text(u / width, 1 - v / height, shortened(point.name, 24), va="center", ha="left")
+            if abs(v - y) > LINE:
+                end = u - 2 if u > x else u + _text_width(point) + 2
+                leader = Line2D((x / width, end / width), (1 - y / height, 1 - v / height))
+                leader.set(color=svg.MUTED, linewidth=0.6)
+                figure.add_artist(leader)
+
+    return svg.draw(ident, "Class-balanced accuracy against training time of every method", size, paint)
 
 
-def _rows_height(rows: int) -> float:
-    return RANK_HEIGHT if rows > MOST_NAMED else rows * (20.0 if rows <= 12 else 14.0)
+def label_places(
+    spots: Sequence[tuple[float, float]], points: Sequence[Point], size: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Left end and middle of each label, in CSS pixels from the top left, clear of dots and other labels.
+
+    Each takes the first free place: right of its dot, left of it, then line by line above and below.
+    Where all are taken it stays beside its dot.
+    """
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    places: list[tuple[float, float]] = []
+    for (x, y), point in zip(spots, points, strict=True):
+        width = _text_width(point)
+        offsets = [0.0] + [side * step * LINE / 2 for step in range(2, 17) for side in (-1, 1)]
+        tries = [(u, y + offset) for offset in offsets for u in (x + 8, x - 8 - width)]
+        boxes = [(u, v - LINE / 2, u + width, v + LINE / 2) for u, v in tries]
+        free = [box for box in boxes if _inside(box, size) and not any(_overlap(box, t) for t in taken)]
+        box = next(iter(free), boxes[0])
+        taken.append(box)
+        places.append((box[0], (box[1] + box[3]) / 2))
+    return places
+
+
+def _named_rows(
+    ident: str, title: str, names: Sequence[str], panels: int, paint: Callable[[Figure, list[Axes]], None]
+) -> Markup:
+    """A chart of rows, which stand close and without their names where they are too many."""
+    rows = len(names)
+    if rows > MOST_NAMED:
+        return row_chart(ident, title, [""] * rows, panels, RANK_HEIGHT, paint)
+    height = rows * (20.0 if rows <= 12 else 14.0)
+    return row_chart(ident, title, [shortened(name, 18) for name in names], panels, height, paint)
 
 
 def _dots(
-    axes: Axes,
-    points: Sequence[tuple[float, float]],
-    colour: str,
-    width: float,
-    opacity: float = 1.0,
+    axes: Axes, points: Sequence[tuple[float, float]], colour: str, width: float, opacity: float = 1.0
 ) -> None:
     """Lines of no length whose ends are the dots: all in one SVG path of a few bytes each."""
     from matplotlib.patches import PathPatch
@@ -202,3 +252,32 @@ def _gains(axes: Axes, rows: Sequence[Gain], limits: tuple[float, float]) -> Non
     svg.boxes(axes, [(low, y - 0.07, high, y + 0.07) for y, low, high in ranges], svg.INK)
     axes.axvline(0, color=svg.MUTED, linewidth=0.8)
     remark(axes, [gain.mean for gain in rows], "not tested")
+
+
+def _time_axes(axes: Axes, points: Sequence[Point]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    seconds, shares = [p.seconds for p in points], [100 * p.accuracy for p in points]
+    axes.set_xscale("log")
+    axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
+    room = max(1.0, 0.12 * (max(shares) - min(shares)))
+    axes.set_ylim(min(shares) - room, max(shares) + room)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="y", linewidth=0.6)
+    axes.set_xlabel("training time, s", color=svg.MUTED)
+    axes.set_ylabel("class-balanced accuracy, %", color=svg.MUTED)
+
+
+def _text_width(point: Point) -> float:
+    return LETTER * len(shortened(point.name, 24))
+
+
+def _inside(box: svg.Box, size: tuple[float, float]) -> bool:
+    """Whether a label lies between the vertical axis and the edges, above the horizontal axis."""
+    return box[0] > 54 and box[2] < size[0] and box[1] > 2 and box[3] < size[1] - 42
+
+
+def _overlap(one: svg.Box, other: svg.Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -36,7 +36,7 @@ from longtail.comparing.queue import peak_memory
 from longtail.comparing.tables import to_csv, to_latex, to_markdown
 from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate
-from longtail.evaluation.results import RESULTS, Results
+from longtail.evaluation.results import RESULTS, Results, TrainingInfo
 from longtail.files import write_text
 from longtail.methods.find import row_of
 from longtail.methods.options import DecisionName
@@ -56,8 +56,6 @@ class CellRun:
     """The run of one cell as it ended.
 
     Attributes:
-        path: folder of the run.
-        config: of the run.
         error: why it failed, None where it finished.
         decision: that it is judged by, None for its own.
     """
@@ -89,13 +87,7 @@ class CellRun:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A method of the comparison.
-
-    Attributes:
-        label: its name in tables.
-        runs: with distinct seeds, at least one.
-        tuned: what was tried before, or None.
-    """
+    """A method of the comparison: its name in tables, runs with distinct seeds, and what was tried before."""
 
     label: str
     runs: tuple[CellRun, ...]
@@ -216,16 +208,14 @@ def _outcome(run: CellRun, folder: Path) -> Outcome:
         status="finished",
         error=None,
         own_decision=next(iter(decisions)),
-        training=_cost(run, results),
+        training=_cost(run, results.training),
         decisions=decisions,
     )
 
 
-def _cost(run: CellRun, results: Results) -> TrainingCost | None:
-    training = results.training
-    if training is None:
-        return None
-    return TrainingCost(training.epochs, training.seconds, training.images_per_second, peak_memory(run.path))
+def _cost(run: CellRun, info: TrainingInfo | None) -> TrainingCost | None:
+    peak = peak_memory(run.path)
+    return info and TrainingCost(info.epochs, info.seconds, info.images_per_second, peak)
 
 
 def _figures(results: Results) -> DecisionFigures:

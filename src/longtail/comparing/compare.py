@@ -80,15 +80,7 @@ def _stages(entries: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:
 
 @dataclass
 class _Progress:
-    """What was trained so far.
-
-    Attributes:
-        comparison: what is compared.
-        queue: trains.
-        cells: by label, one for each seed.
-        tuned: by label, what was tried.
-        failed: the cells that failed, and why.
-    """
+    """What was trained so far: by label its cells, one for each seed, and its trials; why cells failed."""
 
     comparison: Comparison
     queue: Queue
@@ -110,9 +102,7 @@ class _Progress:
             )
         cells = shared(
             {
-                label: [
-                    self._cell(label, config, stage[label].first, seed) for seed in range(comparison.seeds)
-                ]
+                label: [self._cell(label, config, stage[label].first, s) for s in range(comparison.seeds)]
                 for label, config in configs.items()
             }
         )

@@ -11,8 +11,6 @@ from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import Amount, ClassFacts, Count, DataInfo, Share, Text, Time
 from longtail.methods.options import DecisionName
 
-Flags = tuple[str, ...]
-
 
 class AttributeFacts(Part, frozen=True):
     """What is recognised.
@@ -36,7 +34,7 @@ class Budget(Part, frozen=True):
 class Trial(Part, frozen=True):
     """Settings that were tried; `validation` is class-balanced accuracy, null where the training failed."""
 
-    flags: Flags
+    flags: tuple[str, ...]
     validation: Share | None
 
 
@@ -116,7 +114,7 @@ class ComparedMethod(Part, frozen=True):
     """A method: its label in tables, the flags it was trained with, and its runs, one cell a seed."""
 
     name: Text
-    flags: Flags
+    flags: tuple[str, ...]
     backbone: Text
     parameters: Count | None
     tuned: Tuning | None

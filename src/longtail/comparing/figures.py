@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument, DecisionFigures
+from longtail.comparing.document import ComparedMethod, ComparisonDocument, DecisionFigures
 from longtail.evaluation.intervals import Estimate, paired_difference
 from longtail.evaluation.metrics import Metrics
 from longtail.methods.options import DecisionName
@@ -89,24 +89,23 @@ def standings(document: ComparisonDocument) -> list[Standing]:
     return [_standing(method, document.reference) for method in document.methods]
 
 
-def recall_gains(document: ComparisonDocument, method: ComparedMethod) -> list[list[Gain]]:
-    """For every attribute, the gain in recall of each of its classes, in the order of the document.
+def gains(document: ComparisonDocument, method: ComparedMethod) -> list[Gain]:
+    """What a method adds to the baseline, over the seeds that both finished; each decides in its own way.
+
+    The gain in class-balanced accuracy of every attribute, or, of a single attribute, the gain in recall
+    of every class, in the order of the document:
 
         gain_k = mean_s (recall_k(method, s) - recall_k(baseline, s)),    imbalance_k = max_i n_i / n_k
 
-    s runs over the seeds that both finished, n are training images; each decides in its own way.
+    s runs over the seeds, n are training images.
     """
-    both = method, document.reference
-    return [
-        [_gain(*both, c.name, _rarity(a, k), _recall(j, k)) for k, c in enumerate(a.classes)]
-        for j, a in enumerate(document.attributes)
-    ]
-
-
-def attribute_gains(document: ComparisonDocument, method: ComparedMethod) -> list[Gain]:
-    """The gain in class-balanced accuracy of each attribute, in the order of the document."""
-    both = method, document.reference
-    return [_gain(*both, a.name, a.imbalance_ratio, _balanced(j)) for j, a in enumerate(document.attributes)]
+    both, (first, *others) = (method, document.reference), document.attributes
+    if others:
+        attributes = enumerate(document.attributes)
+        return [_gain(*both, a.name, a.imbalance_ratio, _balanced(j)) for j, a in attributes]
+    most = max(c.train_count for c in first.classes)
+    rarities = [most / c.train_count if c.train_count else None for c in first.classes]
+    return [_gain(*both, c.name, rarities[k], _recall(k)) for k, c in enumerate(first.classes)]
 
 
 Value = Callable[[DecisionFigures], float | None]
@@ -167,13 +166,8 @@ def _gain(
     return Gain(name, imbalance, _mean(differences), low, high)
 
 
-def _rarity(attribute: AttributeFacts, k: int) -> float | None:
-    counts = [entry.train_count for entry in attribute.classes]
-    return max(counts) / counts[k] if counts[k] else None
-
-
-def _recall(j: int, k: int) -> Value:
-    return lambda figures: figures.attributes[j].recall[k]
+def _recall(k: int) -> Value:
+    return lambda figures: figures.attributes[0].recall[k]
 
 
 def _balanced(j: int) -> Value:

@@ -21,12 +21,7 @@ from longtail.training.config import TrainConfig
 
 
 class Ended(NamedTuple):
-    """How a process ended.
-
-    Attributes:
-        code: its exit code; minus the number of the signal that ended it.
-        peak_memory_bytes: largest resident memory, None where that is not known.
-    """
+    """How a process ended: its exit code, or minus a signal's number, and its largest resident memory."""
 
     code: int
     peak_memory_bytes: int | None
@@ -45,21 +40,12 @@ class Job(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts trainings.
-
-    Attributes:
-        parallel: how many it takes at a time.
-    """
+    """Starts trainings, `parallel` at a time."""
 
     parallel: int
 
     def start(self, command: Sequence[str], log: Path) -> Job:
-        """Start a command.
-
-        Args:
-            command: its words.
-            log: file for its output; what it writes to standard error goes to the same name with .err.
-        """
+        """Start a command; its output goes to `log`, its standard error to the same name with .err."""
         ...
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longtail.comparing import charts
-from longtail.comparing.document import AttributeFacts, ComparedMethod, ComparisonDocument
-from longtail.comparing.figures import Figures, Gain, Standing, attribute_gains, recall_gains, standings
+from longtail.comparing.document import AttributeFacts, ComparisonDocument
+from longtail.comparing.figures import Figures, Standing, gains, standings
 from longtail.comparing.tables import (
     difference_text,
     explanation,
@@ -16,7 +16,6 @@ from longtail.comparing.tables import (
     runs,
     seconds,
 )
-from longtail.comparing.time_chart import Point, time_chart
 from longtail.evaluation.metrics import METRICS
 from longtail.reporting.html import render
 from longtail.reporting.page import MANY_ATTRIBUTES, Chart, data_facts
@@ -76,10 +75,8 @@ def _verdict(best: Standing, baseline: str) -> str:
         return f"Too few seeds were finished to say how sure its difference to {baseline} is."
     found = figure.difference
     within = f"95 % interval: {points(found.low)} to {points(found.high)}"
-    interval = f"{points(found.value)} points against {baseline} ({within})"
-    if found.low > 0:
-        return f"That is {interval}."
-    return f"That is {interval}, which seeds alone could explain."
+    chance = "" if found.low > 0 else ", which seeds alone could explain"
+    return f"That is {points(found.value)} points against {baseline} ({within}){chance}."
 
 
 def _facts(document: ComparisonDocument) -> dict[str, str]:
@@ -107,14 +104,14 @@ def _whole(number: float | None) -> str:
 
 def _time(rows: Sequence[Standing]) -> Chart | None:
     found = [
-        Point(row.method, row.seconds, figure.mean)
+        charts.Point(row.method, row.seconds, figure.mean)
         for row in rows
         if (figure := row.own.class_balanced_accuracy) and row.seconds
     ]
     if not found:
         return None
     caption = "Mean class-balanced accuracy on the test images against mean training time"
-    return f"{caption} on a logarithmic scale.", time_chart("time", found)
+    return f"{caption} on a logarithmic scale.", charts.time_chart("time", found)
 
 
 def _distributions(attributes: Sequence[AttributeFacts]) -> list[Chart]:
@@ -135,20 +132,13 @@ def _distribution_caption(attribute: AttributeFacts) -> str:
 
 def _gain_pictures(document: ComparisonDocument) -> list[Chart]:
     """One picture a method other than the baseline, all on the same axis."""
-    gains = {m.name: _gains(document, m) for m in document.methods if m.name != document.baseline}
-    limits = charts.gain_limits([gain for found in gains.values() for gain in found])
+    found = {m.name: gains(document, m) for m in document.methods if m.name != document.baseline}
+    limits = charts.gain_limits([gain for own in found.values() for gain in own])
     return [
-        (shown(name), charts.gain_chart(f"gain{i}", f"Gain of {name}", found, limits))
-        for i, (name, found) in enumerate(gains.items())
-        if any(gain.mean is not None for gain in found)
+        (shown(name), charts.gain_chart(f"gain{i}", f"Gain of {name}", own, limits))
+        for i, (name, own) in enumerate(found.items())
+        if any(gain.mean is not None for gain in own)
     ]
-
-
-def _gains(document: ComparisonDocument, method: ComparedMethod) -> list[Gain]:
-    """Per class where there is one attribute, per attribute where there are several."""
-    if len(document.attributes) == 1:
-        return recall_gains(document, method)[0]
-    return attribute_gains(document, method)
 
 
 def _feature_values(document: ComparisonDocument) -> dict[str, object]:

@@ -25,13 +25,10 @@ PAUSE = 0.1
 
 @dataclass(eq=False)
 class Queue:
-    """Runs cells on a launcher.
+    """Runs the cells of a comparison on a launcher.
 
-    Attributes:
-        folder: of the comparison; settings and logs of its trainings go to the folder trainings.
-        launcher: starts them.
-        watcher: is told.
-        overwrite: replace cells that were trained with other settings.
+    Settings and logs of the trainings go to `folder`/trainings. With `overwrite`, cells that were trained
+    with other settings are replaced.
     """
 
     folder: Path

@@ -43,12 +43,7 @@ MAIN: Mapping[str, tuple[str, str, tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was tried for a method.
-
-    Attributes:
-        cells: the trials, of seed 0; the first with the method's own settings.
-        tuning: what comparison.json says of them; the best is chosen, of equals the first.
-    """
+    """The trials of a method, of seed 0, its own settings first; and what comparison.json says of them."""
 
     cells: tuple[Cell, ...]
     tuning: Tuning
@@ -94,14 +89,9 @@ def tune(
         InputError: when trials finished and none of them has validation images.
     """
     place = queue.folder / "tune"
+    tried = {label: enumerate(islice(settings_of(config), number)) for label, config in configs.items()}
     trials = shared(
-        {
-            label: [
-                cell_of(label, setting, place, 0, mark=f"{i}-")
-                for i, setting in enumerate(islice(settings_of(config), number))
-            ]
-            for label, config in configs.items()
-        }
+        {label: [cell_of(label, s, place, 0, mark=f"{i}-") for i, s in own] for label, own in tried.items()}
     )
     failed = queue.run(list(dict.fromkeys(chain.from_iterable(trials.values()))), "trials")
     return {label: _tuned(cells, failed, decisions[label]) for label, cells in trials.items()}
@@ -132,6 +122,7 @@ def _epochs_within(seconds: float, probe: Path) -> int:
 
 def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str], decision: DecisionName | None) -> Tuned:
     values = [None if cell in failed else _validated(cell.path, decision) for cell in cells]
+    # of equals the first is chosen
     best = max(range(len(cells)), key=lambda i: -1.0 if values[i] is None else values[i] or 0.0)
     trials = (Trial(tuple(shown_flags(c.config)), value) for c, value in zip(cells, values, strict=True))
     return Tuned(tuple(cells), Tuning(tuple(trials), best))

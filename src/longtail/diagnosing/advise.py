@@ -199,8 +199,8 @@ def extreme_imbalance(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterator[s
     """Accuracy hardly notices a class that is a hundred times smaller than another."""
     ratio = attribute.imbalance_ratio
     if ratio is not None and ratio >= EXTREME_RATIO:
-        present = [c for c in attribute.classes if c.train_images]
-        largest, *_, smallest = sorted(present, key=lambda c: -c.train_images)
+        present = (c for c in attribute.classes if c.train_images)
+        largest, *_middle, smallest = sorted(present, key=lambda c: -c.train_images)
         yield (
             f"{_named(largest)} has {ratio:,.0f} times as many images as {_named(smallest)}. Accuracy hardly "
             "notices whether the rare class is recognised: read the class-balanced accuracy."

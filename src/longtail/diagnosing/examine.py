@@ -17,8 +17,6 @@ from longtail.evaluation.metrics import imbalance_ratio
 from longtail.rectification import training_imbalance
 from longtail.schema import UNLABELLED, Attribute
 
-TRAIN = SPLITS.index("train")
-
 BATCH_FACTORS = (1, 2, 4, 8)
 """Batches are simulated in the wanted size and in these multiples, to say what a larger one would give."""
 
@@ -190,7 +188,7 @@ def _training_rows(dataset: Dataset) -> NDArray[np.bool_]:
     everything = np.ones(len(dataset), np.bool_)
     if dataset.split is None:
         return everything
-    rows = (dataset.split == TRAIN) | (dataset.split < 0)
+    rows = (dataset.split == SPLITS.index("train")) | (dataset.split < 0)
     return rows if rows.any() else everything
 
 

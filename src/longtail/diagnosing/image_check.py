@@ -181,10 +181,14 @@ def image_format(data: bytes | NDArray[np.uint8]) -> str:
 def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None) -> Iterator[_Reading]:
     total = len(store)
     blocks = [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
+
+    def read_block(block: range) -> list[_Reading]:
+        return [_read(store, index) for index in block]
+
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         done = 0
-        for readings in pool.map(lambda block: [_read(store, index) for index in block], blocks):
+        for readings in pool.map(read_block, blocks):
             yield from readings
             done += len(readings)
             if on_progress is not None:

@@ -273,7 +273,8 @@ def defined_mean(values: Floats) -> Floats:
 def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigures:
     scores, labels = predictions.of_attribute(column)
     classes = np.arange(scores.shape[1])
-    confusion = _confusion(labels, scores.argmax(axis=1), len(classes))
+    cells = np.bincount(labels * len(classes) + scores.argmax(axis=1), minlength=len(classes) ** 2)
+    confusion = cells.reshape(len(classes), len(classes)).astype(np.int64)
     hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     precisions = np.array([average_precision(scores[:, c], labels == c) for c in classes])
     figures = attribute_figures(hits, images, predicted, precisions, predictions.class_groups(column))
@@ -285,11 +286,6 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
         average_precision=precisions,
         figures=figures.map(float),
     )
-
-
-def _confusion(labels: Ints, decisions: NDArray[np.intp], classes: int) -> Ints:
-    cells = np.bincount(labels * classes + decisions, minlength=classes * classes)
-    return cells.reshape(classes, classes).astype(np.int64)
 
 
 def _f1(hits: Counts, images: Counts, predicted: Counts) -> Floats:

@@ -1,9 +1,11 @@
-"""Pictures of all attributes together, and of what is taken for what."""
+"""Pictures of all attributes together, of what is taken for what, and of figures over the epochs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -19,14 +21,30 @@ from longtail.reporting.panels import (
     label_width,
     legend,
     log_axis,
+    open_axes,
     row_chart,
     share_axis,
+    short_count,
 )
 from longtail.words import of_hundred, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+MOST_MARKED = 30
+"""A line of at most this many epochs has a dot at each, so that a single one can be seen."""
+
+_LEGEND_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: its name and a value per epoch, None where there is none."""
+
+    name: str
+    values: Sequence[float | None]
 
 
 def overview_chart(
@@ -74,6 +92,44 @@ def confusion_chart(ident: str, attribute_name: str, confusion: Confusion) -> Ma
             figure.text(4 / width, 1 - depth / height, text, color=svg.MUTED)
 
     return svg.draw(ident, f"Confusion matrix of {attribute_name}: rows true, columns predicted", size, paint)
+
+
+def line_chart(
+    ident: str,
+    title: str,
+    epochs: Sequence[int],
+    lines: Sequence[Series],
+    shares: bool = False,
+    logarithmic: bool = False,
+) -> Markup:
+    """Values over epochs; lines differ in dash as well as in colour, and each has at least one value.
+
+    `shares` of 0 to 1 are shown as percentages on a fixed axis; a `logarithmic` one is linear below 1.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    legend_rows = math.ceil(len(lines) / _LEGEND_COLUMNS)
+    size = WIDTH, 204.0 + 16 * legend_rows
+
+    def paint(figure: Figure) -> None:
+        plot = (44 / size[0], 36 / size[1], 1 - 56 / size[0], 1 - (54 + 16 * legend_rows) / size[1])
+        axes = open_axes(figure, plot)
+        axes.grid(axis="y", linewidth=0.6)
+        axes.set_xlabel("epoch", color=svg.MUTED)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _draw_lines(axes, epochs, lines)
+        if shares:
+            axes.set_ylim(-0.02, 1.02)
+            axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        elif logarithmic:
+            axes.set_yscale("symlog", linthresh=1)
+            axes.set_ylim(0, 2 * max(1, *(v for line in lines for v in line.values if v is not None)))
+            axes.yaxis.set_major_formatter(lambda value, _: short_count(value))
+        figure.legend(
+            loc="upper left", ncols=_LEGEND_COLUMNS, frameon=False, handlelength=2.6, columnspacing=1.2
+        )
+
+    return svg.draw(ident, title, size, paint)
 
 
 def count_strokes(axes: Axes, classes: Sequence[Sequence[ClassFacts]]) -> None:
@@ -127,3 +183,12 @@ def _hue(confusion: Confusion, true: int, predicted: int) -> str:
         return svg.WRONG
     merged = confusion.reduced and true == len(confusion.names) - 1
     return svg.MUTED if merged else svg.RIGHT
+
+
+def _draw_lines(axes: Axes, epochs: Sequence[int], lines: Sequence[Series]) -> None:
+    # five colours and four dashes: a pair of both comes again only after twenty lines
+    for line, colour, dash in zip(lines, cycle(svg.SERIES), cycle(("-", "--", ":", "-.")), strict=False):
+        known = [(epoch, v) for epoch, v in zip(epochs, line.values, strict=True) if v is not None]
+        marker = "o" if len(known) <= MOST_MARKED else ""
+        x, y = zip(*known, strict=True)
+        axes.plot(x, y, label=line.name, color=colour, linestyle=dash, marker=marker, markersize=3.5)

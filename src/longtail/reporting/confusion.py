@@ -35,14 +35,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class MixUp:
-    """Images of one class that were taken for another.
-
-    Attributes:
-        true: the class they have.
-        predicted: the class they were given.
-        images: how many.
-        share: images / test images of the true class.
-    """
+    """Images of one class that were taken for another; `share` is of the test images of the true class."""
 
     true: str
     predicted: str

@@ -17,8 +17,8 @@ from longtail.evaluation.results import (
     TrainingInfo,
 )
 from longtail.reporting import charts, confusion
+from longtail.reporting.charts import Series
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
-from longtail.reporting.curves import Series, line_chart
 from longtail.reporting.html import render
 from longtail.reporting.panels import GROUPS
 from longtail.reporting.wording import (
@@ -102,7 +102,7 @@ def _cards(results: Results) -> list[tuple[str, str, str]]:
     }
     means = [(over + name, results.mean.of(metric)) for metric, name in shown_first.items()]
     return [
-        (name, f"{percent(m.value)} %", f"95 % interval {interval(m)}")
+        (name, f"{value(m)} %", f"95 % interval {interval(m)}")
         if m
         else (name, NOTHING, "not defined: no such class was tested")
         for name, m in means
@@ -237,10 +237,8 @@ def _mean_mined(attributes: Sequence[AttributeResults], epochs: Sequence[EpochRe
         [_trimmed(cast("Sequence[Sequence[float]]", mined[key]), sizes, key) for mined in records]
         for key in ("kept_share", "skipped_share")
     )
-    return [
-        Mined(_mean([rows[j] for rows in kept]), _mean([rows[j] for rows in skipped]))
-        for j in range(len(sizes))
-    ]
+    by_attribute = zip(zip(*kept, strict=True), zip(*skipped, strict=True), strict=True)
+    return [Mined(_mean(rows), _mean(skipped_rows)) for rows, skipped_rows in by_attribute]
 
 
 def _trimmed(rows: Sequence[Sequence[float]], sizes: Sequence[int], key: str) -> list[Sequence[float]]:
@@ -294,11 +292,16 @@ def _mining(epochs: Sequence[EpochRecord]) -> list[Chart]:
 
 
 def _lines(
-    ident: str, title: str, caption: str, numbers: Sequence[int], lines: Sequence[Series], **scale: bool
+    ident: str,
+    title: str,
+    caption: str,
+    numbers: Sequence[int],
+    lines: Sequence[Series],
+    **scale: bool,
 ) -> list[Chart]:
     """A picture of the lines that have a value; none where there is no such line."""
     present = [line for line in lines if any(value is not None for value in line.values)]
-    return [(caption, line_chart(ident, title, numbers, present, **scale))] if present else []
+    return [(caption, charts.line_chart(ident, title, numbers, present, **scale))] if present else []
 
 
 def _ratio(attribute: AttributeResults) -> str:
