@@ -1,19 +1,20 @@
-"""The two levels of mining: on predicted probabilities, once a class, or on features, once an image."""
+"""The two levels of mining: on predicted probabilities, once a class, or on features, once an image.
+
+Each has scores that are mined on, a margin for every attribute, a way to mine, and the span of its histograms.
+"""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize as unit_length
 
 from longtail.rectification.comparison import HardPairs
-from longtail.rectification.mining import Anchors, mine_class_level, mine_instance_level
-from longtail.rectification.profiling import MinorityProfile
+from longtail.rectification.mining import mine_class_level, mine_instance_level
 from longtail.schema import as_features
 from longtail.tensors import full_precision
 
@@ -24,37 +25,9 @@ FEW_CLASSES = 32
 """Softmax over shorter rows than this does not fill vector registers."""
 
 
-class Level(ABC):
-    """What images are compared by; labels are (N, J) throughout.
-
-    Attributes:
-        once_a_class: all anchors of a class share their positives and negatives.
-    """
-
-    once_a_class: ClassVar[bool]
-
-    @abstractmethod
-    def scores(self, logits: Tensor, labels: Tensor, features: Tensor | None) -> Tensor:
-        """What is mined on, in at least float32."""
-
-    @abstractmethod
-    def margins(self, logits: Tensor) -> Tensor:
-        """m_j, (J,), in at least float32."""
-
-    @abstractmethod
-    def mine(
-        self, scores: Tensor, labels: Tensor, profile: MinorityProfile, anchors: Anchors, kappa: int
-    ) -> HardPairs:
-        """The κ hardest positives and negatives of every anchor."""
-
-    @abstractmethod
-    def span(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
-        """First and last node of the histograms."""
-
-
 @final
 @dataclass(frozen=True)
-class ClassLevel(Level):
+class ClassLevel:
     """On the predicted probability of each minority class; no features are needed.
 
     Attributes:
@@ -63,7 +36,8 @@ class ClassLevel(Level):
     """
 
     margin: float | None
-    once_a_class: ClassVar[bool] = True
+    once_a_class = True  # all anchors of a class share their positives and negatives
+    mine = staticmethod(mine_class_level)
 
     def scores(self, logits: Tensor, labels: Tensor, features: Tensor | None) -> Tensor:  # noqa: ARG002
         """Probabilities of all classes, (N, J, K)."""
@@ -77,12 +51,6 @@ class ClassLevel(Level):
         """The given margin, or 0.5."""
         return _same_margin(self.margin, logits)
 
-    def mine(
-        self, scores: Tensor, labels: Tensor, profile: MinorityProfile, anchors: Anchors, kappa: int
-    ) -> HardPairs:
-        """See `mine_class_level`."""
-        return mine_class_level(scores, labels.t(), profile, anchors, kappa)
-
     def span(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
         """[-1, 1], since the distance to a negative keeps its sign."""
         zero = pairs.positive.new_zeros(())
@@ -91,7 +59,7 @@ class ClassLevel(Level):
 
 @final
 @dataclass(frozen=True)
-class InstanceLevel(Level):
+class InstanceLevel:
     """On distances between the features of two images.
 
     Attributes:
@@ -101,7 +69,8 @@ class InstanceLevel(Level):
 
     margin: float | None
     normalize: bool
-    once_a_class: ClassVar[bool] = False
+    once_a_class = False
+    mine = staticmethod(mine_instance_level)
 
     def scores(self, logits: Tensor, labels: Tensor, features: Tensor | None) -> Tensor:  # noqa: ARG002
         """Features, (N, J, D) or (N, 1, D); ValueError without them."""
@@ -116,12 +85,6 @@ class InstanceLevel(Level):
             return _same_margin(self.margin, logits)
         num_classes = (logits.detach()[:1] > -math.inf).any(0).sum(1)  # |Z_j|, in every row the same
         return 2 * math.pi / num_classes.clamp(min=1).to(_margin_type(logits))
-
-    def mine(
-        self, scores: Tensor, labels: Tensor, profile: MinorityProfile, anchors: Anchors, kappa: int
-    ) -> HardPairs:
-        """See `mine_instance_level`."""
-        return mine_instance_level(scores, labels.t(), profile, anchors, kappa)
 
     def span(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
         """[0, 2] for features of unit length; for others up to the largest distance that was mined."""

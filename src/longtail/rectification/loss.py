@@ -164,8 +164,9 @@ class ClassRectificationLoss(nn.Module):
         if self.comparison == "relative" and level.once_a_class and fast_cpu.serves(scores):
             triplet = fast_cpu.relative_at_class_level(scores, labels, profile, margin, self.kappa)
             return triplet.loss, triplet
-        anchors = minority_anchors(labels.t(), profile, anchor_capacity(labels.shape[0], self.rho))
-        pairs = level.mine(scores, labels, profile, anchors, self.kappa)
+        columns = labels.t()
+        anchors = minority_anchors(columns, profile, anchor_capacity(labels.shape[0], self.rho))
+        pairs = level.mine(scores, columns, profile, anchors, self.kappa)
         triplet = relative(pairs, margin)
         if self.comparison == "absolute":
             return absolute(pairs, margin, self.power), triplet
