@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.sampling.balance import (
-    WeightedSampler,
-    class_shares,
-    imbalance_ratio,
-    joint_weights,
-    systematic,
-)
+from longtail.sampling.balance import class_shares, imbalance_ratio, joint_weights
 
 CASES = settings(deadline=None, derandomize=True, max_examples=30)
 
@@ -148,40 +142,3 @@ def test_shares_and_ratios_are_those_of_the_loops(problem):
         present = [total for total in totals if total]
         expected = max(present) / min(present) if present else math.nan
         assert imbalance_ratio(shares)[j] == pytest.approx(expected, nan_ok=True)
-
-
-@CASES
-@given(st.lists(st.floats(0, 5), min_size=1, max_size=30), st.integers(1, 40), st.integers(0, 99))
-def test_systematic_draws_are_those_of_evenly_spaced_points(sizes, draws, seed):
-    expected = np.array(sizes) + 1e-3
-    expected *= draws / expected.sum()
-    counts = systematic(expected, np.random.default_rng(seed))
-    u, twin, place = np.random.default_rng(seed).random(), [0] * len(expected), 0
-    ends = np.cumsum(expected)
-    for point in (k - u for k in range(1, draws + 1)):  # floor(E + u) grows by 1 where E passes k - u
-        while place < len(ends) - 1 and ends[place] < point:
-            place += 1
-        twin[place] += 1
-    assert counts.tolist() == twin
-    assert counts.sum() == draws
-
-
-def test_systematic_draws_average_to_what_is_expected():
-    expected = np.array([0.3, 1.7, 0.25, 2.75])
-    rng = np.random.default_rng(0)
-    counts = np.array([systematic(expected, rng) for _ in range(4000)])
-    assert ((counts == np.floor(expected)) | (counts == np.ceil(expected))).all()
-    # a count that is one of two neighbours has variance of at most 1/4
-    assert np.abs(counts.mean(0) - expected).max() < 5 * math.sqrt(0.25 / 4000)
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -1.0])
-def test_weights_that_are_no_positive_numbers_are_refused(wrong):
-    weights = np.array([1.0, wrong, 1.0])
-    with pytest.raises(ValueError, match="weights: expected 3 positive numbers"):
-        WeightedSampler(np.arange(3), np.zeros((3, 1), int), [2], weights, 3, 2, 0, 1)
-
-
-def test_weights_of_other_rows_are_refused():
-    with pytest.raises(ValueError, match="weights: expected 3 positive numbers"):
-        WeightedSampler(np.arange(3), np.zeros((3, 1), int), [2], np.ones(2), 3, 2, 0, 1)

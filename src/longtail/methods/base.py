@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.losses.mixing import remix_share
 from longtail.losses.tables import count_table
-from longtail.methods.context import EpochContext, Facts, Losses, Rows, Setting, TrainingData
+from longtail.methods.context import EpochContext, Facts, Losses, Setting, TrainingData
 from longtail.methods.criteria import CRITERIA
 from longtail.methods.decisions import RULES
 from longtail.methods.find import class_of
@@ -26,8 +26,7 @@ from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.balance import class_shares, imbalance_ratio
 from longtail.sampling.epochs import Sampler, ShuffledSampler
-from longtail.sampling.over import OverSampler
-from longtail.sampling.under import UnderSampler
+from longtail.sampling.weighted import Drawing, WeightedSampler, over_sampling, under_sampling
 
 
 class Method(nn.Module, ABC):
@@ -80,8 +79,12 @@ class Method(nn.Module, ABC):
             seed: of the order.
             processes: the batch is divisible by it.
         """
-        draw = SAMPLERS[self.options.sampler or "shuffled"]
-        return draw(self.options, data, (batch_size, seed, processes))
+        sampler, size = self.options.sampler, (batch_size, seed, processes)
+        if sampler is None or sampler == "shuffled":
+            return ShuffledSampler(data.rows, *size)
+        images = data.labels[data.rows], data.schema.num_classes
+        drawing = DRAWINGS[sampler](self.options, data.epochs, *images)
+        return WeightedSampler(data.rows, *images, *drawing, *size)
 
     def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
         """Look at what is going to be trained on, and return what to say to the user about it."""
@@ -148,19 +151,14 @@ def build_method(name: str, options: MethodOptions, setting: Setting, model: Cla
     return class_of(name)(recipe(name, options), setting, model)
 
 
-def _labelled(data: TrainingData) -> tuple[Rows, NDArray[np.int64], tuple[int, ...]]:
-    return data.rows, data.labels[data.rows], data.schema.num_classes
-
-
-SAMPLERS: Mapping[SamplerName, Callable[[Recipe, TrainingData, tuple[int, int, int]], Sampler]] = {
-    "shuffled": lambda _, data, size: ShuffledSampler(data.rows, *size),
-    "over": lambda recipe, data, size: OverSampler(*_labelled(data), *size, replicate=recipe.replicate),
-    "root": lambda recipe, data, size: OverSampler(
-        *_labelled(data), *size, power=0.5, limit=max(1.0, (recipe.views or math.inf) / data.epochs)
+DRAWINGS: Mapping[SamplerName, Callable[[Recipe, int, NDArray[np.int64], tuple[int, ...]], Drawing]] = {
+    "over": lambda recipe, _, labels, classes: over_sampling(labels, classes, replicate=recipe.replicate),
+    "root": lambda recipe, epochs, labels, classes: over_sampling(
+        labels, classes, power=0.5, limit=max(1.0, (recipe.views or math.inf) / epochs)
     ),
-    "under": lambda _, data, size: UnderSampler(*_labelled(data), *size),
+    "under": lambda _recipe, _epochs, labels, classes: under_sampling(labels, classes),
 }
-"""The sampler by the name that `--sampler` takes, of a size: images of a batch, seed, processes."""
+"""How images are weighed, by the name that `--sampler` takes, of epochs, labels and numbers of classes."""
 
 
 def _residual_imbalance(data: TrainingData, shares: NDArray[np.float64]) -> list[str]:

@@ -1,6 +1,6 @@
 """The two levels of mining: on predicted probabilities, once a class, or on features, once an image.
 
-Each has scores that are mined on, a margin for every attribute, a way to mine, and the span of its histograms.
+Each has the scores that are mined on, the margins, a way to mine, and the span of the histograms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Image weights under which the classes of all attributes are even, and drawing by such weights."""
+"""Image weights under which the classes of all attributes are even, and how even classes are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.sampling.epochs import Sampler, batch_width, cut
 from longtail.schema import UNLABELLED
 
 SWEEPS = 50
@@ -122,91 +121,6 @@ def imbalance_ratio(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(shares.max(1), smallest, out=undefined, where=present.any(1))
 
 
-def systematic(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each of n things is drawn: its expected number rounded down or up, at random.
-
-        k_i = ⌊E_i + u⌋ - ⌊E_{i-1} + u⌋,   E_i = Σ_{l ≤ i} expected_l,   u uniform in [0, 1)
-
-    Neighbours that together expect a whole number get exactly that many draws.
-
-    Args:
-        expected: (n,) not negative, with a whole number as their sum; n ≥ 1.
-        rng: draws u.
-
-    Returns:
-        (n,) int64 with the sum of `expected`.
-
-    Source: systematic sampling with unequal probabilities, Madow 1949.
-
-    Example:
-        >>> systematic(np.array([2.0, 0.5, 0.5, 1.0]), np.random.default_rng(0)).tolist()
-        [2, 1, 0, 1]
-    """
-    reached = np.floor(np.cumsum(expected) + rng.random()).astype(np.int64)
-    reached[-1] = round(expected.sum())  # the running sum may have lost the last digit
-    return np.diff(reached, prepend=0)
-
-
-class WeightedSampler(Sampler):
-    """As many draws an epoch as it is told, shared out by the weights of the images.
-
-    Each image comes up its expected number of times, draws · w_i / Σ w, rounded down or up: a plain
-    random choice would leave out a third of the images that are due once. Rounding goes on among
-    images that share a class of the most imbalanced attribute, so that the totals of these classes
-    are their expected totals, rounded down or up. The last batch is filled up from the start of the
-    epoch's own order.
-
-    Args:
-        rows: (n,) int64, rows of the data set to draw from.
-        labels: (n, J) int64 labels of these rows, -1 = unlabelled.
-        num_classes: |Z_j| of every attribute.
-        weights: (n,) positive.
-        draws: of an epoch.
-        batch_size: of all processes together; fewer draws than that make one batch of them all.
-        seed: any non-negative number.
-        processes: the batch is made divisible by it.
-
-    Raises:
-        ValueError: when labels, weights and rows do not fit, a weight is not a positive number, or there is
-            no row.
-    """
-
-    def __init__(
-        self,
-        rows: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        num_classes: Sequence[int],
-        weights: NDArray[np.float64],
-        draws: int,
-        batch_size: int,
-        seed: int,
-        processes: int,
-    ) -> None:
-        if len(labels) != len(rows):
-            raise ValueError(f"labels: expected those of the {len(rows)} rows, got {len(labels)}")
-        if weights.shape != rows.shape or not (np.isfinite(weights) & (weights > 0)).all():
-            raise ValueError(f"weights: expected {len(rows)} positive numbers, got {weights}")
-        self.rows = rows
-        self.seed = seed
-        self.draws = draws
-        self.batch_size = batch_width(batch_size, draws, processes)
-        self._weights = weights
-        self._expected = weights * (draws / weights.sum())
-        self._stratum = _most_imbalanced(labels, num_classes)
-
-    def batches(self, epoch: int) -> NDArray[np.int64]:
-        """Rows of an epoch, (steps, batch) int64, in random order."""
-        rng = np.random.default_rng((self.seed, epoch))
-        order = rng.permutation(len(self.rows))
-        order = order[np.argsort(self._stratum[order], kind="stable")]
-        drawn = np.repeat(self.rows[order], systematic(self._expected[order], rng))
-        return cut(rng.permutation(drawn), self.batch_size)
-
-    def rates(self) -> NDArray[np.float64]:
-        """(n,) the weights: images come up in proportion to them."""
-        return self._weights
-
-
 def _sweep(
     weights: NDArray[np.float64], columns: NDArray[np.int64], num_classes: Sequence[int]
 ) -> NDArray[np.float64]:
@@ -239,12 +153,6 @@ def _factors(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     present[0] = False
     even = totals[present].mean() if present.any() else 1.0
     return np.divide(even, totals, out=np.ones_like(totals), where=present)
-
-
-def _most_imbalanced(labels: NDArray[np.int64], num_classes: Sequence[int]) -> NDArray[np.int64]:
-    """(n,) column of the attribute whose classes differ most in size."""
-    ratios = imbalance_ratio(class_shares(labels, np.ones(len(labels)), num_classes))
-    return labels[:, np.nan_to_num(ratios).argmax()]
 
 
 def _check_labels(labels: NDArray[np.int64], num_classes: Sequence[int]) -> None:
