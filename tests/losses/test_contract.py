@@ -12,10 +12,10 @@ from longtail.losses.balanced_contrastive import balanced_contrastive
 from longtail.losses.contrastive import contrastive
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.histogram import histogram
-from longtail.losses.identification import best_margin, identification, verification
 from longtail.losses.quintuplet import quintuplet
 from longtail.losses.triplet import triplet
 from longtail.losses.tste import tste
+from longtail.losses.verification import best_margin, verification
 
 from .cases import Batch, make
 
@@ -155,7 +155,6 @@ def calls():
             (features, labels, torch.randn(2, 3, 3), torch.ones(2, 3) > 0),
         ),
         "cross_entropy": (cross_entropy, (features, labels, torch.ones(2, 3))),
-        "identification": (identification, (features[:, 0], labels[:, 0])),
         "verification": (verification, (a, b, flags, flags, torch.tensor(1.0))),
         "best_margin": (best_margin, (a[:, 0].abs(), flags, flags)),
         "tste": (tste, (a, b, c, 1.0, flags)),

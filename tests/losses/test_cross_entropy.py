@@ -90,3 +90,22 @@ def test_gradient():
     weights = torch.tensor([[0.5, 2.0, 1.0], [3.0, 1.0, 0.1]])
     assert torch.autograd.gradcheck(lambda x: cross_entropy(x, labels), logits)
     assert torch.autograd.gradcheck(lambda x: cross_entropy(x, labels, weights), logits)
+
+
+def test_one_attribute_of_identities_is_averaged_over_the_known():
+    logits = torch.randn(6, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    identities = torch.tensor([3, -1, 8, 0, -1, 3])
+    terms = []
+    for row, t in zip(logits.tolist(), identities.tolist()):
+        if t >= 0:
+            terms.append(math.log(sum(math.exp(x) for x in row)) - row[t])
+    assert float(cross_entropy(logits, identities)) == pytest.approx(sum(terms) / len(terms), abs=1e-12)
+
+
+def test_one_attribute_without_known_identities_is_zero_and_connected():
+    logits = torch.randn(3, 4, requires_grad=True)
+    loss = cross_entropy(logits, torch.full((3,), -1))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()

@@ -91,17 +91,18 @@ def test_parts_that_do_not_go_together_are_refused(name, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (CRLOptions(kappa=0), "--crl.kappa: expected at least 1"),
-        (CRLOptions(rho=1.5), "--crl.rho: "),
-        (CRLOptions(weight=0), "--crl.weight: expected a positive"),
-        (CRLOptions(alpha=0.5), "--crl.alpha: goes with --crl.balance tpami"),
-        (CRLOptions(balance="tpami", weight=2), "--crl.weight: goes with --crl.balance sum"),
-        (CRLOptions(balance="tpami", alpha=0.0), "--crl.alpha: expected a share above 0"),
+        ({"kappa": 0}, "--crl.kappa: expected at least 1"),
+        ({"rho": 1.5}, "--crl.rho: "),
+        ({"weight": 0}, "--crl.weight: expected a positive"),
+        ({"alpha": 0.5}, "--crl.alpha: goes with --crl.balance tpami"),
+        ({"balance": "tpami", "weight": 2}, "--crl.weight: goes with --crl.balance sum"),
+        ({"balance": "tpami", "alpha": 0.0}, "--crl.alpha: expected a share above 0"),
+        ({"balance": "tpami", "eta": 0}, "--crl.eta: expected a positive number, got 0"),
     ],
 )
 def test_options_that_do_not_fit_name_their_flag(options, message):
     with pytest.raises(InputError, match=message):
-        build("crl-iccv", MethodOptions(crl=options))
+        build("crl-iccv", MethodOptions(crl=CRLOptions(**options)))
 
 
 def test_an_unknown_decision_is_refused():

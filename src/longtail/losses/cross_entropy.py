@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from longtail.losses.tables import at_labels, expect_table
+from longtail.losses.tables import weighed
 from longtail.schema import UNLABELLED, as_labels, as_logits
-from longtail.tensors import full_precision
+from longtail.tensors import full_precision, masked_mean
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -31,11 +31,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     """
     labels = as_labels(labels)
     logits = full_precision(as_logits(logits, labels))
-    per_image = costs(logits, labels)
-    if class_weights is not None:
-        weights = expect_table("class_weights", class_weights, *logits.shape[1:])
-        per_image = per_image * at_labels(weights.to(logits.dtype), labels)
-    return (per_image.sum(0) / (labels >= 0).sum(0).clamp(min=1)).sum()
+    return masked_mean(weighed(costs(logits, labels), logits, labels, class_weights), labels >= 0, 0).sum()
 
 
 def costs(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
-from longtail.losses.tables import at_labels, expect_table
+from longtail.losses.tables import weighed
 from longtail.schema import as_labels, as_logits
 from longtail.tensors import full_precision, masked_mean
 
@@ -41,10 +41,7 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Ten
     logits = full_precision(as_logits(logits, labels))
     cost = costs(logits, labels)
     cost = modulated(cost, torch.full_like(cost, gamma))
-    if class_weights is not None:
-        weights = expect_table("class_weights", class_weights, *logits.shape[1:])
-        cost = cost * at_labels(weights.to(cost.dtype), labels)
-    return masked_mean(cost, labels >= 0, 0).sum()
+    return masked_mean(weighed(cost, logits, labels, class_weights), labels >= 0, 0).sum()
 
 
 def modulated(cost: Tensor, gamma: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
-from longtail.losses.tables import at_labels, expect_table
+from longtail.losses.tables import at_labels, expect_table, weighed
 from longtail.schema import as_labels, as_logits, expect_classes
 from longtail.tensors import full_precision
 
@@ -48,10 +48,10 @@ def mixed_cross_entropy(
     logits = full_precision(as_logits(logits, labels))
     expect_classes(partner_labels, logits.shape[2])
     share = _as_share(share.to(logits.dtype), labels)
-    if class_weights is not None:
-        class_weights = expect_table("class_weights", class_weights, *logits.shape[1:]).to(logits.dtype)
-    cost = share * _costs(logits, labels, class_weights)
-    cost = cost + (1 - share) * _costs(logits, partner_labels, class_weights)
+    own, other = (
+        weighed(costs(logits, given), logits, given, class_weights) for given in (labels, partner_labels)
+    )
+    cost = share * own + (1 - share) * other
     known = share * (labels >= 0) + (1 - share) * (partner_labels >= 0)
     return (cost.sum(0) / known.sum(0).clamp(min=1)).sum()
 
@@ -106,12 +106,6 @@ def remix_share(
     to_partner = known & (own >= kappa * partner) & (share < tau)
     to_own = known & (kappa * own <= partner) & (1 - share < tau)
     return share.masked_fill(to_own, 1).masked_fill(to_partner, 0)
-
-
-def _costs(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
-    """w · -log p of the label, (N, J), 0 where unlabelled."""
-    cost = costs(logits, labels)
-    return cost if class_weights is None else cost * at_labels(class_weights, labels)
 
 
 def _pair(labels: Tensor, partner_labels: Tensor) -> tuple[Tensor, Tensor]:

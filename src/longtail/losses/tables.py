@@ -71,3 +71,11 @@ def at_labels(table: Tensor, labels: Tensor) -> Tensor:
                 [6, 7]])
     """
     return table.gather(1, labels.clamp(min=0).t()).t()
+
+
+def weighed(costs: Tensor, logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Costs (N, J) of (N, J, K) logits times the weights (J, K) of their labels; None weighs all alike."""
+    if class_weights is None:
+        return costs
+    weights = expect_table("class_weights", class_weights, *logits.shape[1:])
+    return costs * at_labels(weights.to(costs.dtype), labels)

@@ -63,12 +63,8 @@ class ClassRectification(Method):
 def _weights(options: CRLOptions, class_counts: list[list[int]]) -> tuple[float, float]:
     if options.balance == "tpami":
         alpha = tpami_alpha(class_counts, options.eta) if options.alpha is None else options.alpha
-        if not 0 < alpha <= 1:
-            raise ValueError(f"alpha: expected a share above 0 and up to 1, got {alpha}")
         return alpha, 1 - alpha
     weight = 1.0 if options.weight is None else options.weight
-    if not weight > 0:
-        raise ValueError(f"weight: expected a positive number, got {weight}")
     return weight * (len(class_counts) if options.balance == "attributes" else 1), 1.0
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
-from longtail.losses.identification import best_margin, identification, verification
+from longtail.losses.cross_entropy import cross_entropy
+from longtail.losses.verification import best_margin, verification
 from longtail.methods.base import Method
 from longtail.methods.context import Facts, Losses, Setting, TrainingData
 from longtail.methods.recipe import Recipe
@@ -22,8 +23,9 @@ class DeepID2(Method):
     """Batches of identity pairs, l = l_ce + w_id l_ident + λ l_verif on the backbone's vector.
 
     l_ce recognises the attributes, as the compared systems use the network; the other two are the
-    paper's. The margin of the verification is no parameter: in every step it is the distance that
-    tells the recent pairs apart best. Without identities only l_ce is left, on shuffled batches.
+    paper's, l_ident the cross entropy over all identities. The margin of the verification is no parameter:
+    in every step it is the distance that tells the recent pairs apart best. Without identities only l_ce
+    is left, on shuffled batches.
 
     Source: Sun, Chen, Wang, Tang, NIPS 2014, eq. 1-3; λ and the window of the margin as remembered.
     """
@@ -48,8 +50,12 @@ class DeepID2(Method):
 
     @classmethod
     def facts(cls, data: TrainingData) -> Facts:
-        """How many identities there are to tell apart."""
-        return Facts(identities=count_identities(data))
+        """How many identities there are to tell apart: none where no two training images show the same."""
+        if data.identities is None:
+            return Facts()
+        codes = identity_codes(data.identities, data.rows)[data.rows]
+        images = np.bincount(codes[codes >= 0])
+        return Facts(identities=len(images) if (images > 1).any() else 0)
 
     def draw(self, data: TrainingData, batch_size: int, seed: int, processes: int) -> Sampler:
         """Pairs, half of them of one identity; position i and i + N/2 of a batch are a pair."""
@@ -81,7 +87,7 @@ class DeepID2(Method):
         one, other = identity.chunk(2)
         same, valid = one == other, (one >= 0) & (other >= 0)
         margin = self._margin((first - second).detach().norm(dim=1), same, valid)
-        terms["identification"] = self.options.deepid2.identification * identification(
+        terms["identification"] = self.options.deepid2.identification * cross_entropy(
             self.classifier(output.vector), identity
         )
         terms["verification"] = self.options.deepid2.verification * verification(
@@ -91,22 +97,11 @@ class DeepID2(Method):
 
     def _margin(self, distances: Tensor, same: Tensor, valid: Tensor) -> Tensor:
         """The margin of the recent pairs, these among them."""
-        pairs = len(distances)
-        place = (self.filled + torch.arange(pairs, device=distances.device)) % len(self.distances)
-        self.distances[place] = distances
-        self.same[place] = same
-        self.known[place] = valid
-        self.filled += pairs
+        place = (self.filled + torch.arange(len(same), device=same.device)) % len(self.same)
+        for kept, pairs in ((self.distances, distances), (self.same, same), (self.known, valid)):
+            kept[place] = pairs
+        self.filled += len(same)
         return best_margin(self.distances, self.same, self.known)
-
-
-def count_identities(data: TrainingData) -> int:
-    """How many identities the training images show, 0 where no two images show the same."""
-    if data.identities is None:
-        return 0
-    codes = identity_codes(data.identities, data.rows)[data.rows]
-    images = np.bincount(codes[codes >= 0])
-    return len(images) if (images > 1).any() else 0
 
 
 def identity_codes(identities: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -22,10 +21,7 @@ from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_classes
 from longtail.sampling.curriculum import Curriculum, switch_epoch
 from longtail.sampling.epochs import Sampler, ShuffledSampler
-from longtail.sampling.quintuplets import QuintupletSampler, mine
-
-PLACES = 5
-"""Images of a quintuplet: x, p+, p-, p--, n."""
+from longtail.sampling.quintuplets import PLACES, QuintupletSampler, mine
 
 ANCHORS = 25
 """Anchors that share their random candidates."""
@@ -99,7 +95,7 @@ class LMLE(Method):
         rng = np.random.default_rng((self._seed, context.epoch))
         for j, clusters in enumerate(pool.clusters):
             own = np.flatnonzero(attribute == j)
-            features = pool.features[:, min(j, pool.features.shape[1] - 1)]
+            features = _own(pool.features, j)
             labels = torch.from_numpy(self._data.labels[pool.rows, j])
             assignment = torch.from_numpy(clusters.assignment)
             for batch in np.split(own, range(ANCHORS, len(own), ANCHORS)):
@@ -125,24 +121,18 @@ class LMLE(Method):
         rows = self._pool(epoch)
         features = normalize(context.features(rows), dim=2)
         clusters = [
-            cluster_classes(
-                features[:, min(j, features.shape[1] - 1)].numpy(),
-                self._data.labels[rows, j],
-                counts,
-                seed=self._seed + epoch,
-            )
+            cluster_classes(_own(features, j).numpy(), self._data.labels[rows, j], counts, self._seed + epoch)
             for j, counts in enumerate(self.clusters)
         ]
         if isinstance(self.decision, NearestClusters):
             self.decision.keep(clusters)
         return _Pool(rows, features, clusters)
 
-    def _pool(self, epoch: int) -> NDArray[np.int64]:
+    def _pool(self, epoch: int) -> Rows:
         """The anchors of an epoch and a random part of the training images."""
         rows = self._data.rows
-        chosen = choose_references(
-            self._data.labels[rows], round(self.lmle.pool * len(rows)), KEPT, seed=self._seed + epoch
-        )
+        part = round(self.lmle.pool * len(rows))
+        chosen = choose_references(self._data.labels[rows], part, KEPT, self._seed + epoch)
         return np.union1d(rows[chosen], self._quintuplets.anchors(epoch)[1])
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
@@ -154,9 +144,10 @@ class LMLE(Method):
         points = features.take_along_dim(drawn[:, None, None], 1).squeeze(1)
         embeddings = points.unflatten(0, (PLACES, -1))
         valid = (batch.task >= 0).unflatten(0, (PLACES, -1))
-        return Losses(
-            {
-                "ce": self.cross_entropy(output, batch),
-                "quintuplet": quintuplet(embeddings, valid, (self.lmle.g1, self.lmle.g2, self.lmle.g3)),
-            }
-        )
+        hinges = quintuplet(embeddings, valid, (self.lmle.g1, self.lmle.g2, self.lmle.g3))
+        return Losses({"ce": self.cross_entropy(output, batch), "quintuplet": hinges})
+
+
+def _own(features: Tensor, attribute: int) -> Tensor:
+    """(n, D) features of an attribute, or those that all share."""
+    return features[:, min(attribute, features.shape[1] - 1)]

@@ -27,6 +27,12 @@ class MetricLearning(Method):
 
     name: ClassVar[str]
 
+    @property
+    def margin(self) -> dict[str, float]:
+        """The margin if the user gave one, to pass on; else the loss has its own."""
+        given = self.options.metric.margin
+        return {} if given is None else {"margin": given}
+
     def begin(self, model: Classifier) -> None:
         """Cut the classifier off from the features below it, unless cross entropy trains them too."""
         model.head.detached = not self.options.metric.beside
@@ -49,8 +55,7 @@ class Triplet(MetricLearning):
 
     def metric(self, features: Tensor, labels: Tensor) -> Tensor:
         """l_metric."""
-        margin = self.options.metric.margin
-        return triplet(features, labels) if margin is None else triplet(features, labels, margin=margin)
+        return triplet(features, labels, **self.margin)
 
 
 class Contrastive(MetricLearning):
@@ -60,10 +65,7 @@ class Contrastive(MetricLearning):
 
     def metric(self, features: Tensor, labels: Tensor) -> Tensor:
         """l_metric."""
-        margin = self.options.metric.margin
-        return (
-            contrastive(features, labels) if margin is None else contrastive(features, labels, margin=margin)
-        )
+        return contrastive(features, labels, **self.margin)
 
 
 class Histogram(MetricLearning):

@@ -50,7 +50,10 @@ class MTCT(Method):
     @classmethod
     def facts(cls, data: TrainingData) -> Facts:
         """The domains that training images come from."""
-        return Facts(domains=domain_names(data))
+        if data.domains is None:
+            return Facts()
+        codes = np.unique(data.domains.codes[data.rows])
+        return Facts(domains=tuple(data.domains.names[code] for code in codes[codes >= 0].tolist()))
 
     def train(self, mode: bool = True) -> MTCT:
         """Everything but the network of stage 1, which stays in evaluation mode."""
@@ -67,11 +70,10 @@ class MTCT(Method):
         clean = data.domains.codes[data.rows] == _clean_code(data.domains, self.options.mtct.clean_domain)
         switch = switch_epoch(self.options.mtct.first_stage, data.epochs)
         first = ShuffledSampler(data.rows[clean], batch_size, seed, processes)
-        if data.matches is None or not _matched(clean, data.matches[data.rows]):
+        matches = None if data.matches is None else data.matches[data.rows]
+        if matches is None or not _matched(clean, matches):
             return Curriculum(first, every, switch)
-        second = CrossDomainTripletSampler(
-            data.rows, clean, data.matches[data.rows], batch_size, seed, processes
-        )
+        second = CrossDomainTripletSampler(data.rows, clean, matches, batch_size, seed, processes)
         return Curriculum(first, second, switch)
 
     def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
@@ -81,12 +83,10 @@ class MTCT(Method):
             return ["mtct: images come from one domain (no column domain), so only stage 1 runs", *said]
         self.switch = sampler.switch
         self.ranked = isinstance(sampler.second, CrossDomainTripletSampler)
-        if self.ranked:
-            return said
-        return [
-            "mtct: no image has a match in the other domain (column match), so stage 2 does not rank",
-            *said,
-        ]
+        if not self.ranked:
+            lack = "mtct: no image has a match in the other domain (column match), so stage 2 does not rank"
+            said = [lack, *said]
+        return said
 
     def start_epoch(self, context: EpochContext) -> None:
         """Go to the second stage when its time has come, with a copy of the network so far."""
@@ -113,14 +113,6 @@ class MTCT(Method):
         return tste(normalize(anchor, dim=1), positive, negative, self.options.mtct.alpha)
 
 
-def domain_names(data: TrainingData) -> tuple[str, ...]:
-    """The domains that training images come from."""
-    if data.domains is None:
-        return ()
-    codes = np.unique(data.domains.codes[data.rows])
-    return tuple(data.domains.names[code] for code in codes[codes >= 0].tolist())
-
-
 def _clean_code(domains: Tags, asked: str | None) -> int:
     names = (asked,) if asked is not None else CLEAN_NAMES
     found = next((name for name in names if name in domains.names), None)
@@ -134,5 +126,5 @@ def _clean_code(domains: Tags, asked: str | None) -> int:
 
 def _matched(clean: NDArray[np.bool_], matches: NDArray[np.int64]) -> bool:
     """Whether some image of the other domain has a match in the clean one, and another to be told from."""
-    both = np.intersect1d(matches[clean & (matches >= 0)], matches[~clean & (matches >= 0)])
-    return len(both) > 0 and len(np.unique(matches[clean & (matches >= 0)])) > 1
+    own, other = matches[clean & (matches >= 0)], matches[~clean & (matches >= 0)]
+    return bool(np.isin(own, other).any()) and len(np.unique(own)) > 1

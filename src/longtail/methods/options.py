@@ -105,13 +105,13 @@ class CRLOptions(Settings, prefix="crl."):
     """Add the loss to cross entropy ("sum", crl-iccv), once for each attribute ("attributes", crl), or mix
     the two by the imbalance of the training data ("tpami", crl-tpami)."""
 
-    weight: float | None = None
+    weight: Annotated[float | None, POSITIVE] = None
     """Weight of the loss in the sum; by default 0.15 for crl, 1 for crl-iccv."""
 
-    alpha: float | None = None
+    alpha: Annotated[float | None, Range("a share above 0 and up to 1", 0, 1, without_low=True)] = None
     """Share of the loss in the "tpami" mix; by default eta times the imbalance of the training data."""
 
-    eta: float = 0.01
+    eta: Annotated[float, POSITIVE] = 0.01
     """Factor from the imbalance in percent to alpha."""
 
 

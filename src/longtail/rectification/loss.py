@@ -206,7 +206,7 @@ def tpami_alpha(class_counts: Sequence[Sequence[int]], eta: float = 0.01) -> flo
     """
     omegas = training_imbalance(class_counts)
     alpha = eta * sum(omegas) / len(omegas)
-    if alpha == 0:
+    if not alpha > 0:
         raise ValueError("alpha: the training data are balanced, so η·Ω is 0; give an explicit alpha")
     return min(alpha, 1.0)
 

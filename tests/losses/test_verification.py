@@ -6,28 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.losses.identification import best_margin, identification, verification
+from longtail.losses.verification import best_margin, verification
 
 from .cases import mean, repeatable, seeds
-
-
-def test_identification_is_the_mean_cross_entropy_of_the_known_identities():
-    logits = torch.randn(6, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    identities = torch.tensor([3, -1, 8, 0, -1, 3])
-    terms = []
-    for row, t in zip(logits.tolist(), identities.tolist()):
-        if t >= 0:
-            terms.append(math.log(sum(math.exp(x) for x in row)) - row[t])
-    assert float(identification(logits, identities)) == pytest.approx(mean(terms), abs=1e-12)
-
-
-def test_identification_without_known_identities_is_zero_and_connected():
-    logits = torch.randn(3, 4, requires_grad=True)
-    loss = identification(logits, torch.full((3,), -1))
-    loss.backward()
-    assert loss.item() == 0
-    assert logits.grad is not None
-    assert not logits.grad.any()
 
 
 def pairs(count: int, seed: int, width: int = 3):

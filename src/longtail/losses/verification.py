@@ -1,30 +1,11 @@
-"""DeepID2: who is on the image, and whether two images show the same person."""
+"""Verification of DeepID2: whether two images show the same person."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from longtail.losses.cross_entropy import cross_entropy
 from longtail.tensors import full_precision, masked_mean
-
-
-def identification(logits: Tensor, identities: Tensor) -> Tensor:
-    """Softmax cross entropy over the identities, averaged over the images whose identity is known.
-
-        Ident = - log p̂_t
-
-    Args:
-        logits: (N, M) float, one column an identity.
-        identities: t, (N,) int64, -1 = unknown.
-
-    Raises:
-        TypeError, ValueError: when types or shapes do not fit.
-
-    Source: Sun, Chen, Wang, Tang, "Deep Learning Face Representation by Joint
-    Identification-Verification", NIPS 2014, eq. 1.
-    """
-    return cross_entropy(logits, identities)
 
 
 def verification(first: Tensor, second: Tensor, same: Tensor, valid: Tensor, margin: Tensor) -> Tensor:
