@@ -74,11 +74,6 @@ class Settings:
 @cache
 def _ranges(settings: type[Settings]) -> dict[str, Range]:
     """By field, the range in its annotation."""
-    hints = get_type_hints(settings, include_extras=True)
-    found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return {
-        name: allowed
-        for name, metadata in found.items()
-        for allowed in metadata
-        if isinstance(allowed, Range)
-    }
+    hints = get_type_hints(settings, include_extras=True).items()
+    found = ((name, note) for name, hint in hints for note in getattr(hint, "__metadata__", ()))
+    return {name: note for name, note in found if isinstance(note, Range)}

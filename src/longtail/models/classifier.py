@@ -17,13 +17,16 @@ from longtail.models.output import ModelOutput
 from longtail.models.resnet import ResNet, resnet18, resnet32
 from longtail.schema import LabelSchema
 
-_BUILDERS: dict[str, Callable[[int], ConvNet | ResNet]] = {
+_BUILDERS: dict[str, Callable[..., ConvNet | ResNet | DeepID2 | NINTrunk]] = {
     "convnet": ConvNet,
     "resnet32": resnet32,
     "resnet18": resnet18,
+    "deepid2": DeepID2,
+    "mtct": NINTrunk,
 }
 
-_SIZED_BUILDERS: dict[str, type[DeepID2] | type[NINTrunk]] = {"deepid2": DeepID2, "mtct": NINTrunk}
+_SIZED = ("deepid2", "mtct")
+"""Backbones whose layers depend on the size of the images."""
 
 
 class Classifier(nn.Module):
@@ -99,15 +102,7 @@ def build_classifier(
             not installed, or its weights cannot be had.
     """
     trunk, size = _trunk(backbone, channels, pretrained, image_size)
-    head = AttributeHead(
-        size,
-        schema,
-        features,
-        shared_feature,
-        hidden=hidden,
-        layer=layer,
-        cosine=cosine,
-    )
+    head = AttributeHead(size, schema, features, shared_feature, hidden=hidden, layer=layer, cosine=cosine)
     return Classifier(trunk, head)
 
 
@@ -116,14 +111,11 @@ def _trunk(
 ) -> tuple[nn.Module, int]:
     if backbone.startswith(TIMM_PREFIX):
         return _timm_backbone(backbone.removeprefix(TIMM_PREFIX), channels, pretrained)
-    if backbone in _BUILDERS:
-        trunk = _BUILDERS[backbone](channels)
-    elif backbone in _SIZED_BUILDERS:
-        build = _SIZED_BUILDERS[backbone]
-        trunk = build(channels, image_size) if image_size else build(channels)
-    else:
+    if backbone not in _BUILDERS:
         known = ", ".join(BACKBONES)
         raise InputError(f"--backbone: expected one of {known} or {TIMM_PREFIX}NAME, got {backbone!r}")
+    size = (image_size,) if image_size and backbone in _SIZED else ()
+    trunk = _BUILDERS[backbone](channels, *size)
     return trunk, trunk.out_features
 
 

@@ -20,7 +20,10 @@ class ConvNet(nn.Module):
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
         widths = (channels, 32, 64, 128, 128)
-        self.stages = nn.ModuleList(_stage(i, o) for i, o in pairwise(widths))
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after))
+            for before, after in pairwise(widths)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, 128)."""
@@ -30,8 +33,3 @@ class ConvNet(nn.Module):
                 images = max_pool2d(images, 2)
             images = relu(images)  # after the pooling: the same numbers from a quarter of the work
         return images.mean((2, 3))
-
-
-def _stage(in_channels: int, out_channels: int) -> nn.Sequential:
-    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))

@@ -12,6 +12,7 @@ from longtail.losses.tables import present_classes
 from longtail.models.backbones import FeatureLayer
 from longtail.models.output import ModelOutput
 from longtail.schema import LabelSchema
+from longtail.tensors import full_precision
 
 
 class AttributeHead(nn.Module):
@@ -62,12 +63,11 @@ class AttributeHead(nn.Module):
         self.detached = False
         self.cosine = cosine
         self.hidden = nn.Linear(in_features, self.vectors * hidden) if hidden else None
+        size = self.vectors * features
         self.feature = (
-            BranchLinear(self.vectors, hidden, features)
-            if hidden
-            else nn.Linear(in_features, self.vectors * features)
+            BranchLinear(self.vectors, hidden, features) if hidden else nn.Linear(in_features, size)
         )
-        self.neck = nn.BatchNorm1d(self.vectors * features, affine=False) if layer == "neck" else None
+        self.neck = nn.BatchNorm1d(size, affine=False) if layer == "neck" else None
         self.weight, self.bias = _branch_parameters(j, features, k)
         self.bias.requires_grad_(not cosine)
         self.register_buffer("absent", ~present_classes(schema)[None], persistent=False)
@@ -100,7 +100,7 @@ class AttributeHead(nn.Module):
             return features
         flat = features.flatten(1)
         normed = batch_norm(
-            flat.to(torch.promote_types(flat.dtype, torch.float32)),
+            full_precision(flat),
             self.neck.running_mean,
             self.neck.running_var,
             training=self.training and len(flat) > 1,  # one image has no variance

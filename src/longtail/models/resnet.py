@@ -98,8 +98,6 @@ def resnet18(channels: int = 3) -> ResNet:
 def _stages(widths: tuple[int, ...], blocks: int, projection: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for stage, (before, width) in enumerate(pairwise(widths)):
-        for block in range(blocks):
-            first = block == 0
-            stride = 2 if first and stage > 0 else 1
-            layers.append(BasicBlock(before if first else width, width, stride, projection))
+        layers.append(BasicBlock(before, width, 1 if stage == 0 else 2, projection))
+        layers += [BasicBlock(width, width, 1, projection) for _ in range(blocks - 1)]
     return nn.Sequential(*layers)

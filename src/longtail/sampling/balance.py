@@ -70,7 +70,9 @@ def joint_weights(
     bound = cap if len(num_classes) > 1 else np.inf
     weights = np.ones(len(labels))
     for _ in range(SWEEPS if len(labels) else 0):
-        before, weights = weights, _sweep(weights, columns, num_classes)
+        before = weights
+        for column, size in zip(columns, num_classes):
+            weights = weights * _factors(_class_totals(column, weights, size))[column]
         weights = _within(weights, bound)
         if np.allclose(weights, before, rtol=_TOLERANCE, atol=0):
             break
@@ -119,14 +121,6 @@ def imbalance_ratio(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     smallest = np.min(shares, axis=1, where=present, initial=np.inf)
     undefined = np.full(len(shares), np.nan)
     return np.divide(shares.max(1), smallest, out=undefined, where=present.any(1))
-
-
-def _sweep(
-    weights: NDArray[np.float64], columns: NDArray[np.int64], num_classes: Sequence[int]
-) -> NDArray[np.float64]:
-    for column, size in zip(columns, num_classes):
-        weights = weights * _factors(_class_totals(column, weights, size))[column]
-    return weights
 
 
 def _within(weights: NDArray[np.float64], bound: float) -> NDArray[np.float64]:

@@ -13,6 +13,12 @@ class Sampler(ABC):
 
     The same (seed, epoch) gives the same batches on every machine and in every process; a process
     takes its own columns of them, and a resumed training skips the rows that it has seen.
+
+    All samplers take, beside what is their own:
+        rows: (n,) int64, rows of the data set to draw from.
+        batch_size: of all processes together; fewer draws than that make one batch of them all.
+        seed: any non-negative number.
+        processes: W; the batch, or each block of one, is made divisible by it.
     """
 
     rows: NDArray[np.int64]
@@ -43,12 +49,6 @@ class ShuffledSampler(Sampler):
 
     All batches have the same size: the last one is filled up from the start of the epoch's own
     order, so that no image is left out and shapes stay static.
-
-    Args:
-        rows: (n,) int64, rows of the data set to draw from.
-        batch_size: of all processes together; fewer rows than that make one batch of them all.
-        seed: any non-negative number.
-        processes: the batch is made divisible by it.
     """
 
     def __init__(self, rows: NDArray[np.int64], batch_size: int, seed: int, processes: int = 1) -> None:

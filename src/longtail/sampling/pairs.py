@@ -29,12 +29,9 @@ class IdentityPairSampler(Sampler):
     Process r of W takes the columns r, r + W, …; B/2 is divisible by W, so these are again a first
     half and a second half in pairs.
 
-    Args:
-        rows: (n,) int64, rows of the data set to draw from.
-        identities: (n,) int64 identities of these rows, -1 = unknown.
-        batch_size: of all processes together; made divisible by 2 · processes.
-        seed: any non-negative number.
-        processes: W.
+    Args, beside those of all samplers:
+        identities: (n,) int64 identities of the rows, -1 = unknown.
+        batch_size: made divisible by 2 · processes.
 
     Raises:
         ValueError: when identities and rows do not fit, or there is no row.

@@ -107,12 +107,9 @@ class QuintupletSampler(Sampler):
     attribute (819 MB for all 40 at once), the block of distances 64 MiB, and, as only the anchors of one
     epoch are mined for, a table of 1.3 MB (5 × 32,000 int64).
 
-    Args:
-        rows: (n,) int64, rows of the data set to draw from.
-        labels: (n, J) int64, labels of those rows, -1 = unlabelled.
-        batch_size: of all processes together, in images; brought down to five equal blocks.
-        seed: any non-negative number.
-        processes: W; b is made divisible by it.
+    Args, beside those of all samplers:
+        labels: (n, J) int64, labels of the rows, -1 = unlabelled.
+        batch_size: in images; brought down to five equal blocks.
 
     Attributes:
         quintuplets_per_step: b.

@@ -25,13 +25,10 @@ class CrossDomainTripletSampler(Sampler):
     Process r of W takes the columns r, r + W, …; B/4 is divisible by W, so these are again four such
     blocks.
 
-    Args:
-        rows: (n,) int64, rows of the data set to draw from.
-        clean: (n,) bool, whether each of these rows is of the clean domain (shop).
+    Args, beside those of all samplers:
+        clean: (n,) bool, whether each of the rows is of the clean domain (shop).
         matches: (n,) int64, rows that show the same thing share a number; -1 = none.
-        batch_size: of all processes together; made divisible by 4 · processes.
-        seed: any non-negative number.
-        processes: W.
+        batch_size: made divisible by 4 · processes.
 
     Raises:
         ValueError: when the lengths do not fit, or no row can be an anchor.

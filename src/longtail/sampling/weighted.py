@@ -24,15 +24,11 @@ class WeightedSampler(Sampler):
     are their expected totals, rounded down or up. The last batch is filled up from the start of the
     epoch's own order.
 
-    Args:
-        rows: (n,) int64, rows of the data set to draw from.
-        labels: (n, J) int64 labels of these rows, -1 = unlabelled.
+    Args, beside those of all samplers:
+        labels: (n, J) int64 labels of the rows, -1 = unlabelled.
         num_classes: |Z_j| of every attribute.
         weights: (n,) positive.
         draws: of an epoch.
-        batch_size: of all processes together; fewer draws than that make one batch of them all.
-        seed: any non-negative number.
-        processes: the batch is made divisible by it.
 
     Raises:
         ValueError: when labels, weights and rows do not fit, a weight is not a positive number, or there is
