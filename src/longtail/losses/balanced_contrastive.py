@@ -13,7 +13,7 @@ from longtail.tensors import masked_mean
 def balanced_contrastive(
     features: Tensor, labels: Tensor, prototypes: Tensor, present: Tensor, temperature: float = 0.1
 ) -> Tensor:
-    """Every image near all of its class and its prototype, far from the mean of every other class.
+    """Pull every image to its class and its prototype, and away from the mean of every other class.
 
         l_i = - 1/|A_y \\ i| Σ_{p ∈ A_y \\ i} log  e^{s_ip} / Σ_c 1/|A_c \\ i| Σ_{a ∈ A_c \\ i} e^{s_ia}
 
@@ -72,11 +72,7 @@ def _similarities(features: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def _samples(labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, J), (J, K) -> three (J, N, N + K) of an anchor and a sample, which is an image or a prototype.
-
-    Is the sample of the anchor's class; does it count for the anchor; how many samples beside the
-    anchor have the sample's class, at least 1.
-    """
+    """Three (J, N, N + K) of anchors and samples: of one class; sample counts; others of its class, ≥ 1."""
     anchors = labels.t()
     images, (attributes, classes) = labels.shape[0], present.shape
     prototypes = torch.arange(classes, device=labels.device).expand(attributes, classes)

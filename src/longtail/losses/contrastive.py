@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.losses.vectors import cosine_similarities, pair_masks
-from longtail.schema import as_features, as_labels
+from longtail.losses.vectors import compared_pairs
 from longtail.tensors import masked_mean
 
 
 def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
-    """Images of one class together, of two classes apart by the margin; each side averaged on its own.
+    """Pull images of one class together and push two classes apart; each side is averaged on its own.
 
         l = Σ_j ½ ( 1/|P+| Σ_{P+} d²  +  1/|P-| Σ_{P-} max(m - d, 0)² ),     d = ‖f_a - f_b‖₂, ‖f‖ = 1
 
@@ -36,9 +35,8 @@ def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor
         >>> contrastive(features, torch.tensor([0, 1]))
         tensor(0.1250)
     """
-    labels = as_labels(labels)
-    same, other = pair_masks(labels)
-    squared = 2 - 2 * cosine_similarities(as_features(features, labels))
+    cosines, same, other = compared_pairs(features, labels)
+    squared = 2 - 2 * cosines
     # √ has no gradient at 0, and the clamp gives none to what rounding left at or below it
     distance = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
     near = masked_mean(squared, same, (1, 2))

@@ -12,7 +12,7 @@ from longtail.tensors import full_precision, masked_mean
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Tensor | None = None) -> Tensor:
-    """Cross entropy, less of it the more probable the true class already is.
+    """Cross entropy that counts less, the more probable the true class already is.
 
         l = - Σ_j 1/n_j Σ_i w_{j,a_ij} (1 - p_ij)^γ log p_ij,     p_ij = p(y_ij = a_ij | x_i)
 

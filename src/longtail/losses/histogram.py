@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from longtail.losses.vectors import cosine_similarities, pair_masks
-from longtail.schema import as_features, as_labels
+from longtail.losses.vectors import compared_pairs
 from longtail.tensors import soft_histogram
 
 
@@ -41,9 +40,8 @@ def histogram(features: Tensor, labels: Tensor, nodes: int = 201) -> Tensor:
     """
     if nodes < 2:
         raise ValueError(f"nodes: expected at least 2, got {nodes}")
-    labels = as_labels(labels)
-    same, other = (mask.flatten(1) for mask in pair_masks(labels))  # (J, N²)
-    similarity = cosine_similarities(as_features(features, labels)).flatten(1).expand_as(same)
+    similarity, same, other = (table.flatten(1) for table in compared_pairs(features, labels))  # (J, N²)
+    similarity = similarity.expand_as(same)
     zero = similarity.new_zeros(())
     positive = soft_histogram(similarity, same, zero - 1, zero + 1, nodes)
     negative = soft_histogram(similarity, other, zero - 1, zero + 1, nodes)

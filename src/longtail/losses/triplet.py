@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from longtail.losses.vectors import cosine_similarities, pair_masks
-from longtail.schema import as_features, as_labels
+from longtail.losses.vectors import compared_pairs
 from longtail.tensors import hinge_sums
 
 
@@ -32,11 +31,10 @@ def triplet(features: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
     Source: Schroff, Kalenichenko, Philbin, "FaceNet", CVPR 2015, section 3.1; the
     paper mines semi-hard triplets, here all of a batch count.
     """
-    labels = as_labels(labels)
-    same, other = pair_masks(labels)
-    squared = (2 - 2 * cosine_similarities(as_features(features, labels))).expand_as(same)
+    cosines, same, other = compared_pairs(features, labels)
+    squared = (2 - 2 * cosines).expand_as(same)
     order = squared.detach().masked_fill(~other, float("inf")).argsort(2)
-    m = squared.new_full(labels.shape[1:], margin)
+    m = squared.new_full(same.shape[:1], margin)
     hinges, _ = hinge_sums(squared, squared.gather(2, order), same, other.gather(2, order), m)
     triplets = (same.sum(2) * other.sum(2)).sum(1)  # |T_j|
     return (hinges.sum(1) / triplets.clamp(min=1)).sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longtail.schema import as_features, as_labels
 from longtail.tensors import full_precision
 
 SHORTEST = 1e-12
@@ -22,31 +23,26 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     return vectors / length.masked_fill(length < SHORTEST, float("inf"))
 
 
-def cosine_similarities(features: Tensor) -> Tensor:
-    """Cosines between all vectors of an attribute; rounding may take them a little beyond ±1.
+def compared_pairs(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosines of all images of a batch with each other, which pairs share a class, and which do not.
 
     Args:
-        features: (N, J, D) or (N, 1, D) float.
+        features: (N, J, D) float, or (N, 1, D) or (N, D) shared by all attributes.
+        labels: (N, J) int64, -1 = unlabelled; (N,) for J = 1.
 
     Returns:
-        (J, N, N) or (1, N, N), at least float32, also under autocast.
+        (J, N, N) or (1, N, N), at least float32 also under autocast; rounding may take cosines a little
+        beyond ±1. Two (J, N, N) bool: both orders of the pairs of two labelled images.
+
+    Raises:
+        TypeError, ValueError: when types or shapes do not fit.
     """
-    unit = unit_vectors(features).transpose(0, 1)
+    labels = as_labels(labels)
+    unit = unit_vectors(as_features(features, labels)).transpose(0, 1)
     with torch.autocast(unit.device.type, enabled=False):
-        return unit @ unit.transpose(1, 2)
-
-
-def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which two different labelled images share a class, and which do not; both orders of a pair.
-
-    Args:
-        labels: (N, J) int64, -1 = unlabelled.
-
-    Returns:
-        Two (J, N, N) bool.
-    """
-    by_attribute = labels.t()
-    equal = by_attribute[:, :, None] == by_attribute[:, None, :]
-    labelled = (by_attribute[:, :, None] >= 0) & (by_attribute[:, None, :] >= 0)
+        cosines = unit @ unit.transpose(1, 2)
+    columns = labels.t()
+    equal = columns[:, :, None] == columns[:, None, :]
+    labelled = (columns[:, :, None] >= 0) & (columns[:, None, :] >= 0)
     itself = torch.eye(labels.shape[0], dtype=torch.bool, device=labels.device)
-    return equal & labelled & ~itself, ~equal & labelled
+    return cosines, equal & labelled & ~itself, ~equal & labelled

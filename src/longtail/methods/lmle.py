@@ -29,17 +29,11 @@ ANCHORS = 25
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """Part of the training images with their features and clusters.
+    """Part of the training images with their features and clusters."""
 
-    Attributes:
-        rows: (n,) sorted rows of the data set.
-        features: (n, J or 1, D) float32, unit length.
-        clusters: of every attribute.
-    """
-
-    rows: Rows
-    features: Tensor
-    clusters: list[Clusters]
+    rows: Rows  # (n,) sorted
+    features: Tensor  # (n, J or 1, D) float32, unit length
+    clusters: list[Clusters]  # of every attribute
 
 
 class LMLE(Method):

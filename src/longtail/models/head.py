@@ -58,15 +58,13 @@ class AttributeHead(nn.Module):
         super().__init__()
         j, k = schema.num_attributes, schema.max_classes
         self.in_features = in_features
-        self.vectors = 1 if shared else j
+        self.vectors = vectors = 1 if shared else j
         self.layer = layer
         self.detached = False
         self.cosine = cosine
-        self.hidden = nn.Linear(in_features, self.vectors * hidden) if hidden else None
-        size = self.vectors * features
-        self.feature = (
-            BranchLinear(self.vectors, hidden, features) if hidden else nn.Linear(in_features, size)
-        )
+        self.hidden = nn.Linear(in_features, vectors * hidden) if hidden else None
+        size = vectors * features
+        self.feature = BranchLinear(vectors, hidden, features) if hidden else nn.Linear(in_features, size)
         self.neck = nn.BatchNorm1d(size, affine=False) if layer == "neck" else None
         self.weight, self.bias = _branch_parameters(j, features, k)
         self.bias.requires_grad_(not cosine)

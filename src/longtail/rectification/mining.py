@@ -170,11 +170,8 @@ def hardest(values: Tensor, candidates: Tensor, rows: Tensor, k: int, *, largest
 def _hardest_of_each(squared: Tensor, labels: Tensor, mask: Tensor, kappa: int) -> tuple[Tensor, Tensor]:
     """Columns (J, A, ·) of the farthest of an anchor's class and of the nearest of others.
 
-    Args:
-        squared: distances (J, A, N), the columns of the anchors in front.
-        labels: (J, N) int64, in the same order.
-        mask: (J, A) bool, the rows that hold an anchor.
-        kappa: κ.
+    The columns of the squared distances (J, A, N) and of the labels (J, N) have the anchors in front; the
+    mask (J, A) says which rows hold one.
     """
     _, capacity, images = squared.shape
     same = labels[:, :capacity, None] == labels[:, None, :]

@@ -20,8 +20,8 @@ class IdentityPairSampler(Sampler):
 
     so that half of the pairs are of one identity wherever s ≥ ½; where s is smaller every row with a
     mate gets it. The partner of a row of unknown identity is any row, and the pair says nothing.
-    What else cannot be had is replaced: where there is no other identity by a mate, where there is
-    no mate either by any row, which may be the row itself.
+    If there is no other identity, a mate takes its place; if there is no mate either, any row does,
+    which may be the row itself.
 
     An epoch has as many draws as there are rows, partners included (but for filling up the last
     batch): two epochs have every row in the first half about once.

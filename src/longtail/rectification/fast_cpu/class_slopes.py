@@ -113,19 +113,12 @@ class _Classes:
 
 
 class _Positives(NamedTuple):
-    """The positives of all kept classes, class after class, lowest probability first.
+    """The positives of all kept classes, class after class, lowest probability first."""
 
-    Attributes:
-        row: of its class.
-        image: row of the batch.
-        p: its probability.
-        rank: among the positives of its class, from 0.
-    """
-
-    row: Whole
-    image: Whole
+    row: Whole  # of its class
+    image: Whole  # row of the batch
     p: Floats
-    rank: Whole
+    rank: Whole  # among the positives of its class, from 0
 
 
 def _fill(
