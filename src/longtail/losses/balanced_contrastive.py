@@ -72,7 +72,10 @@ def _similarities(features: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def _samples(labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Three (J, N, N + K) of anchors and samples: of one class; sample counts; others of its class, ≥ 1."""
+    """Three (J, N, N + K) tables of an anchor and a sample, which is an image or a prototype.
+
+    Whether they share a class; whether the sample counts; how many others its class has, at least 1.
+    """
     anchors = labels.t()
     images, (attributes, classes) = labels.shape[0], present.shape
     prototypes = torch.arange(classes, device=labels.device).expand(attributes, classes)

@@ -45,8 +45,7 @@ class LearnableWeightScaling(Method):
     def begin(self, model: Classifier) -> None:
         """Fix the whole network."""
         model.freeze()
-        model.head.weight.requires_grad_(False)
-        model.head.bias.requires_grad_(False)
+        model.requires_grad_(False)
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """l_ce of the scaled logits."""

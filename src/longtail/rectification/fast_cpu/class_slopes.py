@@ -78,9 +78,9 @@ def _class_slopes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     slopes, offset, figures = _empty(probabilities, labels)
     classes = _Classes(kept.numpy(), counts.numpy(), kappa)
-    out = slopes.zero_().numpy(), offset.zero_().numpy(), figures.zero_().numpy()
+    zeros = slopes.zero_().numpy(), offset.zero_().numpy(), figures.zero_().numpy()
     if len(classes.attribute):
-        _fill(*out, probabilities.numpy(), labels.numpy(), margin.numpy(), classes)
+        _fill(zeros, probabilities.numpy(), labels.numpy(), margin.numpy(), classes)
     return slopes, offset, figures
 
 
@@ -122,15 +122,10 @@ class _Positives(NamedTuple):
 
 
 def _fill(
-    slopes: Floats,
-    offset: Floats,
-    figures: Whole,
-    p: Floats,
-    labels: Whole,
-    margin: Floats,
-    classes: _Classes,
+    zeros: tuple[Floats, Floats, Whole], p: Floats, labels: Whole, margin: Floats, classes: _Classes
 ) -> None:
     """Write what `_class_slopes` returns into tables of zeros."""
+    slopes, offset, figures = zeros
     attribute, index = classes.attribute, classes.index
     table = p.transpose(1, 2, 0)[attribute, index]  # (R, N), of every kept class the probabilities of all
     anchors = _anchors(labels, classes)
