@@ -1,14 +1,27 @@
-"""What the losses share: full precision, means under a mask, soft histograms, sums of hinges."""
+"""What the losses share: precision, unit vectors, means under a mask, soft histograms, sums of hinges."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+_SHORTEST = 1e-12  # below this length a vector has no direction
+
 
 def full_precision(values: Tensor) -> Tensor:
     """Half precision brought to float32; float32 and float64 as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """x / ‖x‖₂ along the last dimension, in at least float32.
+
+    A vector without a direction becomes 0 and has no gradient: dividing by a small constant
+    instead would multiply its gradient by the inverse of that constant.
+    """
+    vectors = full_precision(vectors)
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / length.masked_fill(length < _SHORTEST, float("inf"))
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:

@@ -9,11 +9,9 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from longtail.losses.balanced_contrastive import balanced_contrastive
-from longtail.losses.contrastive import contrastive
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.losses.histogram import histogram
+from longtail.losses.pairs import contrastive, histogram, triplet
 from longtail.losses.quintuplet import quintuplet
-from longtail.losses.triplet import triplet
 from longtail.losses.tste import tste
 from longtail.losses.verification import best_margin, verification
 

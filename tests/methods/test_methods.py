@@ -7,10 +7,8 @@ import torch
 from longtail import ClassRectificationLoss
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
-from longtail.losses.contrastive import contrastive
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.losses.histogram import histogram
-from longtail.losses.triplet import triplet
+from longtail.losses.pairs import contrastive, histogram, triplet
 from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import METHODS

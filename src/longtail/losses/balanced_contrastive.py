@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.losses.vectors import unit_vectors
 from longtail.schema import as_features, as_labels
-from longtail.tensors import masked_mean
+from longtail.tensors import masked_mean, unit_vectors
 
 
 def balanced_contrastive(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.losses.vectors import unit_vectors
-from longtail.tensors import masked_mean
+from longtail.tensors import masked_mean, unit_vectors
 
 
 def quintuplet(

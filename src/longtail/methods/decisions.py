@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 from longtail.decisions.clusters import cluster_scores
+from longtail.decisions.logits import prior_scores, tau_normalised
 from longtail.decisions.neighbours import choose_references, neighbour_scores
-from longtail.decisions.prior import prior_scores
-from longtail.decisions.tau_norm import tau_normalised
 from longtail.errors import InputError
 from longtail.losses.tables import present_classes
 from longtail.methods.context import EpochContext, Rows, Setting, TrainedRun, TrainingData

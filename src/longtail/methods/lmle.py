@@ -19,8 +19,7 @@ from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_classes
-from longtail.sampling.curriculum import Curriculum, switch_epoch
-from longtail.sampling.epochs import Sampler, ShuffledSampler
+from longtail.sampling.epochs import Curriculum, Sampler, ShuffledSampler, switch_epoch
 from longtail.sampling.quintuplets import PLACES, QuintupletSampler, mine
 
 ANCHORS = 25

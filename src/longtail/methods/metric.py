@@ -8,9 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from longtail.data.dataset import Batch
-from longtail.losses.contrastive import contrastive
-from longtail.losses.histogram import histogram
-from longtail.losses.triplet import triplet
+from longtail.losses.pairs import contrastive, histogram, triplet
 from longtail.methods.base import Method
 from longtail.methods.context import Losses
 from longtail.models.classifier import Classifier

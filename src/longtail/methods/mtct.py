@@ -19,8 +19,7 @@ from longtail.methods.context import EpochContext, Facts, Losses, Setting, Train
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
-from longtail.sampling.curriculum import Curriculum, switch_epoch
-from longtail.sampling.epochs import Sampler, ShuffledSampler
+from longtail.sampling.epochs import Curriculum, Sampler, ShuffledSampler, switch_epoch
 from longtail.sampling.triplets import CrossDomainTripletSampler
 
 CLEAN_NAMES = ("shop", "clean")

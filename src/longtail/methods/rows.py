@@ -144,14 +144,14 @@ METHODS: Mapping[str, Row] = {
     "remix": Row("mixup whose labels lean to the rarer class", options=MethodOptions(mixing="remix")),
     "crt": Row(
         "second stage (--from RUN): a new classifier on balanced batches, the features stay",
-        "second_stage:ClassifierRetraining",
+        "cross_entropy:ClassifierRetraining",
         MethodOptions(sampler="over"),
         compares=True,
         second_stage=True,
     ),
     "lws": Row(
         "second stage (--from RUN): a learned factor for each class, the network stays",
-        "second_stage:LearnableWeightScaling",
+        "cross_entropy:LearnableWeightScaling",
         MethodOptions(sampler="over"),
         compares=True,
         refuses={"tau-norm": "lws has a learned factor for each class already"},
