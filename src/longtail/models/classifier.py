@@ -61,11 +61,6 @@ class Classifier(nn.Module):
         return self.head(self.backbone(images))
 
     @property
-    def vector_size(self) -> int:
-        """B, size of the backbone's vector."""
-        return self.head.in_features
-
-    @property
     def num_parameters(self) -> int:
         """Parameters of backbone and head, fixed ones included."""
         return sum(parameter.numel() for parameter in self.parameters())

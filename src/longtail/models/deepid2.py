@@ -54,16 +54,13 @@ class LocallyConnected(nn.Module):
         """
         if x.shape[1:] != self.in_shape:
             raise ValueError(f"x: expected shape (N, *{self.in_shape}), got {tuple(x.shape)}")
-        windows = self._filled(x).unfold(2, self.kernel, 1).unfold(3, self.kernel, 1)
+        # zeros below and to the right make the last regions whole
+        below, right = (n * r - o for n, r, o in zip(self.regions, self.region, self.out_size))
+        windows = pad(x, (0, right, 0, below)).unfold(2, self.kernel, 1).unfold(3, self.kernel, 1)
         windows = windows.unflatten(3, (-1, self.region[1])).unflatten(2, (-1, self.region[0]))
         y = torch.einsum("ncrasbkl,rsockl->norasb", windows, self.weight)
         y = y + self.bias.to(y.dtype).permute(2, 0, 1)[:, :, None, :, None]
         return y.flatten(4, 5).flatten(2, 3)[:, :, : self.out_size[0], : self.out_size[1]]
-
-    def _filled(self, x: Tensor) -> Tensor:
-        """With as many zeros below and to the right as make the last regions whole."""
-        below, right = (n * r - o for n, r, o in zip(self.regions, self.region, self.out_size))
-        return pad(x, (0, right, 0, below))
 
 
 class DeepID2(nn.Module):

@@ -62,7 +62,11 @@ class ResNet(nn.Module):
         super().__init__()
         self.out_features = widths[-1]
         self.stem = stem
-        self.stages = _stages(widths, blocks, projection)
+        layers: list[nn.Module] = []
+        for stage, (before, width) in enumerate(pairwise(widths)):
+            layers.append(BasicBlock(before, width, 1 if stage == 0 else 2, projection))
+            layers += [BasicBlock(width, width, 1, projection) for _ in range(blocks - 1)]
+        self.stages = nn.Sequential(*layers)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -93,11 +97,3 @@ def resnet18(channels: int = 3) -> ResNet:
     convolution = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
     stem = nn.Sequential(convolution, nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     return ResNet(stem, (64, 64, 128, 256, 512), blocks=2, projection=True)
-
-
-def _stages(widths: tuple[int, ...], blocks: int, projection: bool) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for stage, (before, width) in enumerate(pairwise(widths)):
-        layers.append(BasicBlock(before, width, 1 if stage == 0 else 2, projection))
-        layers += [BasicBlock(width, width, 1, projection) for _ in range(blocks - 1)]
-    return nn.Sequential(*layers)

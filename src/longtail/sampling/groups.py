@@ -55,11 +55,7 @@ class Groups:
         """(M,) expected visits of each member when asker i draws `inside[i]` and `outside[i]` times."""
         near = np.divide(inside, self.size, out=np.zeros_like(inside), where=self.size > 0)
         far = np.divide(outside, self.others, out=np.zeros_like(outside), where=self.others > 0)
-        return far.sum() + self._covered(near - far)
-
-    def _covered(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(M,) sum of the values of the askers whose group a member is in."""
-        change = np.zeros(len(self.members) + 1)
-        np.add.at(change, self.start, values)
-        np.subtract.at(change, self.stop, values)
-        return np.cumsum(change)[:-1]
+        change = np.zeros(len(self.members) + 1)  # from one member to the next
+        np.add.at(change, self.start, near - far)
+        np.subtract.at(change, self.stop, near - far)
+        return far.sum() + np.cumsum(change)[:-1]

@@ -56,7 +56,8 @@ class WeightedSampler(Sampler):
         self.batch_size = batch_width(batch_size, draws, processes)
         self._weights = weights
         self._expected = weights * (draws / weights.sum())
-        self._stratum = _most_imbalanced(labels, num_classes)
+        ratios = imbalance_ratio(class_shares(labels, np.ones(len(labels)), num_classes))
+        self._stratum = labels[:, np.nan_to_num(ratios).argmax()]
 
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """Rows of an epoch, (steps, batch) int64, in random order."""
@@ -177,9 +178,3 @@ def systematic(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArr
     reached = np.floor(np.cumsum(expected) + rng.random()).astype(np.int64)
     reached[-1] = round(expected.sum())  # the running sum may have lost the last digit
     return np.diff(reached, prepend=0)
-
-
-def _most_imbalanced(labels: NDArray[np.int64], num_classes: Sequence[int]) -> NDArray[np.int64]:
-    """(n,) column of the attribute whose classes differ most in size."""
-    ratios = imbalance_ratio(class_shares(labels, np.ones(len(labels)), num_classes))
-    return labels[:, np.nan_to_num(ratios).argmax()]

@@ -91,7 +91,7 @@ class ModelCard:
             images=self.images,
             vectors=1 if self.shared_feature else self.schema.num_attributes,
             features=self.features,
-            vector=model.vector_size,
+            vector=model.head.in_features,
             identities=self.identities,
             domains=self.domains,
         )
