@@ -28,7 +28,7 @@ def neighbour_scores(
     φ(q): the k nearest references that are labelled for the attribute. Equal numbers of votes go to
     the nearer class.
 
-    Memory: images are taken in chunks, such that their tables of attributes × references stay
+    Memory: images are taken in chunks, so that their tables of attributes × references stay
     below `chunk_bytes` (or hold a single image): 12 · J · R bytes an image.
 
     Args:

@@ -2,7 +2,7 @@
 
 Training adjusts the logits, the decision does not: the largest plain logit wins. The tables are
 made once from the class counts. A class without training images is treated as if it had one: it
-stays in the softmax as something to be told apart from, and its logit is trained down. Left out
+stays in the softmax as a class to tell others apart from, and its logit is trained down. Left out
 instead, it would keep the logit of its initialisation, which nothing stops from winning.
 """
 
@@ -21,7 +21,7 @@ from longtail.tensors import full_precision
 
 
 class VectorScaling(NamedTuple):
-    """What a logit is multiplied with, and what is then added to it.
+    """Factor of each logit, and what is added after the multiplication.
 
     Attributes:
         scale: Δ, (J, K) float32, in (0, 1]; 1 beyond an attribute's own classes.

@@ -15,7 +15,7 @@ from longtail.tensors import full_precision, masked_mean
 def asymmetric(
     logits: Tensor, labels: Tensor, gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05
 ) -> Tensor:
-    """Focal loss whose negatives fade faster than its positives, and not at all count once they are easy.
+    """Focal loss whose negatives fade faster than its positives, and count nothing once they are easy.
 
         l = - Σ_j 1/n_j Σ_i  (1 - p)^γ₊ log p            where class 1 is the label,
                              p_m^γ₋ log(1 - p_m)         where class 0 is,     p_m = max(p - m, 0)

@@ -162,7 +162,7 @@ DRAWINGS: Mapping[SamplerName, Callable[[Recipe, int, NDArray[np.int64], tuple[i
 
 
 def _residual_imbalance(data: TrainingData, shares: NDArray[np.float64]) -> list[str]:
-    """What a sampler makes of the imbalance of each attribute, in sentences."""
+    """A sentence for each attribute: its imbalance among the draws and among the images."""
     plain = class_shares(data.labels[data.rows], np.ones(len(data.rows)), data.schema.num_classes)
     before, after = imbalance_ratio(plain), imbalance_ratio(shares)
     return [

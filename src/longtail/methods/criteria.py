@@ -94,7 +94,7 @@ class Criterion(nn.Module, ABC):
         return shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
 
     def left(self, shares: Tensor) -> Tensor:
-        """What the form leaves of the shares to the plain logits."""
+        """The shares without what the form itself adjusts for."""
         return shares
 
 

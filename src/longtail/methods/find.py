@@ -77,7 +77,7 @@ def allow(method: str) -> None:
 
 
 def allowed_again(found: str, named: str | None) -> str:
-    """The method to load a run with: that which the run names, or the user's own as the user names it now.
+    """The method to load a run with: the name in the run, or the name that the user's own class has now.
 
     Args:
         found: the name in the run.

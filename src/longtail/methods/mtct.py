@@ -23,7 +23,7 @@ from longtail.sampling.epochs import Curriculum, Sampler, ShuffledSampler, switc
 from longtail.sampling.triplets import CrossDomainTripletSampler
 
 CLEAN_NAMES = ("shop", "clean")
-"""What the clean domain is called where the user does not say."""
+"""Names of the clean domain, unless the user gives another."""
 
 
 class MTCT(Method):
@@ -124,6 +124,6 @@ def _clean_code(domains: Tags, asked: str | None) -> int:
 
 
 def _matched(clean: NDArray[np.bool_], matches: NDArray[np.int64]) -> bool:
-    """Whether some image of the other domain has a match in the clean one, and another to be told from."""
+    """Whether an image of the other domain has a clean match, and a second clean match to tell it from."""
     own, other = matches[clean & (matches >= 0)], matches[~clean & (matches >= 0)]
     return bool(np.isin(own, other).any()) and len(np.unique(own)) > 1

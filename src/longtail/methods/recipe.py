@@ -1,4 +1,4 @@
-"""What a method is made of: the user's options over its row's over the usual ones. No torch here."""
+"""What a method is made of: the user's options first, then its row's, then the usual ones. No torch here."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def shown(method: str, options: MethodOptions) -> dict[str, Any]:
 
 
 def check_decision(method: str, decision: str, full: Recipe) -> None:
-    """Refuse a decision that is none, or that a method has no use for.
+    """Refuse an unknown decision, and one that the method cannot use.
 
     Raises:
         InputError: with the reason.

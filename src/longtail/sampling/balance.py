@@ -82,7 +82,7 @@ def joint_weights(
 def class_shares(
     labels: NDArray[np.int64], weights: NDArray[np.float64], num_classes: Sequence[int]
 ) -> NDArray[np.float64]:
-    """What a training sees of each class when images come as often as their weights say.
+    """Share of each class in a training that draws images in proportion to their weights.
 
         share_{j,c} = Σ_{i: a_ij = c} w_i / Σ_{i: a_ij ≥ 0} w_i
 

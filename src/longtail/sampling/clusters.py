@@ -31,7 +31,7 @@ class Clusters(NamedTuple):
 
 
 def cluster_counts(class_count: int, size: int = 200) -> int:
-    """The number of clusters K_c of a class, such that clusters, not classes, are of equal size.
+    """The number of clusters K_c of a class, chosen so that clusters, not classes, have equal sizes.
 
         K_c = max(2, round(n_c / l))   for n_c ≥ 4;   1 for n_c = 1, 2, 3;   0 for n_c = 0
 

@@ -124,7 +124,7 @@ def cut(order: NDArray[np.int64], width: int) -> NDArray[np.int64]:
 
 
 def walk(length: int, draws: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """(draws,) of the numbers 0 … length - 1, such that they come up equally often over all epochs.
+    """(draws,) of the numbers 0 … length - 1, so that they come up equally often over all epochs.
 
     One shuffled pass over all numbers follows the other without end, and epoch e reads the places
     e·draws … (e + 1)·draws - 1. So after any number of epochs no number is ahead of another by

@@ -36,7 +36,7 @@ def mine(
     hinge 2 would compare it with itself: p- is then -1, and p-- stays, so that hinge 3 still separates
     the classes. Equal distances go to the lowest row. An unlabelled anchor has none of the four.
 
-    Memory: anchors are taken in chunks, such that all tables of anchors × images together stay below
+    Memory: anchors are taken in chunks, so that all tables of anchors × images together stay below
     `chunk_bytes` (or hold a single anchor). For 80,000 images that are 41 anchors at a time.
 
     Args:

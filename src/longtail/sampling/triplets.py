@@ -18,7 +18,7 @@ class CrossDomainTripletSampler(Sampler):
         matching clean  a random clean row with the match of the anchor
         other clean     a random clean row without it: another match, or none
 
-    An epoch has every anchor once (but for filling up the last batch), so 4 draws for each anchor.
+    An epoch has every anchor once (except to fill up the last batch), so 4 draws for each anchor.
     The last block walks over all rows in random order and goes on in the next epoch where it
     stopped, so that rows without a match are trained on too, each as often as any other.
 
