@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 
 from longtail.data.builtin import BUILTIN
-from longtail.data.splits import SPLITS_FILE, make_splits, split_dataset
+from longtail.data.dataset import Dataset
+from longtail.data.names import Names
+from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
+from longtail.data.stores import ArrayStore
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
 
 SCHEMA = LabelSchema.single("kind", ["a", "b", "c"])
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])[:, None]
+
+
+def make_splits(labels, groups, schema, given=None, **options) -> Splits:
+    names = Names(map(str, range(len(labels))))
+    store = ArrayStore(np.zeros((len(labels), 1, 1, 1), np.uint8), names)
+    return split_dataset(Dataset("d", schema, labels, names, store, groups, given), **options)
 
 
 def given_split(train: int, val: int, test: int, none: int = 0) -> np.ndarray:
@@ -170,10 +179,11 @@ def test_a_data_set_is_split_by_its_own_labels() -> None:
 
 def test_the_same_seed_gives_the_same_splits_in_every_process() -> None:
     code = (
-        "import numpy as np; from longtail.data.splits import make_splits;"
-        "from longtail.schema import LabelSchema;"
+        "import numpy as np; from longtail.data.splits import split_dataset;"
+        "from longtail.data.dataset import Dataset; from longtail.schema import LabelSchema;"
         "labels = np.arange(90)[:, None] * 7 % 4; groups = np.arange(90) // 2 % 31;"
-        "splits = make_splits(labels, groups, LabelSchema.single('a', 'wxyz'), seed=5);"
+        "data = Dataset('d', LabelSchema.single('a', 'wxyz'), labels, [], None, groups);"
+        "splits = split_dataset(data, seed=5);"
         "print(splits.named([str(i) for i in range(90)]))"
     )
     runs = [

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.stratify import TRAIN, Pairs, stratify
+from longtail.data.stratify import TEST, TRAIN, VAL, Pairs, stratify
 from longtail.documents import Form, Part
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
@@ -43,11 +43,8 @@ class Splits:
 
     def named(self, ids: Sequence[str]) -> NamedSplits:
         """The splits by the ids of their images."""
-
-        def named(split: NDArray[np.int64]) -> list[str]:
-            return [ids[row] for row in map(int, split)]
-
-        return NamedSplits(named(self.train), named(self.val), named(self.test), self.notes)
+        parts = ([ids[row] for row in rows.tolist()] for rows in (self.train, self.val, self.test))
+        return NamedSplits(*parts, notes=self.notes)
 
 
 class NamedSplits(Part, frozen=True):
@@ -88,60 +85,38 @@ SPLITS_FILE = Form(
 )
 
 
-def make_splits(
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64] | None,
-    schema: LabelSchema,
-    *,
-    fractions: tuple[float, float, float] = FRACTIONS,
-    seed: int = 0,
-    given: NDArray[np.int8] | None = None,
+def split_dataset(
+    dataset: Dataset, fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0
 ) -> Splits:
     """Split images so that every class of every attribute is shared out in the same fractions.
 
     Groups stay whole. A class with enough groups (or images, where there are none) is in all three
     splits; with fewer it is in train first, then test, then val, and the notes name it. See
-    `longtail.data.stratify` for the rule. The result depends on the arguments alone.
+    `longtail.data.stratify` for the rule. The result depends on the arguments alone. Splits that the
+    data come with are kept; a val or test that they lack is cut from train.
 
     Args:
-        labels: (N, J), -1 = unlabelled.
-        groups: (N,) group of each image, or None when every image stands for itself.
-        schema: names the classes in notes.
+        dataset: its labels, groups and splits decide.
         fractions: shares of train, val and test; 0 leaves val or test empty.
         seed: which of the equally good splits.
-        given: (N,) split that the data come with, index into `SPLITS`, -1 = in none. It is kept; a
-            val or test that it lacks is cut from train.
 
     Raises:
-        InputError: when the fractions do not fit, or the given split has no train.
+        InputError: when the fractions do not fit, or the data's own split has no train.
     """
     _check_fractions(fractions)
-    pairs = Pairs.of(labels, groups, schema)
-    if given is None:
-        side = stratify(pairs, np.array(fractions), seed)
-        notes = [] if groups is None else [f"{count(pairs.num_units, 'group')}, each whole in one split"]
+    pairs = Pairs.of(dataset.labels, dataset.groups, dataset.schema)
+    if dataset.split is not None:
+        side, notes = _keep(dataset, dataset.split, fractions, seed)
     else:
-        side, notes = _keep(given, labels, groups, schema, fractions, seed)
+        side = stratify(pairs, np.array(fractions), seed)
+        whole = f"{count(pairs.num_units, 'group')}, each whole in one split"
+        notes = [] if dataset.groups is None else [whole]
     sizes = ", ".join(f"{split} {int((side == s).sum())}" for s, split in enumerate(SPLITS))
-    few = "images" if groups is None else "groups"
-    reason = "" if given is not None else f" (too few {few}, or tied to rarer classes)"
-    notes = [f"split: {sizes} images", *notes, *_lacking(side, pairs, schema, reason)]
+    few = "images" if dataset.groups is None else "groups"
+    reason = "" if dataset.split is not None else f" (too few {few}, or tied to rarer classes)"
+    notes = [f"split: {sizes} images", *notes, *_lacking(side, pairs, dataset.schema, reason)]
     train, val, test = (np.flatnonzero(side == s) for s in range(len(SPLITS)))
     return Splits(train, val, test, tuple(notes))
-
-
-def split_dataset(
-    dataset: Dataset, fractions: tuple[float, float, float] = FRACTIONS, seed: int = 0
-) -> Splits:
-    """The splits of a data set: its own where it has some, see `make_splits`."""
-    return make_splits(
-        dataset.labels,
-        dataset.groups,
-        dataset.schema,
-        fractions=fractions,
-        seed=seed,
-        given=dataset.split,
-    )
 
 
 def _check_fractions(fractions: tuple[float, float, float]) -> None:
@@ -152,30 +127,22 @@ def _check_fractions(fractions: tuple[float, float, float]) -> None:
 
 
 def _keep(
-    given: NDArray[np.int8],
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64] | None,
-    schema: LabelSchema,
-    fractions: tuple[float, float, float],
-    seed: int,
+    dataset: Dataset, given: NDArray[np.int8], fractions: tuple[float, float, float], seed: int
 ) -> tuple[NDArray[np.int8], list[str]]:
     """The given split, with what it lacks cut from train."""
-    side = given.astype(np.int8)
+    side, groups = given.astype(np.int8), dataset.groups
     notes = ["the split that came with the data is kept"]
     if (side < 0).any():
         notes.append(f"{count(int((side < 0).sum()), 'image')} in no split of the data: left out")
     train = np.flatnonzero(side == TRAIN)
     if len(train) == 0:
         raise InputError("the split that came with the data has no train image; expected some to learn from")
-    wanted = np.array(fractions)
-    for s in (1, 2):
-        if (given == s).any():
-            wanted[s] = 0
-    lacking = [SPLITS[s] for s in (1, 2) if wanted[s] > 0]
+    lacking = [s for s in (VAL, TEST) if fractions[s] > 0 and not (given == s).any()]
     if lacking:
-        part = Pairs.of(labels[train], None if groups is None else groups[train], schema)
+        part = Pairs.of(dataset.labels[train], None if groups is None else groups[train], dataset.schema)
+        wanted = np.where(np.isin(range(len(SPLITS)), [TRAIN, *lacking]), fractions, 0.0)
         side[train] = stratify(part, wanted / wanted.sum(), seed)
-        notes.append(f"the data come without {' and '.join(lacking)}: cut from train")
+        notes.append(f"the data come without {' and '.join(SPLITS[s] for s in lacking)}: cut from train")
     return side, [*notes, *_torn(side, groups)]
 
 
@@ -190,14 +157,13 @@ def _torn(side: NDArray[np.int8], groups: NDArray[np.int64] | None) -> list[str]
 def _lacking(side: NDArray[np.int8], pairs: Pairs, schema: LabelSchema, reason: str) -> list[str]:
     """Notes that name the classes without an image in a split that has images."""
     notes: list[str] = []
+    used, offset = pairs.images_of, 0
     images = [np.bincount(pairs.of_image[side == s].ravel(), minlength=pairs.num_pairs) for s in range(3)]
-    used = pairs.images_of
-    offset = 0
     for attribute in schema.attributes:
-        for s, split in enumerate(SPLITS):
-            own = [(name, offset + k) for k, name in enumerate(attribute.classes)]
-            absent = [name for name, pair in own if used[pair] and not images[s][pair]]
-            if absent and images[s].any():
+        for split, held in zip(SPLITS, images):
+            own = enumerate(attribute.classes, offset)
+            absent = [name for pair, name in own if used[pair] and not held[pair]]
+            if absent and held.any():
                 what = count(len(absent), "class", "classes")
                 which = ", ".join(absent)
                 notes.append(f"{attribute.name}: {what} without a {_NAMES[split]} image{reason}: {which}")
