@@ -4,11 +4,18 @@ import pytest
 import torch
 
 from longtail.errors import InputError
-from longtail.images.augment import AUGMENTATIONS, augment, augment_and_normalise, crops, draw_parts
+from longtail.images.augment import AUGMENTATIONS, augment_and_normalise, crops, draw_parts
 from longtail.images.changes import JITTER, crop
 from longtail.images.normalise import normalise
 
 from .cases import LAYOUTS, pictures, seeded
+
+
+def augment(images, name, generator):
+    """The whole batch, one step after the other."""
+    for step in AUGMENTATIONS[name]:
+        images = step(images, generator)
+    return images
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -34,7 +41,7 @@ def test_the_same_seed_gives_the_same_batch_and_another_seed_another(name):
 def test_only_the_given_generator_is_used_and_the_input_is_left_alone(name):
     images = pictures(8)
     before, state = images.clone(), torch.get_rng_state()
-    augment(images, name, seeded())
+    augment_and_normalise(images, name, seeded(), (0.5,) * 3, (0.2,) * 3)
     assert torch.equal(images, before)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -42,7 +49,9 @@ def test_only_the_given_generator_is_used_and_the_input_is_left_alone(name):
 def test_no_augmentation_gives_back_the_batch_and_draws_nothing():
     images, generator = pictures(4), seeded()
     state = generator.get_state()
-    assert augment(images, "none", generator) is images
+    normalised = normalise(images, (0.5,) * 3, (0.2,) * 3)
+    got = augment_and_normalise(images, "none", generator, (0.5,) * 3, (0.2,) * 3)
+    assert torch.equal(got, normalised)
     assert torch.equal(generator.get_state(), state)
 
 
@@ -87,7 +96,7 @@ def test_brightness_is_jittered_mildly():
 
 def test_an_unknown_preset_is_refused_with_the_names_of_the_known():
     with pytest.raises(InputError, match=r"'huge' is unknown; expected one of none, small, "):
-        augment(pictures(1), "huge", seeded())
+        augment_and_normalise(pictures(1), "huge", seeded(), (0.5,) * 3, (0.2,) * 3)
 
 
 # --- augmentation and normalisation in one --------------------------------------------------------

@@ -39,32 +39,8 @@ for instance digits and letters. `random_crop` comes first, so that it can be dr
 `random_colour` last, so that `normalise` is one with it."""
 
 
-def augment(images: Tensor, name: str, generator: Generator) -> Tensor:
-    """A batch changed at random by one of `AUGMENTATIONS`.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        name: a key of `AUGMENTATIONS`; "none" gives back the same tensor.
-        generator: where the random numbers come from; on the CPU for the same result on any device.
-
-    Returns:
-        (N, C, H, W) in 0..255: uint8 where pixels only move, float32 where their colours change.
-
-    Raises:
-        InputError: when there is no augmentation of that name.
-
-    Example:
-        >>> images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-        >>> augment(images, "small", torch.Generator().manual_seed(0)).shape
-        torch.Size([2, 3, 8, 8])
-    """
-    for step in _steps(name):
-        images = step(images, generator)
-    return images
-
-
 def crops(name: str) -> bool:
-    """Whether `augment` crops; raises as it does."""
+    """Whether the augmentation of this name crops; raises as `augment_and_normalise`."""
     return _steps(name)[:1] == (random_crop,)
 
 
@@ -75,7 +51,7 @@ def draw_parts(shape: Shape, generator: Generator) -> Tensor:
 
     Args:
         shape: (N, C, H, W).
-        generator: as given to `augment`.
+        generator: as given to `augment_and_normalise`.
 
     Returns:
         (N, 4) int64: top, left, height, width in whole pixels.
@@ -92,13 +68,15 @@ def augment_and_normalise(
     *,
     cropped: bool = False,
 ) -> Tensor:
-    """`augment`, then `normalise`: the same numbers, on a CPU a few images at a time.
+    """A batch changed at random by the steps of `AUGMENTATIONS`, then normalised.
 
-    The pixels of a whole batch do not fit into a core's cache, and memory for them is asked for anew in
-    every step, which takes longer than the arithmetic.
+    On a CPU a few images at a time: the pixels of a whole batch do not fit into a core's cache, and
+    memory for them is asked for anew in every step, which takes longer than the arithmetic.
 
     Args:
-        images, name, generator: see `augment`.
+        images: (N, C, H, W) uint8.
+        name: a key of `AUGMENTATIONS`.
+        generator: where the random numbers come from; on the CPU for the same result on any device.
         mean, std: see `normalise`.
         cropped: whether the images show what `draw_parts` drew for them, so that none is cropped again.
 
@@ -106,7 +84,13 @@ def augment_and_normalise(
         (N, C, H, W) float32, one channel behind the other in memory.
 
     Raises:
-        InputError: as `augment`.
+        InputError: when there is no augmentation of that name.
+
+    Example:
+        >>> images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> augment_and_normalise(images, "small", generator, [0.5] * 3, [0.25] * 3).unique()
+        tensor([-2.])
     """
     steps = _steps(name)
     drawn = [(step, step.numbers(images, generator)) for step in steps]
