@@ -43,7 +43,7 @@ class Splits:
 
     def named(self, ids: Sequence[str]) -> NamedSplits:
         """The splits by the ids of their images."""
-        parts = ([ids[row] for row in rows.tolist()] for rows in (self.train, self.val, self.test))
+        parts = ([ids[row] for row in map(int, rows)] for rows in (self.train, self.val, self.test))
         return NamedSplits(*parts, notes=self.notes)
 
 

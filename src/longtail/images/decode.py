@@ -103,10 +103,9 @@ def image_size(data: bytes | Pixels, name: str) -> Size:
     """
     if not isinstance(data, bytes):
         return data.shape[0], data.shape[1]
-    header = _jpeg_header(data, name)
-    if header is not None:
-        height, width, _ = header
-        return _upright_size(height, width, _jpeg_orientation(data))
+    stored = _jpeg_size(data, name)
+    if stored is not None:
+        return _upright_size(*stored, _jpeg_orientation(data))
     image = _open(data, name)
     return _upright_size(image.height, image.width, _orientation(image, data))
 
@@ -143,8 +142,7 @@ def _sampled_sizes(store: ImageStore, sample: int) -> list[Size]:
 
 def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | None:
     """The upright image, reduced but not below twice `size`; None when it is no JPEG for this decoder."""
-    header = _jpeg_header(data, name)
-    if header is None:
+    if _jpeg_size(data, name) is None:
         return None
     orientation = _jpeg_orientation(data)
     least_height, least_width = _upright_size(2 * size[0], 2 * size[1], orientation)
@@ -163,14 +161,14 @@ def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | No
     return _upright(pixels, orientation)
 
 
-def _jpeg_header(data: bytes, name: str) -> tuple[int, int, str] | None:
-    """Stored height, width and colour space; None when it is no JPEG for this decoder."""
+def _jpeg_size(data: bytes, name: str) -> Size | None:
+    """Stored height and width; None when it is no JPEG for this decoder."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
         return None
     _check_pixels(int(height), int(width), name)
-    return (int(height), int(width), colours) if colours in _JPEG_COLOURS else None
+    return (int(height), int(width)) if colours in _JPEG_COLOURS else None
 
 
 def _jpeg_orientation(data: bytes) -> int:
@@ -187,33 +185,19 @@ def _from_pillow(data: bytes, name: str, channels: int) -> Pixels:
     image = _open(data, name)
     with _refusing_damage(name):
         image.load()
-    orientation = _orientation(image, data)
-    with _refusing_damage(name):
-        return _upright(_convert(image, name, channels), orientation)
+        return _upright(_convert(image, name, channels), _orientation(image, data))
 
 
 def _open(data: bytes, name: str) -> Image.Image:
     """The image with its header read and its number of pixels checked."""
     if not data:
         refuse(name, "the file is empty (0 bytes)")
-    try:
-        with _quiet_headers():
-            image = Image.open(io.BytesIO(without_words(data, _ROTATION_MARKS)), formats=_formats())
-    except Image.DecompressionBombError:
-        refuse(name, f"more than {MAX_PIXELS:,} pixels; make it smaller")
-    except Image.UnidentifiedImageError:
-        refuse(name, f"not an image, or its header is damaged; expected one of {', '.join(FORMATS)}")
-    except MemoryError:
-        raise
-    except Exception as error:
-        refuse(name, f"damaged or truncated image ({error})")
+    Image.init()
+    formats = [known for known in FORMATS if known in Image.OPEN]
+    with _refusing_damage(name), _quiet_headers():
+        image = Image.open(io.BytesIO(without_words(data, _ROTATION_MARKS)), formats=formats)
     _check_pixels(image.height, image.width, name)
     return image
-
-
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -243,9 +227,8 @@ def _convert(image: Image.Image, name: str, channels: int) -> Pixels:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    opaque = image.convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, opaque).convert("RGB")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _to_8_bits(values: NDArray[Any], name: str) -> Pixels:
@@ -266,6 +249,10 @@ def _refusing_damage(name: str) -> Generator[None, None, None]:
         yield
     except (InputError, MemoryError):
         raise
+    except Image.DecompressionBombError:
+        refuse(name, f"more than {MAX_PIXELS:,} pixels; make it smaller")
+    except Image.UnidentifiedImageError:
+        refuse(name, f"not an image, or its header is damaged; expected one of {', '.join(FORMATS)}")
     except Exception as error:  # what a decoder raises on damage depends on the format
         refuse(name, f"damaged or truncated image ({error})")
 
@@ -298,8 +285,7 @@ def _check_pixels(height: int, width: int, name: str) -> None:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    turn = _UPRIGHT.get(orientation)
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation > 1 else pixels
 
 
 def _upright_size(height: int, width: int, orientation: int) -> Size:

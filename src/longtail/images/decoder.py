@@ -1,17 +1,19 @@
-"""Decodes rows of a store, in this thread or in all of a process."""
+"""Decodes rows of a store: in this thread, in all of a process, or ahead in worker processes."""
 
 from __future__ import annotations
 
+import copy
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from longtail.data.dataset import ImageStore
@@ -50,15 +52,17 @@ class Decoder(TorchDataset[Decoded]):
         return torch.empty((images, *self.size, self.channels), dtype=torch.uint8)
 
     def __getitem__(self, group: Group) -> Decoded:
-        rows, parts = group
-        images = self.empty(len(rows))
-        return _first_fault(rows, images, self._fill(rows, parts, images, np.arange(len(rows))))
+        return self._gathered(group, self._fill)
 
     def with_threads(self, group: Group) -> Decoded:
         """The same with a thread for every processor."""
+        return self._gathered(group, self.in_threads)
+
+    def _gathered(self, group: Group, fill: Callable[..., Iterator[Result]]) -> Decoded:
         rows, parts = group
         images = self.empty(len(rows))
-        return _first_fault(rows, images, self.in_threads(rows, parts, images, np.arange(len(rows))))
+        results = fill(rows, parts, images, np.arange(len(rows)))
+        return rows, next((error for _, error in results if error is not None), images)
 
     def in_threads(
         self,
@@ -91,18 +95,15 @@ class Decoder(TorchDataset[Decoded]):
         out: Tensor | None,
         places: NDArray[np.int64],
     ) -> Iterator[Result]:
-        target = None if out is None else out.numpy()
-        for row, part, place in zip(
-            rows.tolist(), parts or repeat(None, len(rows)), places.tolist(), strict=True
-        ):
+        shown = parts or [None] * len(rows)
+        for row, part, place in zip(rows.tolist(), shown, places.tolist(), strict=True):
             try:
                 pixels = self._image(row, part)
+                if out is not None:
+                    out.numpy()[place] = pixels
+                yield row, None
             except InputError as error:
                 yield row, error
-                continue
-            if target is not None:
-                target[place] = pixels
-            yield row, None
 
     def _image(self, row: int, part: Part | None) -> Pixels:
         name = self.store.name(row)
@@ -114,9 +115,48 @@ class Decoder(TorchDataset[Decoded]):
         return decode(data, name, self.size, self.channels, part)
 
 
-def _first_fault(rows: NDArray[np.int64], images: Tensor, results: Iterator[Result]) -> Decoded:
-    return rows, next((error for _, error in results if error is not None), images)
-
-
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Stream:
+    """Worker processes that decode ahead; they live on between two runs."""
+
+    def __init__(self, decoder: Decoder, workers: int) -> None:
+        self._groups = _Groups()
+        self._loader: DataLoader[Decoded] = DataLoader(
+            decoder,
+            batch_size=None,
+            sampler=self._groups,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            worker_init_fn=_open_own_store,
+            persistent_workers=True,
+            generator=torch.Generator(),  # else a seed for the workers is drawn from the global generator
+        )
+
+    def run(self, groups: Iterable[Group]) -> Iterator[Decoded]:
+        """Images of every group of rows, in order."""
+        self._groups.current = groups
+        return iter(self._loader)
+
+
+class _Groups:
+    """What a stream is to decode next: a data loader keeps its workers only as long as its sampler."""
+
+    def __init__(self) -> None:
+        self.current: Iterable[Group] = ()
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.current)
+
+
+def _unchanged(decoded: Any) -> Any:
+    return decoded
+
+
+def _open_own_store(_worker: int) -> None:
+    # A forked worker inherits open files, and with them one reading position shared by all processes.
+    # Copying goes through the same hooks as pickling, after which a store opens what it needs anew.
+    decoder = cast("Decoder", cast("Any", get_worker_info()).dataset)
+    decoder.store = copy.copy(decoder.store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,9 +15,8 @@ from torch import Tensor
 from longtail.data.dataset import Dataset
 from longtail.errors import InputError
 from longtail.images.decode import Part, Size
-from longtail.images.decoder import CHUNK, Decoded, Decoder, Group
+from longtail.images.decoder import CHUNK, Decoded, Decoder, Group, Stream
 from longtail.images.normalise import measure_normalisation
-from longtail.images.stream import Stream
 
 Rows = Sequence[int] | NDArray[np.int64]
 """Row numbers of a data set."""
@@ -29,8 +28,6 @@ The channels of a pixel lie side by side in memory, as an image is decoded."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
-
-_T = TypeVar("_T")
 
 
 class Unreadable(NamedTuple):
@@ -114,7 +111,7 @@ class ImageLoader:
             raise ValueError("parts: images of this loader are kept whole")
         groups = _groups(batch_indices, parts)
         streamed = self._cache is None and self._workers > 0
-        source = self._streamed(groups) if streamed else self._decoded_here(groups)
+        source = self._streamed(groups) if streamed else (self._decoded(*group) for group in groups)
         # An error keeps this frame alive. Workers must end before: collected later, in a cycle, they
         # have lost the queue that tells them to, and are waited for five seconds.
         with closing(source):
@@ -160,12 +157,8 @@ class ImageLoader:
         groups = np.array_split(chosen, max(1, len(chosen) // 128))
         return measure_normalisation(images for images, _, _ in self.batches(groups))
 
-    def _decoded_here(self, groups: Iterable[Group]) -> Generator[Decoded, None, None]:
-        """Images of groups of rows, decoded by threads of this process or taken from the cache."""
-        for rows, parts in groups:
-            yield self._decoded(rows, parts)
-
     def _decoded(self, rows: NDArray[np.int64], parts: list[Part] | None) -> Decoded:
+        """Images that threads of this process decode, or that are taken from the cache."""
         if self._cache is None:
             return self._decoder.with_threads((rows, parts))
         for _, error in self._decode_unknown(rows, None):
@@ -193,15 +186,14 @@ class ImageLoader:
         # A stream left half-way is not used again: its workers still hold what nobody asked for.
         self._idle_streams.append(stream)
 
-    def _timed(self, source: Iterator[_T]) -> Iterator[_T]:
-        end = object()
+    def _timed(self, source: Iterator[Decoded]) -> Iterator[Decoded]:
         while True:
             start = time.perf_counter()
-            item = next(source, end)
+            item = next(source, None)
             self.wait_seconds += time.perf_counter() - start
-            if item is end:
+            if item is None:
                 return
-            yield cast("_T", item)
+            yield item
 
     def _describe(self, row: int, error: InputError) -> Unreadable:
         name = self._dataset.images.name(row)
