@@ -22,11 +22,10 @@ def test_file_names_that_are_no_utf8_survive() -> None:
     assert Names([broken, "x"])[0] == broken
 
 
-def test_slices_and_picks_are_names_again() -> None:
+def test_slices_are_names_again() -> None:
     names = Names("abcd")
     assert list(names[1:3]) == ["b", "c"]
     assert list(names[::-1]) == ["d", "c", "b", "a"]
-    assert list(names.take([3, 0])) == ["d", "a"]
 
 
 @pytest.mark.parametrize("index", [2, -3])
@@ -36,4 +35,5 @@ def test_an_index_beyond_the_end_is_refused(index: int) -> None:
 
 
 def test_a_name_costs_its_bytes_and_four_more() -> None:
-    assert Names(["12345678"] * 100).nbytes == 100 * (8 + 4) + 4
+    short, long = (len(pickle.dumps(Names(["12345678"] * n))) for n in (1000, 2000))
+    assert 1000 * (8 + 4) <= long - short < 1000 * (8 + 4) + 10

@@ -204,24 +204,20 @@ def _table(
         values = [value for _, part in parts for value in part.select_columns([name])[:][name]]
         columns[name] = _column(values, classes.get(name))
     if choice.split is None and parts[0][0]:
-        columns[_SPLIT_COLUMN] = _column([split for split, part in parts for _ in range(len(part))], None)
+        columns[_SPLIT_COLUMN] = Column.of(split for split, part in parts for _ in range(len(part)))
     return Table(source, columns, None)
 
 
 def _column(values: Sequence[Any], classes: Sequence[str] | None) -> Column:
-    """Distinct texts and codes; no value, or class -1, is an empty cell."""
+    """The texts of these values; no value, or class -1, is an empty cell."""
     texts = {value: _text(value, classes) for value in dict.fromkeys(values)}
-    distinct = list(dict.fromkeys(texts.values()))
-    place = {text: code for code, text in enumerate(distinct)}
-    codes = {value: place[text] for value, text in texts.items()}
-    return Column(distinct, np.fromiter(map(codes.__getitem__, values), np.int32, len(values)))
+    return Column.of(texts[value] for value in values)
 
 
 def _text(value: Any, classes: Sequence[str] | None) -> str:
     if value is None or (classes is not None and value == UNLABELLED):
         return ""
-    text = str(value if classes is None else classes[value])
-    return "" if text.isspace() else text
+    return str(value if classes is None else classes[value])
 
 
 def _in_order(data: Dataset, classes: Mapping[str, tuple[str, ...]]) -> Dataset:

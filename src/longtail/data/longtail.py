@@ -137,7 +137,9 @@ class TailProfile:
         return lowest
 
 
-def impose(labels: NDArray[np.int64], sizes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def impose(
+    labels: NDArray[np.int64], sizes: NDArray[np.int64], seed: int, names: Sequence[str] | None = None
+) -> NDArray[np.int64]:
     """Draw sizes[k] images of every class k.
 
     For one seed, a smaller size draws a part of what a larger one draws.
@@ -146,6 +148,7 @@ def impose(labels: NDArray[np.int64], sizes: NDArray[np.int64], seed: int) -> ND
         labels: (N,) class index, -1 = unlabelled; unlabelled images are never drawn.
         sizes: (K,) images to keep of each class.
         seed: which images.
+        names: K names of the classes, for messages; their numbers if not given.
 
     Returns:
         (sum of sizes,) int64 sorted indices into `labels`.
@@ -157,20 +160,17 @@ def impose(labels: NDArray[np.int64], sizes: NDArray[np.int64], seed: int) -> ND
         >>> impose(np.array([0, 0, 0, 1, 1, 1]), np.array([3, 1]), seed=0)
         array([0, 1, 2, 5])
     """
-    _check_enough(np.bincount(labels[labels >= 0], minlength=len(sizes)), sizes, range(len(sizes)))
-    rng = np.random.default_rng(seed)
-    kept = [rng.permutation(np.flatnonzero(labels == k))[:size] for k, size in enumerate(sizes.tolist())]
-    return np.sort(np.concatenate(kept)).astype(np.int64)
-
-
-def _check_enough(available: NDArray[np.int64], sizes: NDArray[np.int64], names: Sequence[object]) -> None:
-    short = np.flatnonzero(available[: len(sizes)] < sizes)
+    available = np.bincount(labels[labels >= 0], minlength=len(sizes))[: len(sizes)]
+    short = np.flatnonzero(available < sizes)
     if len(short):
         k = int(short[0])
         raise InputError(
-            f"class {names[k]}: expected at least {sizes[k]} training images for the long tail, found"
-            f" {available[k]}; ask for a smaller largest class"
+            f"class {names[k] if names else k}: expected at least {sizes[k]} training images for the long"
+            f" tail, found {available[k]}; ask for a smaller largest class"
         )
+    rng = np.random.default_rng(seed)
+    kept = [rng.permutation(np.flatnonzero(labels == k))[:size] for k, size in enumerate(sizes.tolist())]
+    return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
 def impose_on(
@@ -201,8 +201,7 @@ def impose_on(
     labels = dataset.labels[train, column]
     available = np.bincount(labels[labels >= 0], minlength=dataset.schema.num_classes[column])
     sizes = profile.fit(available)
-    _check_enough(available, sizes, dataset.schema.attributes[column].classes)
-    kept = impose(labels, sizes, seed)
+    kept = impose(labels, sizes, seed, dataset.schema.attributes[column].classes)
     without = int((labels < 0).sum())
     note = (
         f"long tail imposed on {attribute}: {len(kept)} of {len(train)} training images kept, {sizes.max()} …"

@@ -39,7 +39,7 @@ class Names(Sequence[str]):
     def __getitem__(self, index: slice) -> Names: ...
     def __getitem__(self, index: int | slice) -> str | Names:
         if isinstance(index, slice):
-            return self.take(range(*index.indices(len(self))))
+            return Names(self[place] for place in range(*index.indices(len(self))))
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"expected an index below {len(self)}, got {index}")
@@ -48,15 +48,6 @@ class Names(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         for start, end in pairwise(self._ends.tolist()):
             yield _decode(self._bytes[start:end])
-
-    def take(self, indices: Iterable[int]) -> Names:
-        """The names at these indices, in this order."""
-        return Names(self[int(index)] for index in indices)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the names take, their offsets included."""
-        return len(self._bytes) + self._ends.nbytes
 
 
 def _encode(string: str) -> bytes:

@@ -15,7 +15,7 @@ from longtail.data.published.official import find_official
 from longtail.data.tables.lists import LIST_COLUMNS, LIST_SUFFIX, read_lists
 from longtail.data.tables.manifest import open_manifest
 from longtail.data.tables.roles import ColumnChoice
-from longtail.data.tables.table import Table, read_table
+from longtail.data.tables.table import read_table
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
 from longtail.words import did_you_mean, joined
@@ -85,22 +85,26 @@ def open_dataset(
     if layout is not None:
         _refuse_manifest(source, choice, images, f"it is {layout.name}")
         return layout.load(path)
+    beside = None
     if path.is_file() and suffix(path.name) in MANIFEST_SUFFIXES:
         with path.open("rb") as file:
             table = read_table(str(path), file)
-        return _with_images(table, None, images, choice, skip_missing, path, known)
-    if path.is_file() and suffix(path.name) == LIST_SUFFIX:
+    elif path.is_file() and suffix(path.name) == LIST_SUFFIX:
         choice.refuse(source, "it is a list without columns")
-        return _with_images(read_lists(path), None, images, LIST_COLUMNS, skip_missing, path, known)
-    found = list_source(path)
-    manifest = _manifest_of(found, path)
-    if manifest is None:
-        _refuse_manifest(source, choice, images, "no manifest is there (labels.csv)")
-        require_images(found, path)
-        return open_folders(found, _name(path), 2 if known is None else 1)
-    with found.open(manifest) as file:
-        table = read_table(str(found.root / manifest), file)
-    return _with_images(table, found, images, choice, skip_missing, path, known)
+        table, choice = read_lists(path), LIST_COLUMNS
+    else:
+        beside = list_source(path)
+        manifest = _manifest_of(beside, path)
+        if manifest is None:
+            _refuse_manifest(source, choice, images, "no manifest is there (labels.csv)")
+            require_images(beside, path)
+            return open_folders(beside, _name(path), 2 if known is None else 1)
+        with beside.open(manifest) as file:
+            table = read_table(str(beside.root / manifest), file)
+    place = _existing(images, "--images ") if images is not None else path if beside else path.parent
+    found = beside if beside and images is None else list_source(place)
+    require_images(found, place)
+    return open_manifest(table, found, choice, skip_missing, _name(path), known)
 
 
 def _passing_over(source: str, data: Dataset) -> Dataset:
@@ -109,25 +113,6 @@ def _passing_over(source: str, data: Dataset) -> Dataset:
         return data
     note = f"{source} is built in; ./{source}, which lies here, is not read: give ./{source} for it"
     return replace(data, notes=(*data.notes, note))
-
-
-def _with_images(
-    table: Table,
-    found: Listing | None,
-    images: str | None,
-    choice: ColumnChoice,
-    skip_missing: bool,
-    path: Path,
-    known: LabelSchema | None,
-) -> Dataset:
-    """Open a manifest with the images beside it, or where `images` says."""
-    if images is not None or found is None:
-        place = path.parent if images is None else _existing(images, "--images ")
-        found = list_source(place)
-        require_images(found, place)
-    else:
-        require_images(found, path)
-    return open_manifest(table, found, choice, skip_missing, _name(path), known)
 
 
 def _existing(source: str, flag: str = "") -> Path:

@@ -97,6 +97,16 @@ class Pairs:
         """(P + 2,) units of each pair."""
         return np.bincount(self.pair, minlength=self.num_pairs + 2)
 
+    def of_unit(self, unit: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The part of `pair` and of `count` that belongs to a unit."""
+        own = slice(self.start[unit], self.start[unit + 1])
+        return self.pair[own], self.count[own]
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """The unit that each entry of `pair` and `count` belongs to."""
+        return np.repeat(np.arange(self.num_units), np.diff(self.start))
+
     def cells(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
         """Indices into `pair` and `count` of all these units."""
         first, last = self.start[units], self.start[units + 1]
@@ -137,8 +147,9 @@ class _Dealing:
         self.side = np.full(pairs.num_units, -1, np.int8)
         self._rng = rng
         self._rank = self._rng.permutation(pairs.num_units)
-        self._total = np.maximum(pairs.images_of, 1).astype(np.float64)
-        self._need = fractions[:, None] * self._total
+        images = pairs.images_of
+        total = np.maximum(images, 1).astype(np.float64)
+        self._need = fractions[:, None] * total
         self._fractions = fractions
         self._shares = np.where(fractions > 0, fractions, np.nan)
         self._left = pairs.units_of
@@ -146,9 +157,9 @@ class _Dealing:
         small = np.uint16 if pairs.num_pairs < 2**16 - 2 else np.int32  # sorted faster
         self._order = np.argsort(pairs.pair.astype(small), kind="stable")
         self._begin = np.searchsorted(pairs.pair[self._order], np.arange(pairs.num_pairs + 3))
-        self._owner = np.repeat(np.arange(pairs.num_units), np.diff(pairs.start))
+        self._owner = pairs.owner
         self._first_image = np.unique(pairs.unit, return_index=True)[1]
-        self._weight = np.where(pairs.images_of > 0, 1 / self._total, 0.0)
+        self._weight = np.where(images > 0, 1 / total, 0.0)
         self._weight[-1] = 0
 
     def deal(self, largest_first: bool) -> None:
@@ -164,8 +175,7 @@ class _Dealing:
             self._deal_singles(units[sizes == 1], pair)
 
     def _deal_group(self, unit: int) -> None:
-        cells = slice(self.pairs.start[unit], self.pairs.start[unit + 1])
-        pair, count = self.pairs.pair[cells], self.pairs.count[cells]
+        pair, count = self.pairs.of_unit(unit)
         split = int(np.nanargmax(self._scores(pair, count)))
         self.side[unit] = split
         self._need[split, pair] -= count
@@ -189,8 +199,7 @@ class _Dealing:
         return float(np.nansum(self._need**2 @ self._weight / self._shares))
 
     def _move(self, unit: int) -> bool:
-        cells = slice(self.pairs.start[unit], self.pairs.start[unit + 1])
-        pair, count = self.pairs.pair[cells], self.pairs.count[cells]
+        pair, count = self.pairs.of_unit(unit)
         old = int(self.side[unit])
         self._need[old, pair] += count
         scores = self._scores(pair, count)
@@ -240,10 +249,9 @@ def cover(pairs: Pairs, side: NDArray[np.int8], order: list[int]) -> None:
     A move never takes the last unit of any class from a split that comes earlier in the order.
     """
     width = pairs.num_pairs + 2
-    owner = np.repeat(np.arange(pairs.num_units), np.diff(pairs.start))
-    held = np.bincount(side[owner].astype(np.int64) * width + pairs.pair, minlength=3 * width).reshape(
-        3, width
-    )
+    owner = pairs.owner
+    cells = side[owner].astype(np.int64) * width + pairs.pair
+    held = np.bincount(cells, minlength=3 * width).reshape(3, width)
     units_of = pairs.units_of[:-2]
     for rank, split in enumerate(order):
         wanting = np.flatnonzero((held[split, :-2] == 0) & (units_of > rank))
@@ -253,7 +261,7 @@ def cover(pairs: Pairs, side: NDArray[np.int8], order: list[int]) -> None:
             units = owner[pairs.pair == pair]
             unit = _best_move(pairs, side, held, units, order, rank)
             if unit is not None:
-                mine = pairs.pair[pairs.start[unit] : pairs.start[unit + 1]]
+                mine, _ = pairs.of_unit(unit)
                 held[side[unit], mine] -= 1
                 held[split, mine] += 1
                 side[unit] = split
@@ -270,7 +278,7 @@ def _best_move(
     """The unit to take: rather of no class the last where it is, then the smallest."""
     moves: list[tuple[bool, int, int]] = []
     for unit in units.tolist():
-        mine = pairs.pair[pairs.start[unit] : pairs.start[unit + 1]]
+        mine, _ = pairs.of_unit(unit)
         source = int(side[unit])
         last = bool((held[source, mine[mine < pairs.num_pairs]] == 1).any())
         if not (last and order.index(source) < rank):

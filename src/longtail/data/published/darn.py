@@ -121,7 +121,8 @@ def _part(path: Path) -> _Part:
         if len(found) not in (width, width + 1) or not found[0]:
             raise rows.refuse(row, "a path, nine numbers, and optionally that of the garment")
     labels = np.stack([_labels(rows, fields, j) for j in range(len(ATTRIBUTES))], 1)
-    garments = [_garment(found[width]) if len(found) > width else "" for found in fields]
+    numbers = [found[width] if len(found) > width else "" for found in fields]
+    garments = ["" if number in _UNKNOWN else number for number in numbers]
     return _Part(rows, [found[0].removeprefix("./") for found in fields], labels, garments)
 
 
@@ -134,10 +135,6 @@ def _labels(rows: Rows, fields: Sequence[Sequence[str]], j: int) -> NDArray[np.i
     place = _UNKNOWN | {str(value): value - 1 for value in range(1, size + 1)}
     expected = f"as {name} (number {j + 1} after the path) 1 to {size}, or 0 or -1 for unknown"
     return rows.codes([found[j + 1] for found in fields], place, expected)
-
-
-def _garment(text: str) -> str:
-    return "" if text in _UNKNOWN else text
 
 
 def _present(root: Path, paths: Sequence[str]) -> NDArray[np.int64]:
@@ -202,10 +199,6 @@ def _describe_domains(
     return [*notes, f"{count(missing, 'row')} left out, image not there"] if missing else notes
 
 
-def _is_xdomain(path: Path) -> bool:
-    return holds(path, *(f"{domain}.txt" for domain in DOMAINS))
-
-
 XDOMAIN = Layout(
     name="X-Domain",
     size="about 453,983 shop and 90,000 street images, as far as their addresses still answer",
@@ -219,7 +212,7 @@ XDOMAIN = Layout(
         "split.txt (optional): path and train, val or test",
         "the images, at the paths that the lists name",
     ),
-    recognises=_is_xdomain,
+    recognises=lambda path: holds(path, *(f"{domain}.txt" for domain in DOMAINS)),
     load=load_xdomain,
 )
 """The data set of CRL's clothing experiments, in the form that this module describes."""

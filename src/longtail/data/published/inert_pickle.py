@@ -43,20 +43,15 @@ def as_bytes_array(value: Any, where: str) -> NDArray[np.uint8]:
     Raises:
         InputError: when the value is something else.
     """
-    state: Any = value.state if isinstance(value, _Array) else None
     try:
-        _, shape, dtype, fortran, raw = state
-        order = "F" if fortran else "C"
-        array = (
-            np.frombuffer(raw, np.uint8).reshape(shape, order=order) if dtype.code in ("u1", "|u1") else None
-        )
+        _, shape, dtype, fortran, raw = value.state
+        if dtype.code not in ("u1", "|u1"):
+            raise TypeError(dtype.code)
+        return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
     except (TypeError, ValueError, AttributeError):
-        array = None
-    if array is None:
         raise InputError(
             f"{where}: expected an array of bytes (uint8), got something else; download it again"
-        )
-    return array
+        ) from None
 
 
 def as_text(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -34,11 +33,11 @@ def read_lists(path: Path) -> Table:
     rows = {split: read_rows(file, str(path.parent)) for split, file in lists.items()}
     pairs = [found.pairs(_EXPECTED) for found in rows.values()]
     columns = {
-        "image": _column(chain.from_iterable(images for images, _ in pairs)),
-        "label": _column(chain.from_iterable(labels for _, labels in pairs)),
+        "image": Column.of(chain.from_iterable(images for images, _ in pairs)),
+        "label": Column.of(chain.from_iterable(labels for _, labels in pairs)),
     }
     if "" not in rows:
-        columns["split"] = _column(split for split, found in rows.items() for _ in range(len(found)))
+        columns["split"] = Column.of(split for split, found in rows.items() for _ in range(len(found)))
     notes = [f"lists read: {joined(file.name for file in lists.values())}"] if len(lists) > 1 else []
     # with several files, rows are counted through all of them
     lines = np.arange(1, len(columns["image"].codes) + 1) if len(lists) == 1 else None
@@ -52,9 +51,3 @@ def _siblings(path: Path) -> dict[str, Path]:
         return {}
     found = {split: path.with_name(own[1] + split + own[3]) for split in SPLITS}
     return {split: file for split, file in (found | {own[2].lower(): path}).items() if file.is_file()}
-
-
-def _column(texts: Iterable[str]) -> Column:
-    place: dict[str, int] = {}
-    codes = [place.setdefault(text, len(place)) for text in texts]
-    return Column(list(place), np.array(codes, np.int32))

@@ -93,9 +93,7 @@ def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver, known: tu
         guides["split"] = find_split(table, {*taken, *guides.values()})
     image = _image_column(table, choice, resolver, {*chosen, *guides.values()})
     _expect_header(table, image, resolver)
-    if chosen:
-        return Roles(image=image, attributes=chosen, **guides, notes=())
-    attributes, notes = _guess(table, {image, *guides.values()})
+    attributes, notes = (chosen, ()) if chosen else _guess(table, {image, *guides.values()})
     return Roles(image=image, attributes=attributes, **guides, notes=notes)
 
 

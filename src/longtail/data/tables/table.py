@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import BinaryIO
@@ -32,6 +32,13 @@ class Column:
 
     values: list[str]
     codes: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, cells: Iterable[str]) -> Column:
+        """The column of these cells; those of nothing but spaces are empty ones."""
+        place: dict[str, int] = {}
+        codes = [place.setdefault("" if text.isspace() else text, len(place)) for text in cells]
+        return cls(list(place), np.array(codes, np.int32))
 
     @property
     def filled(self) -> list[str]:
@@ -116,7 +123,7 @@ def _read_text(path: str, file: BinaryIO) -> Table:
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: cannot be read as CSV ({error})") from error
     found = {
-        name: _blank_as_empty(Column(list(code), np.array(column, np.int32)))
+        name: _coded(list(code), np.array(column, np.int32))
         for name, code, column in zip(names, codes, columns, strict=True)
     }
     usual = "\t" if suffix(path) == "tsv" else ","
@@ -162,14 +169,9 @@ def _line_number(reader: Iterator[list[str]]) -> int:
     return reader.line_num  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _blank_as_empty(column: Column) -> Column:
-    """Cells of nothing but spaces are empty cells."""
-    if not any(value and value.isspace() for value in column.values):
-        return column
-    values = ["" if value.isspace() else value for value in column.values]
-    distinct = list(dict.fromkeys(values))
-    place = {value: code for code, value in enumerate(distinct)}
-    return Column(distinct, np.array([place[value] for value in values], np.int32)[column.codes])
+def _coded(texts: list[str], codes: NDArray[np.int32]) -> Column:
+    distinct = Column.of(texts)
+    return Column(distinct.values, distinct.codes[codes])
 
 
 def _read_parquet(path: str, file: BinaryIO) -> Table:
@@ -191,7 +193,5 @@ def _read_parquet(path: str, file: BinaryIO) -> Table:
             notes.append(f"{path}: column {name} holds {values.type}, no text or number: left out")
             continue
         coded = values.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
-        columns[name] = _blank_as_empty(
-            Column(coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int32))
-        )
+        columns[name] = _coded(coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int32))
     return Table(path, columns, None, tuple(notes))
