@@ -1,4 +1,4 @@
-"""Text files of annotations as authors of data sets distribute them: UTF-8, one line a row."""
+"""Text files of annotations as authors of data sets distribute them: UTF-8, one line per row."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check_distinct(*parts: tuple[Rows, Sequence[str]]) -> None:
         for line, name in enumerate(names, rows.first):
             if name in seen:
                 raise InputError(
-                    f"{rows.path}, line {line}: names {name} again, after {seen[name]}; keep one row a name"
+                    f"{rows.path}, line {line}: names {name} again, after {seen[name]}; keep one row per name"
                 )
             seen[name] = f"{rows.path.name}, line {line}"
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from longtail.data.classes import describe_attributes
 from longtail.data.dataset import Dataset
@@ -48,21 +47,18 @@ def _load(name: str, attributes: tuple[Attribute, ...]) -> Dataset:
 
     data: Any = load_digits()
     images = np.rint(data.images * (255 / 16)).astype(np.uint8)[..., None]
-    labels = _digit_labels(data.target)[:, : len(attributes)]
+    digits = data.target
+    columns = [digits, digits % 2, np.isin(digits, _LOOPED)]  # in the order of the three attributes
+    labels = np.stack(columns[: len(attributes)], 1).astype(np.int64)
     names = Names(f"{name}-{row:04d}" for row in range(len(images)))
     schema = LabelSchema(attributes)
     notes = (f"{len(images)} images of scikit-learn, 8×8 grey", *describe_attributes(schema, labels))
     return Dataset(name, schema, labels, names, ArrayStore(images, names), notes=notes)
 
 
-def _digit_labels(digits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N, 3): the digit, its parity, whether it is drawn with a closed loop."""
-    return np.stack([digits, digits % 2, np.isin(digits, _LOOPED)], 1).astype(np.int64)
-
-
-def _digits(name: str, description: str, *attributes: Attribute) -> Builtin:
-    return Builtin(
-        description=description,
+BUILTIN: dict[str, Builtin] = {
+    name: Builtin(
+        description,
         images=1797,
         attributes=attributes,
         licence="CC BY 4.0: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998"
@@ -70,16 +66,13 @@ def _digits(name: str, description: str, *attributes: Attribute) -> Builtin:
         layout="8×8 grey, in scikit-learn",
         load=partial(_load, name, attributes),
     )
-
-
-BUILTIN: dict[str, Builtin] = {
-    "digits": _digits("digits", "Handwritten digits, balanced: impose a long tail to practise", _DIGIT),
-    "digits-attributes": _digits(
-        "digits-attributes",
-        "The same digits, three attributes an image: digit, parity, closed loop (0, 6, 8, 9)",
-        _DIGIT,
-        _PARITY,
-        _LOOP,
-    ),
+    for name, description, attributes in (
+        ("digits", "Handwritten digits, balanced: impose a long tail to practise", (_DIGIT,)),
+        (
+            "digits-attributes",
+            "The same digits, three attributes per image: digit, parity, closed loop (0, 6, 8, 9)",
+            (_DIGIT, _PARITY, _LOOP),
+        ),
+    )
 }
 """The built-in data sets by name, for the command line."""

@@ -60,7 +60,7 @@ class Dataset:
         name: what the data are called in results, for instance the folder's name.
         schema: attributes and their classes.
         labels: (N, J) int64, -1 where an attribute has no value.
-        ids: N distinct names, one an image.
+        ids: N distinct names, one per image.
         images: the store the N images are read from.
         groups: (N,) int64 group of each image (who took it, which object), or None.
         split: (N,) int8 index into `SPLITS` or -1, where the data come with splits, else None.

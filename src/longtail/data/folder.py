@@ -1,4 +1,4 @@
-"""Images in one folder a class: ROOT/CLASS/*, or ROOT/{train,val,test}/CLASS/*."""
+"""Images in one folder per class: ROOT/CLASS/*, or ROOT/{train,val,test}/CLASS/*."""
 
 from __future__ import annotations
 
@@ -55,11 +55,7 @@ def _describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArr
 
 
 def _has_splits(found: Listing) -> bool:
-    """Whether the top folders are splits.
-
-    Raises:
-        InputError: when some are and others are not, so that either reading would be wrong.
-    """
+    """Whether the top folders are splits; refused where some are, since either reading would be wrong."""
     deep = {image.partition("/")[0] for image in found.images if image.count("/") > 1}
     flat = {image.partition("/")[0] for image in found.images if image.count("/") == 1}
     tops = deep | flat
@@ -109,9 +105,6 @@ def _check_classes(
 
 
 def _left_out(loose: int, hollow: list[str]) -> list[str]:
-    notes: list[str] = []
-    if hollow:
-        notes.append(f"{count(len(hollow), 'folder')} without an image, so no class: {joined(hollow)}")
-    if loose:
-        notes.append(f"{count(loose, 'image')} left out, in no class folder")
-    return notes
+    empty = f"{count(len(hollow), 'folder')} without an image, so no class: {joined(hollow)}"
+    outside = f"{count(loose, 'image')} left out, in no class folder"
+    return [note for note, kind in ((empty, hollow), (outside, loose)) if kind]

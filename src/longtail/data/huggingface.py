@@ -42,7 +42,7 @@ class HuggingFaceStore:
     The tables are memory-mapped: a worker process gets their paths, not their content.
 
     Args:
-        parts: one table a split, each with the image column alone, not decoded.
+        parts: one table per split, each with the image column alone, not decoded.
         column: its name.
         names: N names of all rows, for messages.
     """
@@ -196,7 +196,7 @@ def _table(
     choice: ColumnChoice,
     datasets: Any,
 ) -> Table:
-    """The columns of one value a row as a manifest, with the image's name and the split beside them."""
+    """The columns of one value per row as a manifest, with the image's name and the split beside them."""
     features: Mapping[str, Any] = parts[0][1].features
     plain = [name for name, f in features.items() if name in classes or isinstance(f, datasets.Value)]
     columns = {image: Column(names, np.arange(len(names), dtype=np.int32))}

@@ -140,7 +140,7 @@ def require_images(found: Listing, path: Path) -> None:
         return
     if not found.others and not found.manifests:
         raise InputError(
-            f"{path}: is empty; expected images in one folder a class, or labels.csv with images"
+            f"{path}: is empty; expected images in one folder per class, or labels.csv with images"
         )
     seen = count(found.others.total() + len(found.manifests), "file")
     raise InputError(

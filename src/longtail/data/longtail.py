@@ -127,7 +127,7 @@ class TailProfile:
         lowest, highest = max(int(np.ceil(self.ratio)), 1), int(available[0])
         if highest < lowest or (self.sizes(lowest, len(available)) > available).any():
             raise InputError(
-                f"ratio: {self.ratio:g} asks for more than there is (training images a class:"
+                f"ratio: {self.ratio:g} asks for more than there is (training images per class:"
                 f" {joined(map(str, available.tolist()), 20)}); choose a smaller one"
             )
         while lowest < highest:  # every size grows with the first one
@@ -205,7 +205,7 @@ def impose_on(
     without = int((labels < 0).sum())
     note = (
         f"long tail imposed on {attribute}: {len(kept)} of {len(train)} training images kept, {sizes.max()} …"
-        f" {sizes.min()} a class ({profile.shape}, ratio {profile.ratio:g})"
+        f" {sizes.min()} per class ({profile.shape}, ratio {profile.ratio:g})"
         + (f"; {without} without a label left out" if without else "")
     )
     return train[kept], note

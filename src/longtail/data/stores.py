@@ -1,6 +1,6 @@
 """Where images lie: files below a folder, members of a zip archive, an array in memory.
 
-Every store keeps a few dozen bytes an image, can be pickled into worker processes, and may be
+Every store keeps a few dozen bytes per image, can be pickled into worker processes, and may be
 read by several threads at once.
 """
 

@@ -1,6 +1,6 @@
 """Random changes of a whole batch on its device, with the normalisation behind them in one pass.
 
-Every random number is drawn from the caller's generator, a fixed number of them a batch: with a CPU
+Every random number is drawn from the caller's generator, a fixed number per batch: with a CPU
 generator seeded by (seed, epoch, step) a batch is changed alike on every device (a crop: within a grey
 level) and with any number of workers.
 """

@@ -30,7 +30,7 @@ Result = tuple[int, InputError | None]
 """A row, and what is wrong with its image."""
 
 CHUNK = 32
-"""Most images a task of the thread pool: a small one is decoded faster than a task is started."""
+"""Most images per task of the thread pool: a small one is decoded faster than a task is started."""
 
 
 class Decoder(TorchDataset[Decoded]):

@@ -34,21 +34,13 @@ _IMAGES = ("img_align_celeba", "img_align_celeba.zip")
 _FOLDERS = ("Anno", "Eval", "Img")
 _OWN = {*_ATTRIBUTES, *_IDENTITIES, *_PARTITION, *_IMAGES, *_FOLDERS, "README.txt"}
 
-_CLASSES = ("no", "yes")
 _CODE = {"-1": 0, "1": 1}
 _SPLIT = {"0": 0, "1": 1, "2": 2}  # train, val, test: the order of SPLITS
 
 
 @dataclass(frozen=True, eq=False)
 class _List:
-    """A list file: N images and their values, in its order.
-
-    Attributes:
-        path: the file.
-        names: of the images.
-        columns: what the W values of an image are.
-        values: (N, W) int64.
-    """
+    """A list file: the names of N images in its order, and (N, W) int64 values, one for each column."""
 
     path: Path
     names: list[str]
@@ -75,15 +67,10 @@ def _find(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _load(root: Path) -> Dataset:
-    """The N images of the attribute list, in its order.
-
-    Raises:
-        InputError: when the attributes or the images are not there, a line does not fit, or the
-            files do not speak of the same images.
-    """
+    """The N images of the attribute list, in its order."""
     attributes = _read_attributes(_attribute_file(root))
     found = _list_images(root)
-    schema = LabelSchema(tuple(Attribute(name, _CLASSES) for name in attributes.columns))
+    schema = LabelSchema(tuple(Attribute(name, ("no", "yes")) for name in attributes.columns))
     identities = _read_beside(attributes, _find(root, _IDENTITIES), "identity", _whole, "a whole number")
     split = _read_beside(
         attributes, _find(root, _PARTITION), "partition", _SPLIT.__getitem__, "0 (train), 1 (val) or 2 (test)"
@@ -141,7 +128,7 @@ def _read_attributes(path: Path) -> _List:
 def _read_beside(
     attributes: _List, path: Path | None, column: str, code: Callable[[str], int], expected: str
 ) -> NDArray[np.int64] | None:
-    """(N,) one value an image in the order of the attributes, or None without the file."""
+    """(N,) one value per image in the order of the attributes, or None without the file."""
     if path is None:
         return None
     rows = read_rows(path, SOURCE)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from longtail.data.classes import describe_attributes, uneven_classes
-from longtail.data.dataset import Dataset
+from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.names import Names
 from longtail.data.published.cifar_batches import (
     SIDE,
@@ -35,7 +35,6 @@ from longtail.words import count, joined
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
-_TRAIN, _TEST = 0, 2  # in SPLITS
 _MOST_IN_FILE = 256 * 2**20  # the largest published file has 155 million bytes
 _MOST_IN_ARCHIVE = 512 * 2**20  # the published ones hold at most 187 million
 
@@ -46,14 +45,10 @@ class _Release:
 
     Attributes:
         archive: how its name begins; it ends in .tar.gz.
-        size: bytes of the archive.
-        md5: its checksum.
+        size, md5: bytes and checksum of the archive.
         folder: where its files lie in it.
-        train: files of the training images, in order.
-        test: file of the test images.
-        names: file of the class names.
-        read_batch: content of a file and its name to images and classes.
-        read_names: the same to class names.
+        train, test, names: files of the training images in order, of the test images, of the class names.
+        read_batch, read_names: content of a file and its name to images and classes, or to class names.
     """
 
     archive: str
@@ -72,7 +67,6 @@ class _Release:
 
 
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
-
 _CIFAR10 = (
     _Release(
         "cifar-10-python",
@@ -137,11 +131,7 @@ def _is_release(release: _Release, path: Path) -> bool:
 
 
 def _load(path: Path, name: str, releases: tuple[_Release, ...], more: tuple[str, ...]) -> Dataset:
-    """The images in the order of the files, training first; pixels in memory, 184 MB for all 60,000.
-
-    Raises:
-        InputError: when a file is missing, damaged, or names what an image batch has no need for.
-    """
+    """The images in the order of the files, training first; pixels in memory, 184 MB for all 60,000."""
     release = _release_at(releases, path)
     if release is None:
         raise InputError(f"{path}: is no archive or folder of {name}; get it from {SOURCE}")
@@ -150,11 +140,9 @@ def _load(path: Path, name: str, releases: tuple[_Release, ...], more: tuple[str
     images = np.concatenate([as_images(pixels) for pixels, _ in batches])
     labels = np.concatenate([codes for _, codes in batches])[:, None]
     tests = len(batches[-1][1])
-    trains = len(labels) - tests
-    split = np.repeat(np.array([_TRAIN, _TEST], np.int8), [trains, tests])
-    names = Names(
-        f"{which}-{i:05d}" for which, n in (("train", trains), ("test", tests)) for i in range(1, n + 1)
-    )
+    sizes = {"train": len(labels) - tests, "test": tests}
+    split = np.repeat(np.array([SPLITS.index(which) for which in sizes], np.int8), list(sizes.values()))
+    names = Names(f"{which}-{i:05d}" for which, size in sizes.items() for i in range(1, size + 1))
     schema = LabelSchema.single("class", classes)
     return Dataset(
         name=name,
@@ -166,7 +154,7 @@ def _load(path: Path, name: str, releases: tuple[_Release, ...], more: tuple[str
         notes=(
             f"{count(len(labels), 'image')} of {path}, {SIDE}×{SIDE} colour",
             *describe_attributes(schema, labels),
-            f"splits of the authors: train {trains}, test {tests} images",
+            f"splits of the authors: train {sizes['train']}, test {tests} images",
             *uneven_classes(schema, labels, split),
             *more,
             *notes,
@@ -183,7 +171,10 @@ def _read_files(path: Path, release: _Release) -> tuple[list[Batch], list[str]]:
             classes = release.read_names(data, f"{path}/{file}")
         else:
             batches[file] = release.read_batch(data, f"{path}/{file}")
-    _check_classes(classes, f"{path}/{release.names}")
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise InputError(
+            f"{path}/{release.names}: expected the distinct names of at least two classes; download it again"
+        )
     for file, (_, labels) in batches.items():
         wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
         if len(wrong):
@@ -194,17 +185,8 @@ def _read_files(path: Path, release: _Release) -> tuple[list[Batch], list[str]]:
     return [batches[file] for file in (*release.train, release.test)], classes
 
 
-def _check_classes(classes: list[str], where: str) -> None:
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise InputError(f"{where}: expected the distinct names of at least two classes; download it again")
-
-
 def _contents(path: Path, release: _Release) -> Iterator[tuple[str, bytes]]:
-    """Each file of the release and its content.
-
-    Raises:
-        InputError: when one is missing or too large, or the archive is damaged.
-    """
+    """Each file of the release and its content; none may be missing."""
     read = _from_folder if path.is_dir() else _from_archive
     missing = set(release.files)
     for file, data in read(path, release):

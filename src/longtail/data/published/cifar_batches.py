@@ -71,7 +71,7 @@ def from_records(data: bytes, where: str, label_bytes: int) -> Batch:
 
 
 def names_from_text(data: bytes, _where: str) -> list[str]:
-    """The class names of the binary version, one a line."""
+    """The class names of the binary version, one per line."""
     return as_text(data).split()
 
 

@@ -3,7 +3,7 @@
 The authors distribute addresses of images and numbers of attribute values, in no form that is
 written down in public. This is the form read here; bring yours into it:
 
-    ROOT/shop.txt, ROOT/street.txt   one line an image: its path below ROOT, nine numbers in the order
+    ROOT/shop.txt, ROOT/street.txt   one line per image: its path below ROOT, nine numbers in the order
                                      of `ATTRIBUTES`, and optionally the number of the garment, which
                                      images of the same garment share in both files
     ROOT/values.txt (optional)       names of values: attribute, number, name; separated by tabs

@@ -96,7 +96,7 @@ def _category(anno: Path) -> Attribute:
 
 
 def _numbered(rows: Rows, numbers: Sequence[str], category: Attribute) -> NDArray[np.int64]:
-    place = {str(number): code for code, number in enumerate(range(1, len(category.classes) + 1))}
+    place = {str(code + 1): code for code in range(len(category.classes))}
     return rows.codes(numbers, place, f"a category from 1 to {len(category.classes)}")
 
 

@@ -19,7 +19,7 @@ class Layout:
         labels: what is recognised, in words.
         licence: what its authors allow, in words.
         source: where to get it, an address.
-        expected: files and folders, one a line, as they lie below the folder that is given.
+        expected: files and folders, one per line, as they lie below the folder that is given.
         recognises: whether a folder or file looks like it, by names alone; cheap, never raises.
         load: reads labels and finds images; raises InputError that says what is missing and where to
             get it.

@@ -80,11 +80,7 @@ class _Bounded(io.RawIOBase):
         self._source = source
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes.
-
-        Raises:
-            InputError: beyond the limit.
-        """
+        """The next bytes; an InputError beyond the limit."""
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:

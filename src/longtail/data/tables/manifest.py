@@ -153,7 +153,7 @@ def _check_distinct(table: Table, name: str, rows: NDArray[np.int64], positions:
     texts = sorted({column.values[column.codes[row]] for row in (first, second)})
     raise InputError(
         f"{table.where(second)}, column {name}: names the same image as {table.where(first)}"
-        f" ({' and '.join(texts)}); keep one row an image"
+        f" ({' and '.join(texts)}); keep one row per image"
     )
 
 
