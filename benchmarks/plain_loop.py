@@ -43,6 +43,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
+from longtail.data.tables.roles import ColumnChoice
 from longtail.evaluation.results import RESULTS
 from longtail.images.decode import suggest_size
 from longtail.models.convnet import ConvNet
@@ -162,7 +163,7 @@ def contenders(options: argparse.Namespace, folder: Path) -> dict[str, Run]:
     """From the number of epochs to a training, by name."""
     plain = unpacked(options.data, folder)
     label = options.label or label_column(plain)
-    dataset = open_dataset(str(options.data), attributes=(label,))
+    dataset = open_dataset(str(options.data), ColumnChoice(attributes=(label,)))
     splits = split_dataset(dataset)
     size = suggest_size(dataset.images)
     plan = {

@@ -85,7 +85,9 @@ def test_an_unknown_word_is_refused_with_its_line(tmp_path: Path) -> None:
 
 def test_a_name_in_two_rows_or_two_files_is_refused(tmp_path: Path) -> None:
     rows = read_rows(written(tmp_path, "a\nb\na\n"), "there")
-    with pytest.raises(InputError, match=r"line 3: names a again, after list\.txt, line 1"):
+    with pytest.raises(
+        InputError, match=r"line 3: names a again, after list\.txt, line 1; keep one row per name"
+    ):
         check_distinct((rows, rows.texts))
     other = Rows(tmp_path / "other.txt", ["c", "b"], first=3)
     check_distinct((rows, rows.texts[:2]), (other, ["c", "d"]))

@@ -287,7 +287,7 @@ def test_the_library_itself_is_read(tmp_path: Path) -> None:
     root.mkdir(parents=True)
     whole.to_parquet(str(root / "train-00000-of-00001.parquet"))
     shuffled.to_parquet(str(root / "test-00000-of-00001.parquet"))
-    data = open_dataset(str(tmp_path / "hub"), attributes=("label",))
+    data = open_dataset(str(tmp_path / "hub"), ColumnChoice(attributes=("label",)))
     assert data.schema.attributes[0].classes == ("zebra", "ant", "never")
     assert data.split is not None
     assert data.split.tolist() == [0] * 6 + [2] * 3

@@ -211,7 +211,10 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [([], "is empty"), (["a/x.heic", "t.csv"], "holds no image among 2 files; expected one of apng, avif")],
+    [
+        ([], "is empty; expected images in one folder per class"),
+        (["a/x.heic", "t.csv"], "holds no image among 2 files; expected one of apng, avif"),
+    ],
 )
 def test_a_place_without_images_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -108,7 +108,9 @@ def test_by_default_the_head_is_the_largest_that_no_class_is_too_small_for(
 
 
 def test_a_ratio_beyond_the_images_says_what_there_is() -> None:
-    with pytest.raises(InputError, match=r"ratio: 100 asks for more than there is .*: 50, 40, 3"):
+    with pytest.raises(
+        InputError, match=r"ratio: 100 asks for more than there is \(training images per class: 50, 40, 3"
+    ):
         TailProfile(ratio=100).fit(np.array([50, 40, 3]))
 
 
@@ -120,7 +122,7 @@ def test_a_tail_is_imposed_on_one_attribute_of_the_training_part_only() -> None:
     assert set(kept) <= set(train)
     assert (np.diff(counts) < 0).all()
     assert counts[-1] == counts[0] // 20
-    assert f"{len(kept)} of 1400 training images kept" in note
+    assert f"{len(kept)} of 1400 training images kept, {counts[0]} … {counts[-1]} per class" in note
 
 
 def test_an_unknown_attribute_is_answered_with_the_nearest() -> None:

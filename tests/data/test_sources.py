@@ -7,6 +7,7 @@ import pytest
 
 from longtail.data.dataset import Dataset
 from longtail.data.sources import open_dataset
+from longtail.data.tables.roles import ColumnChoice
 from longtail.errors import InputError
 from longtail.schema import Attribute, LabelSchema
 
@@ -174,9 +175,9 @@ def test_a_manifest_without_any_image_is_refused(tmp_path: Path) -> None:
 
 def test_flags_of_manifests_are_refused_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="digits: --attributes chooses a column of a manifest"):
-        open_dataset("digits", attributes=("digit",))
+        open_dataset("digits", ColumnChoice(attributes=("digit",)))
     with pytest.raises(InputError, match="digits: --images goes with a manifest"):
         open_dataset("digits", images=str(tmp_path))
     make(tmp_path / "x", None, folder="cat")
     with pytest.raises(InputError, match=r"--split-column chooses .* no manifest is there \(labels.csv\)"):
-        open_dataset(str(tmp_path / "x"), split_column="split")
+        open_dataset(str(tmp_path / "x"), ColumnChoice(split="split"))

@@ -70,17 +70,16 @@ def check_distinct(*parts: tuple[Rows, Sequence[str]]) -> None:
     Raises:
         InputError: when there is one.
     """
-    total = sum(len(names) for _, names in parts)
-    if len({name for _, names in parts for name in names}) == total:
-        return
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[Rows, int]] = {}
     for rows, names in parts:
         for line, name in enumerate(names, rows.first):
             if name in seen:
+                earlier, first = seen[name]
                 raise InputError(
-                    f"{rows.path}, line {line}: names {name} again, after {seen[name]}; keep one row per name"
+                    f"{rows.path}, line {line}: names {name} again, after {earlier.path.name}, line {first};"
+                    " keep one row per name"
                 )
-            seen[name] = f"{rows.path.name}, line {line}"
+            seen[name] = rows, line
 
 
 def read_rows(path: Path, source: str) -> Rows:

@@ -117,7 +117,7 @@ def list_source(path: Path) -> Listing:
     """List a folder or a zip archive, from the folder downwards that holds everything.
 
     Raises:
-        InputError: when it is neither, is damaged, or holds no image.
+        InputError: when it is neither, or cannot be read.
     """
     if path.is_dir():
         found = _list_folder(path)

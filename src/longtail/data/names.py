@@ -24,7 +24,7 @@ class Names(Sequence[str]):
     """
 
     def __init__(self, strings: Iterable[str]) -> None:
-        encoded = [_encode(string) for string in strings]
+        encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self._bytes = b"".join(encoded)
@@ -48,10 +48,6 @@ class Names(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         for start, end in pairwise(self._ends.tolist()):
             yield _decode(self._bytes[start:end])
-
-
-def _encode(string: str) -> bytes:
-    return string.encode("utf-8", "surrogateescape")
 
 
 def _decode(data: bytes) -> str:

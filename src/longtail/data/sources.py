@@ -14,7 +14,7 @@ from longtail.data.listing import MANIFEST_SUFFIXES, Listing, list_source, requi
 from longtail.data.published.official import find_official
 from longtail.data.tables.lists import LIST_COLUMNS, LIST_SUFFIX, read_lists
 from longtail.data.tables.manifest import open_manifest
-from longtail.data.tables.roles import ColumnChoice
+from longtail.data.tables.roles import NOTHING_CHOSEN, ColumnChoice
 from longtail.data.tables.table import read_table
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
@@ -23,15 +23,9 @@ from longtail.words import did_you_mean, joined
 
 def open_dataset(
     source: str,
+    choice: ColumnChoice = NOTHING_CHOSEN,
     *,
     images: str | None = None,
-    image_column: str | None = None,
-    attributes: tuple[str, ...] = (),
-    split_column: str | None = None,
-    group_column: str | None = None,
-    identity_column: str | None = None,
-    domain_column: str | None = None,
-    match_column: str | None = None,
     skip_missing: bool = False,
     known: LabelSchema | None = None,
 ) -> Dataset:
@@ -45,14 +39,8 @@ def open_dataset(
 
     Args:
         source: name or path.
+        choice: columns of a manifest; see `longtail.data.tables.roles.find_roles` for those not given.
         images: folder or archive with a manifest's images; the manifest's own place if not given.
-        image_column: column that names the image; found by trying if not given.
-        attributes: columns to recognise; all that can be if not given.
-        split_column: column of train, val or test; one called 'split', or that says so, if not given.
-        group_column: column of what must stay on one side; one called 'group' if not given.
-        identity_column: column of who or what an image shows; one called 'identity' if not given.
-        domain_column: column of where an image comes from; one called 'domain' if not given.
-        match_column: column of what images in two domains share; one called 'match' if not given.
         skip_missing: leave out rows whose image is not there, and say how many.
         known: what a trained model recognises. Of a manifest, columns of these names are its attributes,
             and a single class is no reason to refuse; classes are still those of the data.
@@ -65,20 +53,11 @@ def open_dataset(
         >>> len(data), data.schema.num_classes, data.images.read(0).shape
         (1797, (10,), (8, 8, 1))
     """
-    choice = ColumnChoice(
-        image_column,
-        attributes,
-        split_column,
-        group_column,
-        identity_column,
-        domain_column,
-        match_column,
-    )
     if source in BUILTIN:
         _refuse_manifest(source, choice, images, "it is built in")
         return _passing_over(source, BUILTIN[source].load())
     if is_huggingface(source):
-        _refuse_manifest(source, ColumnChoice(), images, "it holds its own images")
+        _refuse_manifest(source, NOTHING_CHOSEN, images, "it holds its own images")
         return open_huggingface(source, choice)
     path = _existing(source)
     layout = find_official(path)

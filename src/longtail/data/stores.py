@@ -101,7 +101,9 @@ class ZipStore:
         _check_size(self.name(index), max(packed, size))
         handle = self._handle()
         start = int(self._offset[index])
-        signature, name_length, extra_length = self._header(handle, start)
+        handle.seek(start)
+        header = handle.read(_LOCAL_HEADER.size).ljust(_LOCAL_HEADER.size, b"\0")
+        signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         handle.seek(start + 30 + name_length + extra_length)
         data = handle.read(packed)
         try:
@@ -112,11 +114,6 @@ class ZipStore:
         if signature != b"PK\x03\x04" or zlib.crc32(data) != self._check[index]:
             raise OSError(f"{self.name(index)}: damaged in the archive (checksum differs)")
         return data
-
-    @staticmethod
-    def _header(handle: _Reader, start: int) -> tuple[bytes, int, int]:
-        handle.seek(start)
-        return _LOCAL_HEADER.unpack(handle.read(_LOCAL_HEADER.size).ljust(_LOCAL_HEADER.size, b"\0"))
 
     def _handle(self) -> _Reader:
         # One open file a thread, and a new one after a fork: two readers of one handle share its position.

@@ -51,14 +51,6 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R 601)."""
 
 
-def _draw_flip(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    return (_uniform(shape[0], 0, 1, generator) < 0.5,)
-
-
-def _draw_shift(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    return tuple(_integers(shape[0], length // 8, generator) for length in shape[-2:])
-
-
 def _draw_crop(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
     area = _uniform(shape[0], *CROP_AREA, generator)
     ratio = _uniform(shape[0], math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1]), generator).exp()
@@ -73,10 +65,6 @@ def _placed(share: Tensor, length: int, generator: Generator) -> tuple[Tensor, T
     room = length - extent
     start = (_uniform(len(share), 0, 1, generator) * (room + 1)).long()
     return torch.minimum(start, room), extent  # a number just below 1 times the places may round up
-
-
-def _draw_colour(shape: Shape, generator: Generator) -> tuple[Tensor, ...]:
-    return tuple(_uniform(shape[0], 1 - JITTER, 1 + JITTER, generator) for _ in range(3))
 
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
@@ -233,10 +221,12 @@ def _mapped(
     return changed
 
 
-random_flip = Step(_draw_flip, flip)
+random_flip = Step(lambda shape, rng: (_uniform(shape[0], 0, 1, rng) < 0.5,), flip)
 """Mirrors every image left to right with probability 1/2."""
 
-random_shift = Step(_draw_shift, shift)
+random_shift = Step(
+    lambda shape, rng: tuple(_integers(shape[0], length // 8, rng) for length in shape[-2:]), shift
+)
 """Moves every image by up to an eighth of its height and width, uniformly (pad by reflection, crop)."""
 
 random_crop = Step(_draw_crop, crop)
@@ -246,7 +236,9 @@ Its area is uniform in `CROP_AREA`, the logarithm of its aspect relative to the 
 `CROP_RATIO`, but for the rounding; a side longer than the image's is cut to it. Its place is uniform.
 """
 
-random_colour = Step(_draw_colour, adjust_colour)
+random_colour = Step(
+    lambda shape, rng: tuple(_uniform(shape[0], 1 - JITTER, 1 + JITTER, rng) for _ in range(3)), adjust_colour
+)
 """Changes brightness, saturation and contrast of every image, each by up to `JITTER`."""
 
 

@@ -294,7 +294,11 @@ def _upright_size(height: int, width: int, orientation: int) -> Size:
 
 def _fit(pixels: Pixels, size: Size, part: Part) -> Pixels:
     """A part of the largest centred rectangle with the aspect of `size`, resampled to `size`."""
-    crop = _part(_centre(pixels, size), size, part)
+    centre = _centre(pixels, size)
+    top, left, height, width = part
+    rows = _scaled(top, height, centre.shape[0], size[0])
+    columns = _scaled(left, width, centre.shape[1], size[1])
+    crop = centre[rows, columns]
     if crop.shape[:2] == size:
         return crop
     # Channels last as torch sees it only with the batch in front before it is permuted: else it copies.
@@ -310,14 +314,6 @@ def _centre(pixels: Pixels, size: Size) -> Pixels:
     crop_width = min(max(round(size[1] * scale), 1), width)
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
     return pixels[top : top + crop_height, left : left + crop_width]
-
-
-def _part(pixels: Pixels, size: Size, part: Part) -> Pixels:
-    """The rectangle of an image that is to become `size`, in its own whole pixels."""
-    top, left, height, width = part
-    rows = _scaled(top, height, pixels.shape[0], size[0])
-    columns = _scaled(left, width, pixels.shape[1], size[1])
-    return pixels[rows, columns]
 
 
 def _scaled(start: int, extent: int, length: int, of: int) -> slice:

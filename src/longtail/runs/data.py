@@ -9,6 +9,7 @@ from functools import partial
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits
+from longtail.data.tables.roles import ColumnChoice
 from longtail.images.load import ImageLoader
 from longtail.methods.context import TrainingData
 from longtail.training.config import DataOptions
@@ -73,15 +74,13 @@ class Data:
 
 def read_dataset(data: str, options: DataOptions) -> Dataset:
     """The data set that the options describe."""
-    return open_dataset(
-        data,
-        images=options.images,
-        image_column=options.image_column,
+    choice = ColumnChoice(
+        image=options.image_column,
         attributes=options.attributes,
-        split_column=options.split_column,
-        group_column=options.group_column,
-        identity_column=options.identity_column,
-        domain_column=options.domain_column,
-        match_column=options.match_column,
-        skip_missing=options.skip_missing,
+        split=options.split_column,
+        group=options.group_column,
+        identity=options.identity_column,
+        domain=options.domain_column,
+        match=options.match_column,
     )
+    return open_dataset(data, choice, images=options.images, skip_missing=options.skip_missing)

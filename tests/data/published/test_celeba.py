@@ -12,6 +12,7 @@ from longtail.data.dataset import Dataset
 from longtail.data.published.celeba import CELEBA
 from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
+from longtail.data.tables.roles import ColumnChoice
 from longtail.errors import InputError
 
 from .official_files import (
@@ -268,6 +269,6 @@ def test_a_manifest_of_ones_own_wins(tmp_path: Path) -> None:
 def test_flags_of_manifests_are_refused(tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "celeba")
     with pytest.raises(InputError, match=r"--attributes chooses a column of a manifest, but it is CelebA"):
-        open_dataset(str(root), attributes=("Bald",))
+        open_dataset(str(root), ColumnChoice(attributes=("Bald",)))
     with pytest.raises(InputError, match=r"--images goes with a manifest, but it is CelebA"):
         open_dataset(str(root), images=str(root))

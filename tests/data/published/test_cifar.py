@@ -17,6 +17,7 @@ from longtail.data.published.cifar import CIFAR10 as CIFAR10_LAYOUT
 from longtail.data.published.cifar import CIFAR100 as CIFAR100_LAYOUT
 from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
+from longtail.data.tables.roles import ColumnChoice
 from longtail.errors import InputError
 
 from .official_files import (
@@ -264,4 +265,4 @@ def test_another_archive_is_no_data_set(tmp_path: Path) -> None:
 def test_flags_of_manifests_are_refused(tmp_path: Path) -> None:
     path = archive(tmp_path)
     with pytest.raises(InputError, match=r"--split-column chooses .*, but it is CIFAR-10; leave it out"):
-        open_dataset(str(path), split_column="split")
+        open_dataset(str(path), ColumnChoice(split="split"))

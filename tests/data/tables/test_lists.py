@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from longtail.data.sources import open_dataset
+from longtail.data.tables.roles import ColumnChoice
 from longtail.errors import InputError
 
 
@@ -36,7 +37,7 @@ def test_the_lists_of_all_splits_are_read_together(tmp_path: Path, given: str) -
 
 def test_a_list_has_no_columns_to_choose(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--attributes chooses a column of a manifest, but it is a list"):
-        open_dataset(str(write(tmp_path, some=lines(0, 1)) / "some.txt"), attributes=("label",))
+        open_dataset(str(write(tmp_path, some=lines(0, 1)) / "some.txt"), ColumnChoice(attributes=("label",)))
 
 
 def test_a_list_on_its_own_has_no_split(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_odd_class_names_are_kept_and_mentioned(tmp_path: Path) -> None:
         ),
         (
             "id,label\na,x\nb,y\na.jpg,y\nc,x\n",
-            "line 4, column id: names the same image as labels.csv, line 2 (a and",
+            "names the same image as labels.csv, line 2 (a and a.jpg); keep one row per image",
         ),
         (
             "id,label\na,x\na,y\nb,x\nb,y\n",

@@ -42,19 +42,13 @@ def read_members(
                     if name in seen:
                         raise InputError(f"{path}: holds {name} twice; download it again from {source}")
                     seen.add(name)
-                    yield name, _content(archive, member, path, largest, source)
+                    check_size(f"{path}/{member.name}", member.size, largest, source)
+                    file = archive.extractfile(member)
+                    yield name, file.read() if file else b""
             while bounded.read(2**20):  # only at its end does gzip compare the checksum
                 pass
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise InputError(f"{path}: is damaged ({error}); download it again from {source}") from error
-
-
-def _content(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, largest: int, source: str
-) -> bytes:
-    check_size(f"{path}/{member.name}", member.size, largest, source)
-    file = archive.extractfile(member)
-    return b"" if file is None else file.read()
 
 
 def check_size(where: str, size: int, largest: int, source: str) -> None:

@@ -204,19 +204,18 @@ def _groups(
     table: Table, roles: Roles, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64] | None, list[str]]:
     """Group indices; an image whose group is empty is a group of its own."""
-    if roles.group is None:
+    groups = _codes(table, roles.group, rows)
+    if groups is None:
         return None, []
-    column = table.columns[roles.group]
-    groups = column.codes[rows].astype(np.int64)
-    notes: list[str] = []
-    if "" in column.values:
-        alone = np.flatnonzero(groups == column.values.index(""))
-        groups[alone] = len(column.values) + np.arange(len(alone))
-        if len(alone):
-            notes.append(f"{count(len(alone), 'image')} with an empty group: each is a group of its own")
+    alone = np.flatnonzero(groups < 0)
+    groups[alone] = len(table) + np.arange(len(alone))
+    empty = f"{count(len(alone), 'image')} with an empty group: each is a group of its own"
     number = len(np.unique(groups))
     single = ", one image each" if number == len(groups) else ""
-    return groups, [f"{count(number, 'group')} in column {roles.group}{single}", *notes]
+    return groups, [
+        f"{count(number, 'group')} in column {roles.group}{single}",
+        *([empty] if len(alone) else []),
+    ]
 
 
 def _tags(table: Table, name: str | None, rows: NDArray[np.int64]) -> Tags | None:

@@ -60,6 +60,9 @@ class ColumnChoice:
             raise InputError(f"{source}: {flag} chooses a column of a manifest, but {reason}; leave it out")
 
 
+NOTHING_CHOSEN = ColumnChoice()
+
+
 @dataclass(frozen=True)
 class Roles:
     """The columns of a manifest by what they are, and notes on what was decided."""
