@@ -210,6 +210,7 @@ def _groups(
     alone = np.flatnonzero(groups < 0)
     groups[alone] = len(table) + np.arange(len(alone))
     empty = f"{count(len(alone), 'image')} with an empty group: each is a group of its own"
+    notes = [empty] if len(alone) else []
     number = len(np.unique(groups))
     single = ", one image each" if number == len(groups) else ""
     return groups, [
