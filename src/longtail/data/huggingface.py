@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from longtail.data.annotations import holds
 from longtail.data.classes import SPLIT_NAMES
@@ -210,26 +209,20 @@ def _table(
 
 def _column(values: Sequence[Any], classes: Sequence[str] | None) -> Column:
     """The texts of these values; no value, or class -1, is an empty cell."""
-    texts = {value: _text(value, classes) for value in dict.fromkeys(values)}
-    return Column.of(texts[value] for value in values)
-
-
-def _text(value: Any, classes: Sequence[str] | None) -> str:
-    if value is None or (classes is not None and value == UNLABELLED):
-        return ""
-    return str(value if classes is None else classes[value])
+    if classes is None:
+        return Column.of("" if value is None else str(value) for value in values)
+    names = {None: "", UNLABELLED: "", **dict(enumerate(classes))}
+    return Column.of(names[value] for value in values)
 
 
 def _in_order(data: Dataset, classes: Mapping[str, tuple[str, ...]]) -> Dataset:
     """With all classes of the ClassLabel columns in the order of their numbers there."""
     attributes = [Attribute(a.name, classes.get(a.name, a.classes)) for a in data.schema.attributes]
-    columns = [_moved(data.labels[:, j], a, attributes[j]) for j, a in enumerate(data.schema.attributes)]
-    return replace(data, schema=LabelSchema(tuple(attributes)), labels=np.stack(columns, 1))
-
-
-def _moved(labels: NDArray[np.int64], old: Attribute, new: Attribute) -> NDArray[np.int64]:
-    place = np.array([new.classes.index(name) for name in old.classes], np.int64)
-    return np.where(labels < 0, UNLABELLED, place[labels])
+    labels = np.empty_like(data.labels)
+    for j, (old, new) in enumerate(zip(data.schema.attributes, attributes)):
+        place = np.array([*map(new.classes.index, old.classes), UNLABELLED])  # the last one for label -1
+        labels[:, j] = place[data.labels[:, j]]
+    return replace(data, schema=LabelSchema(tuple(attributes)), labels=labels)
 
 
 def _name(source: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,8 @@ Shape = tuple[int, ...]
 """(N, C, H, W)."""
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """A random change.
 
     Attributes:

@@ -138,7 +138,8 @@ class ImageLoader:
             if not self._skip_unreadable:
                 raise self._refusal(error)
             if row not in listed:
-                self.unreadable.append(self._describe(row, error))
+                name = self._dataset.images.name(row)
+                self.unreadable.append(Unreadable(row, name, str(error).removeprefix(f"{name}: ")))
         kept = rows[self._known[rows]]
         if len(rows) > 0 and len(kept) == 0:
             last = self.unreadable[-1]
@@ -194,10 +195,6 @@ class ImageLoader:
             if item is None:
                 return
             yield item
-
-    def _describe(self, row: int, error: InputError) -> Unreadable:
-        name = self._dataset.images.name(row)
-        return Unreadable(row, name, str(error).removeprefix(f"{name}: "))
 
     def _refusal(self, error: InputError) -> InputError:
         if self._skip_unreadable:

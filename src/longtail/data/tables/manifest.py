@@ -213,10 +213,7 @@ def _groups(
     notes = [empty] if len(alone) else []
     number = len(np.unique(groups))
     single = ", one image each" if number == len(groups) else ""
-    return groups, [
-        f"{count(number, 'group')} in column {roles.group}{single}",
-        *([empty] if len(alone) else []),
-    ]
+    return groups, [f"{count(number, 'group')} in column {roles.group}{single}", *notes]
 
 
 def _tags(table: Table, name: str | None, rows: NDArray[np.int64]) -> Tags | None:

@@ -34,17 +34,15 @@ class Resolver:
         self._images = list(map(_composed, found.images))
         roots = {_composed(found.root.absolute().as_posix()), _composed(found.root.resolve().as_posix())}
         self._roots = {root[start:] + "/" for root in roots for start in _starts(root)}
-        self._first: dict[str, int] = {}
-        self._more: dict[str, list[int]] = {}
+        self._places: dict[str, list[int]] = {}
         for position, path in enumerate(self._images):
-            stem = _stem(path[path.rfind("/") + 1 :])
-            if self._first.setdefault(stem, position) != position:
-                self._more.setdefault(stem, []).append(position)
+            self._places.setdefault(_stem(path[path.rfind("/") + 1 :]), []).append(position)
 
     def find(self, text: str) -> int:
         """Position in `found.images`, or ABSENT, or AMBIGUOUS."""
-        if text in self._first and text not in self._more and "/" not in text and not is_image(text):
-            return self._first[text]  # an id that names one image: most of a large manifest
+        places = self._places.get(text, [])
+        if len(places) == 1 and "/" not in text and not is_image(text):
+            return places[0]  # an id that names one image: most of a large manifest
         reading, fits = self._read(text)
         if len(fits) < 2:
             return fits[0] if fits else ABSENT
@@ -67,7 +65,7 @@ class Resolver:
     def nearest(self, text: str) -> str:
         """The image whose name is most like that of a text which names none; '' where none is like it."""
         name = _composed(text.strip()).replace("\\", "/").rpartition("/")[2].partition("?")[0].casefold()
-        names = {stem.strip().casefold(): place for stem, place in self._first.items()}
+        names = {stem.strip().casefold(): places[0] for stem, places in self._places.items()}
         near = get_close_matches(_stem(name), islice(names, _MOST_COMPARED), n=1)
         alike = [stem for stem in (_stem(name), name.rpartition(".")[0], *near) if stem in names]
         return self._listed[names[alike[0]]] if alike else ""
@@ -85,10 +83,7 @@ class Resolver:
 
     def _fitting(self, text: str) -> list[int]:
         stem = _stem(text)
-        name = stem[stem.rfind("/") + 1 :]
-        if name not in self._first:
-            return []
-        places = [self._first[name], *self._more.get(name, ())]
+        places = self._places.get(stem[stem.rfind("/") + 1 :], [])
         paths = [self._images[place] for place in places]
         tails = paths if stem != text else [_stem(path) for path in paths]
         return [place for place, tail in zip(places, tails) if tail == text or tail.endswith("/" + text)]
