@@ -70,16 +70,17 @@ def check_distinct(*parts: tuple[Rows, Sequence[str]]) -> None:
     Raises:
         InputError: when there is one.
     """
-    seen: dict[str, tuple[Rows, int]] = {}
+    distinct = {name for _, names in parts for name in names}
+    if len(distinct) == sum(len(names) for _, names in parts):  # lines are kept only where one is named
+        return
+    seen: dict[str, str] = {}
     for rows, names in parts:
         for line, name in enumerate(names, rows.first):
             if name in seen:
-                earlier, first = seen[name]
                 raise InputError(
-                    f"{rows.path}, line {line}: names {name} again, after {earlier.path.name}, line {first};"
-                    " keep one row per name"
+                    f"{rows.path}, line {line}: names {name} again, after {seen[name]}; keep one row per name"
                 )
-            seen[name] = rows, line
+            seen[name] = f"{rows.path.name}, line {line}"
 
 
 def read_rows(path: Path, source: str) -> Rows:

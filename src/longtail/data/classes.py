@@ -128,8 +128,8 @@ def _as_number(text: str) -> str:
 def several_labels(texts: Sequence[str]) -> str:
     """How cells hold several labels, in words; '' where they seem to hold one each.
 
-    Class names may hold the other separators, too. There, labels show by coming up again: in other cells
-    alone or in another order, or in half as many different parts as there are different cells.
+    Class names may hold the other separators, too. These count only where labels come up again: alone or
+    in another order in other cells, or so often that different parts are half as many as different cells.
 
     Example:
         >>> several_labels(["a|b", "c"])

@@ -9,11 +9,11 @@ Tsoumakas, Vlahavas: On the stratification of multi-label data, 2011).
 
 f_s: the split's fraction; n_p: images of pair p; c_up: images of unit u with pair p. The score is how
 much unit u in split s lowers χ² = Σ_sp need[s, p]² / (f_s·n_p). A unit with several images goes to the
-split of the highest score, and once all are dealt the large ones are tried again in every split until
-none gains. Large ones are dealt first; where units are few that is nearly one order for all seeds, so
-that orders at random are tried too, and the dealing of the lowest χ² is kept. Single images of a class go
-in one step: their number is dealt in proportion to need[s, p], and neighbours in the order of their other
-labels go to different splits. A last pair that every image has takes in what has no label.
+split of the highest score. Once all are dealt, the large ones are tried again in every split until none
+gains. Large ones are dealt first. If units are few, that is nearly one order for all seeds, so random
+orders are tried too, and the dealing of the lowest χ² is kept. Single images of a class go in one step:
+their number is dealt in proportion to need[s, p], and neighbours in the order of their other labels go to
+different splits. A last pair that every image has takes in what has no label.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ def augment_and_normalise(
 ) -> Tensor:
     """A batch changed at random by the steps of `AUGMENTATIONS`, then normalised.
 
-    On a CPU a few images at a time: the pixels of a whole batch do not fit into a core's cache, and
-    memory for them is asked for anew in every step, which takes longer than the arithmetic.
+    On a CPU, a few images are changed at a time. The pixels of a whole batch do not fit into a core's
+    cache, and allocating memory for them in every step takes longer than the arithmetic.
 
     Args:
         images: (N, C, H, W) uint8.

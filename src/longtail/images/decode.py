@@ -113,8 +113,8 @@ def image_size(data: bytes | Pixels, name: str) -> Size:
 def suggest_size(store: ImageStore, limit: int = 128, sample: int = 64) -> Size:
     """H, W to train on, from a sample of images spread evenly over the store.
 
-    All of one size with no side above `limit`: that size. Else a square, whose side is the median
-    short side, at most `limit`, rounded to a multiple of 8. Unreadable images are passed over.
+    If all have one size and no side is above `limit`, that size. Otherwise a square: its side is the
+    median short side, at most `limit`, rounded to a multiple of 8. Unreadable images are ignored.
 
     Raises:
         InputError: when none of the sampled images can be read.

@@ -34,7 +34,7 @@ CHUNK = 32
 
 
 class Decoder(TorchDataset[Decoded]):
-    """Decodes rows of a store; what worker processes get a copy of.
+    """Decodes rows of a store. Each worker process gets a copy of it.
 
     Args:
         store: where the files lie.

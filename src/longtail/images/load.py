@@ -42,7 +42,7 @@ class ImageLoader:
     """Gives the images and labels of any rows, batch by batch, in the order asked for.
 
     Where all images of the data set fit into `cache_bytes` once decoded (N C H W bytes), each is decoded
-    when it is first asked for, and kept. Else `workers` processes decode ahead, or, with none of them,
+    when it is first asked for, and kept. Otherwise `workers` processes decode ahead; without them,
     threads of this process decode when a batch is asked for. All three give the same bytes.
 
     Args:

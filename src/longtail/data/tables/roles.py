@@ -28,7 +28,7 @@ _GUIDES = ("split", "group", "identity", "domain", "match")
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """What the user said about the columns; nothing said is found out by looking.
+    """What the user said about the columns. What is left out is found by looking at them.
 
     Attributes:
         image: column that names the image.
@@ -82,8 +82,8 @@ def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver, known: tu
 
     The image column is the one whose texts name images; group, identity, domain and match are those of
     these names; split is the one of that name, or whose texts are names of splits; the attributes are all
-    the others that are neither constant nor different in more than half of their rows. Nothing chosen,
-    attributes that are `known` are those, whatever their columns hold.
+    the others that are neither constant nor different in more than half of their rows. If no attributes
+    are chosen, columns with the names of `known` attributes are taken, whatever they hold.
 
     Raises:
         InputError: when a chosen column is not there, no column names images, the first row is no header,

@@ -22,9 +22,9 @@ _NUMBERED = {str(index): index for index in range(len(SPLITS))}  # as CelebA num
 def split_words(name: str, texts: Iterable[str]) -> Mapping[str, int]:
     """Which split each word of a column stands for, as an index into `SPLITS`; words in lower case.
 
-    They are the usual names of splits, but yes and no in a column called is_valid (what is not
-    validated trains) or is_train (what is not trained on tests), and 0, 1 and 2 where a column called
-    partition or split holds all three.
+    They are the usual names of splits. A column called is_valid (the other images train) or is_train
+    (the other images test) also has yes and no. A column called partition or split that holds 0, 1 and
+    2 has these three instead.
 
     Example:
         >>> split_words("is_test", ["True", "False"])["true"], split_words("subset", ["dev"])["dev"]
