@@ -126,17 +126,13 @@ def stratify(pairs: Pairs, fractions: NDArray[np.float64], seed: int) -> NDArray
     if pairs.num_units == 0:
         return np.empty(0, np.int8)
     tries = _TRIES if pairs.num_units <= _FEW and (pairs.size > 1).any() else 1
-    dealings = (_dealt(pairs, fractions, (seed, i)) for i in range(tries))
+    dealings = [_Dealing(pairs, fractions, np.random.default_rng((seed, i))) for i in range(tries)]
+    for i, dealing in enumerate(dealings):
+        dealing.deal(largest_first=i == 0)
+        dealing.refine()
     side = min(dealings, key=_Dealing.imbalance).side
     cover(pairs, side, [s for s in PRIORITY if fractions[s] > 0])
     return side[pairs.unit]
-
-
-def _dealt(pairs: Pairs, fractions: NDArray[np.float64], seed: tuple[int, int]) -> _Dealing:
-    dealing = _Dealing(pairs, fractions, np.random.default_rng(seed))
-    dealing.deal(largest_first=seed[1] == 0)
-    dealing.refine()
-    return dealing
 
 
 class _Dealing:

@@ -75,9 +75,7 @@ def load_deepfashion_fine(root: Path) -> Dataset:
     """
     anno = root if holds(root, "train_cate.txt") else root / _FINE
     category = _category(anno)
-    rows = read_counted_rows(anno / "list_attr_cloth.txt", SOURCE)
-    binary, _ = rows.pairs("an attribute and its type")
-    check_distinct((rows, binary))
+    binary = _typed(anno / "list_attr_cloth.txt", "an attribute")
     parts = [_fine_part(anno, split, category, binary) for split in SPLITS]
     names = [name for listed, _ in parts for name in listed.texts]
     labels = np.concatenate([labels for _, labels in parts])
@@ -89,10 +87,15 @@ def load_deepfashion_fine(root: Path) -> Dataset:
 
 def _category(anno: Path) -> Attribute:
     """The 50 categories in the order of their numbers, 1 to 50."""
-    rows = read_counted_rows(anno / "list_category_cloth.txt", SOURCE)
-    names, _ = rows.pairs("a category and its type")
+    return Attribute("category", tuple(_typed(anno / "list_category_cloth.txt", "a category")))
+
+
+def _typed(path: Path, what: str) -> list[str]:
+    """The distinct names in a list that gives each a type."""
+    rows = read_counted_rows(path, SOURCE)
+    names, _ = rows.pairs(f"{what} and its type")
     check_distinct((rows, names))
-    return Attribute("category", tuple(names))
+    return names
 
 
 def _numbered(rows: Rows, numbers: Sequence[str], category: Attribute) -> NDArray[np.int64]:
