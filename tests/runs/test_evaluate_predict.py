@@ -2,13 +2,15 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
-from longtail.runs.evaluate import evaluate
+from longtail.runs.evaluate import _imbalance_seen, evaluate
 from longtail.runs.predict import predict
 from longtail.runs.train import train
 from longtail.training.config import DataOptions
@@ -41,11 +43,46 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder, tmp_p
     assert RESULTS.read(tmp_path / "new.json") == results
 
 
+def test_other_data_need_not_show_more_than_one_class(run, folder, tmp_path):
+    (tmp_path / "new" / "green").mkdir(parents=True)
+    (tmp_path / "new" / "green" / "g.png").write_bytes((folder / "green" / "green0.png").read_bytes())
+    results = evaluate(run, data=str(tmp_path / "new"))
+    assert [c.test_count for c in results.attributes[0].classes] == [0, 1, 0]
+
+
+def test_attributes_of_other_data_are_those_of_the_model_not_guessed(config, folder, tmp_path):
+    colours = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
+    rows = [f"{row},{number % 2}" for number, row in enumerate(colours)]
+    (folder / "labels.csv").write_text("\n".join(["image,colour,bald", *rows]) + "\n")
+    options = DataOptions(attributes=("colour", "bald"))
+    run = train(replace(config, data=str(folder), data_options=options))
+    rows = [f"red/red{i}.png,{'red' if i else ''},0" for i in range(3)]  # constant, and one unlabelled
+    (tmp_path / "new.csv").write_text("\n".join(["image,colour,bald", *rows]) + "\n")
+    results = evaluate(run, data=str(tmp_path / "new.csv"), options=DataOptions(images=str(folder)))
+    counts = {a.name: {c.name: c.test_count for c in a.classes} for a in results.attributes}
+    assert counts == {"colour": {"blue": 0, "green": 0, "red": 2}, "bald": {"0": 3, "1": 0}}
+
+
 def test_a_class_never_seen_in_training_is_named(run, folder):
     (folder / "violet").mkdir()
     Image.new("RGB", (12, 10)).save(folder / "violet" / "v.png")
-    with pytest.raises(InputError, match=r"v\.png has the .* 'violet', which the model never saw"):
+    with pytest.raises(InputError, match=r"v\.png has the .* 'violet', which .* \(1 such class\); .* out$"):
         evaluate(run, data=str(folder))
+
+
+def test_a_class_in_capitals_has_its_name_suggested(run, folder):
+    (folder / "red").rename(folder / "Red")
+    with pytest.raises(InputError, match=r"'Red', .* rename the class, .* out\. Did you mean 'red'\?$"):
+        evaluate(run, data=str(folder))
+
+
+def test_an_attribute_without_a_training_label_has_no_imbalance():
+    shares = torch.tensor([[0.75, 0.25], [0.0, 0.0]])
+    run = SimpleNamespace(
+        learner=SimpleNamespace(method=SimpleNamespace(shares=shares)),
+        card=SimpleNamespace(schema=SimpleNamespace(names=("colour", "bald"))),
+    )
+    assert _imbalance_seen(run) == "colour 3, bald –"
 
 
 def test_a_class_that_only_left_out_rows_have_does_not_matter(run, folder, tmp_path):
@@ -89,6 +126,15 @@ def test_files_folders_and_archives_are_predicted_in_their_order(run, folder, tm
         assert probabilities[label] == max(probabilities.values())
     right = [next(iter(p.labels.values())) for p in predictions[:1]]
     assert right == ["red"]
+
+
+def test_an_archive_in_capitals_is_read_and_what_it_leaves_out_is_said(run, folder, watcher, tmp_path):
+    with zipfile.ZipFile(tmp_path / "SOME.ZIP", "w") as archive:
+        archive.write(folder / "blue" / "blue0.png", "blue0.png")
+        archive.writestr("notes.txt", "seen in May")
+    (prediction,) = predict(run, [str(tmp_path / "SOME.ZIP")], watcher=watcher)
+    assert prediction.image.endswith("blue0.png")
+    assert watcher.lines == [f"{tmp_path / 'SOME.ZIP'}: 1 other file left out, no image: txt 1"]
 
 
 def test_a_missing_image_and_a_missing_run_are_one_line(run, tmp_path):

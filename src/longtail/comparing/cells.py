@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from longtail.errors import InputError
 from longtail.files import file_name
 from longtail.methods.find import allow, is_outside
-from longtail.methods.options import DecisionName, MethodOptions
+from longtail.methods.options import DECISIONS, DecisionName, MethodOptions
 from longtail.methods.recipe import check_decision, reads, recipe
 from longtail.methods.rows import METHODS
 from longtail.runs.folder import RunFolder
@@ -22,8 +22,8 @@ from longtail.words import did_you_mean
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
 """Labels of the ICCV form of the Class Rectification Loss by the level it mines at."""
 
-AFTERWARDS = ("prior", "tau-norm")
-"""Decisions that are made by a network as any other decision trained it."""
+AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax" and facts.table is None)
+"""Decisions without options, beside the usual one: a network trained for any other decision can make them."""
 
 SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
 """Methods that go on from the runs of another."""

@@ -12,6 +12,7 @@ from longtail.data.splits import Splits
 from longtail.data.tables.roles import ColumnChoice
 from longtail.images.load import ImageLoader
 from longtail.methods.context import TrainingData
+from longtail.schema import LabelSchema
 from longtail.training.config import DataOptions
 from longtail.training.watcher import Watcher
 
@@ -72,8 +73,8 @@ class Data:
         return replace(self, splits=replace(self.splits, **parts))
 
 
-def read_dataset(data: str, options: DataOptions) -> Dataset:
-    """The data set that the options describe."""
+def read_dataset(data: str, options: DataOptions, known: LabelSchema | None = None) -> Dataset:
+    """The data set that the options describe; see `open_dataset` for `known`, what a model recognises."""
     choice = ColumnChoice(
         image=options.image_column,
         attributes=options.attributes,
@@ -83,4 +84,4 @@ def read_dataset(data: str, options: DataOptions) -> Dataset:
         domain=options.domain_column,
         match=options.match_column,
     )
-    return open_dataset(data, choice, images=options.images, skip_missing=options.skip_missing)
+    return open_dataset(data, choice, images=options.images, skip_missing=options.skip_missing, known=known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from longtail.training.checkpoint import ModelCard
 from longtail.training.config import DataOptions
 from longtail.training.record import EpochRecord
 from longtail.training.watcher import Silent, Watcher
+from longtail.words import NOTHING, count, did_you_mean
 
 
 def evaluate(
@@ -138,7 +140,8 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
 def _imbalance_seen(run: Run) -> str:
     """Largest over smallest share of a class in what cross entropy was trained on, by attribute."""
     ratios = imbalance_ratio(run.learner.method.shares.cpu().numpy()).tolist()
-    return ", ".join(f"{name} {ratio:.3g}" for name, ratio in zip(run.card.schema.names, ratios))
+    shown = (NOTHING if math.isnan(ratio) else f"{ratio:.3g}" for ratio in ratios)
+    return ", ".join(map(" ".join, zip(run.card.schema.names, shown)))
 
 
 def _training_info(epochs: list[EpochRecord]) -> TrainingInfo | None:
@@ -156,7 +159,8 @@ def _training_info(epochs: list[EpochRecord]) -> TrainingInfo | None:
 
 def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data:
     """Another data set with the model's attributes and classes: its own split of that name, or all of it."""
-    dataset = _with_schema(read_dataset(source, options), run.card.schema)
+    schema = run.card.schema
+    dataset = _with_schema(read_dataset(source, options, known=schema), schema)
     return Data.of(dataset, _as_given(dataset, split), run.card.image_size, options, run.watcher)
 
 
@@ -195,9 +199,11 @@ def _translated(dataset: Dataset, source: int, classes: tuple[str, ...]) -> NDAr
     unseen = sorted(used - set(classes))
     if unseen:
         first = int(np.flatnonzero(column == own.classes.index(unseen[0]))[0])
+        such, near = count(len(unseen), "such class", "such classes"), did_you_mean(unseen[0], classes)
         raise InputError(
-            f"{dataset.name}: {dataset.images.name(first)} has the {own.name} {unseen[0]!r}, which the model "
-            f"never saw in training ({len(unseen)} such classes); leave those images out"
+            f"{dataset.name}: {dataset.images.name(first)} has the {own.name} {unseen[0]!r}, which the "
+            f"model never saw in training ({such}); rename the class, or leave those images out"
+            f"{near and '.' + near}"
         )
     places = [classes.index(name) if name in classes else UNLABELLED for name in own.classes]
     table = np.array([*places, UNLABELLED])  # -1, unlabelled, looks up the last

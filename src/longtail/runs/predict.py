@@ -58,7 +58,7 @@ def predict(
     run = Run.open(path, accelerator, watcher, method=method)
     decide_by(run, decision)
     schema = run.card.schema
-    for store in _stores(images):
+    for store in _stores(images, watcher):
         labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)
         names = [store.name(row) for row in range(len(store))]
         dataset = Dataset("images", schema, labels, names, store)
@@ -78,13 +78,15 @@ def predict(
             yield Prediction(store.name(row), labels_of, probabilities)
 
 
-def _stores(images: Sequence[str]) -> Iterator[ImageStore]:
+def _is_file(image: str) -> bool:
+    return Path(image).suffix.lower() != ".zip" and not Path(image).is_dir()
+
+
+def _stores(images: Sequence[str], watcher: Watcher) -> Iterator[ImageStore]:
     """Files that follow each other together, every folder and archive on its own."""
-    for is_file, group in groupby(
-        images, key=lambda image: Path(image).suffix != ".zip" and not Path(image).is_dir()
-    ):
+    for are_files, group in groupby(images, key=_is_file):
         paths = list(group)
-        if is_file:
+        if are_files:
             missing = next((path for path in paths if not Path(path).exists()), None)
             if missing is not None:
                 raise InputError(f"{missing}: no such file; expected images, folders or zip archives")
@@ -93,4 +95,6 @@ def _stores(images: Sequence[str]) -> Iterator[ImageStore]:
         for path in map(Path, paths):
             found = list_source(path)
             require_images(found, path)
+            for note in found.all_notes():
+                watcher.say(f"{path}: {note}")
             yield found.store(found.images)
