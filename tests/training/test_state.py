@@ -10,6 +10,7 @@ import torch
 
 from longtail.errors import InputError
 from longtail.training.feed import Feed, Layout
+from longtail.training.meter import Meter
 from longtail.training.state import TrainingState, load_state, save_state
 
 MODEL = torch.nn.Linear(2, 1)
@@ -20,10 +21,8 @@ def optimizer() -> torch.optim.Optimizer:
 
 
 def state(layout: Layout | None = None) -> TrainingState:
-    held = ({"a": torch.ones(2)}, {"a": torch.ones(2)})
-    weights = {name: value.clone() for name, value in MODEL.state_dict().items()}
-    kept = feed(layout).kept_layout()
-    return TrainingState(weights, optimizer().state_dict(), torch.get_rng_state(), held, 3, 1, 0.5, kept)
+    meter = Meter({"a": torch.ones(2)}, {"a": torch.ones(2)})
+    return TrainingState.of(MODEL, optimizer(), feed(layout), meter, 3, 1, 0.5)
 
 
 def feed(layout: Layout | None = None) -> Feed:
@@ -55,6 +54,11 @@ def test_before_its_first_step_an_epoch_has_no_batches_to_keep():
     fed = feed()
     state().restore(MODEL, optimizer(), fed)
     assert fed.layout is None
+
+
+def test_batches_of_an_epoch_that_is_over_are_not_kept():
+    over = feed(Layout(3, np.array([[4, 5]]), None))
+    assert TrainingState.of(MODEL, optimizer(), over, Meter(), 4, 0, 0.0).layout is None
 
 
 def test_the_keys_of_the_file_are_these(tmp_path: Path):

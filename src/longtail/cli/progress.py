@@ -31,7 +31,7 @@ def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
     return Lines(stream, epochs) if console.is_dumb_terminal else Bars(console, epochs)
 
 
-class Lines(Silent):
+class Lines(Watcher):
     """A plain line for each sentence and each epoch; a log needs no bars."""
 
     def __init__(self, stream: TextIO, epochs: int) -> None:
@@ -47,7 +47,7 @@ class Lines(Silent):
         self.say(epoch_line(record, self._epochs))
 
 
-class Bars:
+class Bars(Watcher):
     """Bars that move at the foot of a terminal, sentences and epochs above them."""
 
     def __init__(self, console: Console, epochs: int) -> None:

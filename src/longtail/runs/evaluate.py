@@ -25,13 +25,12 @@ from longtail.evaluation.results import (
     build_results,
 )
 from longtail.files import write_text
+from longtail.losses.tables import count_table
 from longtail.reporting.page import render_report
 from longtail.runs.data import Data, read_dataset
-from longtail.runs.decide import decide_by
 from longtail.runs.run import Run
 from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
-from longtail.training.checkpoint import ModelCard
 from longtail.training.config import DataOptions
 from longtail.training.record import EpochRecord
 from longtail.training.watcher import Silent, Watcher
@@ -65,7 +64,7 @@ def evaluate(
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
     run = Run.open(path, accelerator, watcher, method=method)
-    decide_by(run, decision)
+    run.decide_by(decision)
     found = run.data if data is None else _other_data(run, data, split, options or DataOptions())
     for note in found.dataset.notes:
         watcher.say(note)
@@ -98,7 +97,7 @@ def predictions_of(
         scores=scores,
         labels=dataset.labels[rows],
         schema=dataset.schema,
-        train_counts=_count_table(run.card),
+        train_counts=count_table(run.card.class_counts).long().numpy(),
         frequency=FrequencyBounds(run.config.many_above, run.config.few_below),
         groups=None if dataset.groups is None else dataset.groups[rows],
     )
@@ -161,15 +160,11 @@ def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data
     """Another data set with the model's attributes and classes: its own split of that name, or all of it."""
     schema = run.card.schema
     dataset = _with_schema(read_dataset(source, options, known=schema), schema)
-    return Data.of(dataset, _as_given(dataset, split), run.card.image_size, options, run.watcher)
-
-
-def _count_table(card: ModelCard) -> NDArray[np.int64]:
-    """(J, K), 0 for the classes that an attribute does not have."""
-    table = np.zeros((card.schema.num_attributes, card.schema.max_classes), dtype=np.int64)
-    for row, counts in zip(table, card.class_counts):
-        row[: len(counts)] = counts
-    return table
+    rows = np.arange(len(dataset))
+    if dataset.split is not None and (own := dataset.split == SPLITS.index(split)).any():
+        rows = rows[own]
+    train, val, test = (rows if name == split else rows[:0] for name in SPLITS)
+    return Data.of(dataset, Splits(train, val, test), run.card.image_size, options, run.watcher)
 
 
 def _with_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:
@@ -206,14 +201,4 @@ def _translated(dataset: Dataset, source: int, classes: tuple[str, ...]) -> NDAr
             f"{near and '.' + near}"
         )
     places = [classes.index(name) if name in classes else UNLABELLED for name in own.classes]
-    table = np.array([*places, UNLABELLED])  # -1, unlabelled, looks up the last
-    return table[column]
-
-
-def _as_given(dataset: Dataset, split: str) -> Splits:
-    """The named split of foreign data, or all of them."""
-    rows = np.arange(len(dataset))
-    if dataset.split is not None and (dataset.split == SPLITS.index(split)).any():
-        rows = rows[dataset.split == SPLITS.index(split)]
-    train, val, test = (rows if name == split else rows[:0] for name in SPLITS)
-    return Splits(train, val, test)
+    return np.array([*places, UNLABELLED])[column]  # -1, unlabelled, looks up the last

@@ -14,13 +14,7 @@ class Cost(Part, frozen=True):
     peak_memory_bytes: int | None
 
 
-COST = Form(
-    type=Cost,
-    kind="costs of a run",
-    source="the cost.json of a run",
-    anew="train the run again",
-    indent=2,
-)
+COST = Form(Cost, "costs of a run", "the cost.json of a run", "train the run again", indent=2)
 
 
 class RunFolder:
@@ -45,23 +39,13 @@ class RunFolder:
     @property
     def files(self) -> tuple[Path, ...]:
         """Everything a run may write."""
-        return (
-            self.config,
-            self.splits,
-            self.metrics,
-            self.model,
-            self.state,
-            self.results,
-            self.report,
-            self.cost,
-            *self.path.glob("results.*.json"),
-            *self.path.glob("report.*.html"),
-        )
+        usual = (self.config, self.splits, self.metrics, self.model, self.state, self.results, self.report)
+        return (*usual, self.cost, *self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
 
     def results_by(self, decision: str | None, split: str = "test") -> Path:
         """results.json; results.DECISION.json, results.SPLIT.DECISION.json where these are not the usual."""
-        named = [name for name in (split if split != "test" else None, decision) if name is not None]
-        return self.path / ".".join(["results", *named, "json"])
+        other = None if split == "test" else split
+        return self.path / ".".join(filter(None, ("results", other, decision, "json")))
 
     def report_by(self, decision: str | None) -> Path:
         """report.html, or report.DECISION.html."""

@@ -16,7 +16,6 @@ from longtail.data.names import Names
 from longtail.data.stores import FileStore
 from longtail.errors import InputError
 from longtail.images.load import ImageLoader
-from longtail.runs.decide import decide_by
 from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
 from longtail.training.watcher import Silent, Watcher
@@ -56,7 +55,7 @@ def predict(
     """
     watcher = watcher or Silent()
     run = Run.open(path, accelerator, watcher, method=method)
-    decide_by(run, decision)
+    run.decide_by(decision)
     schema = run.card.schema
     for store in _stores(images, watcher):
         labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from torch import Tensor
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.images.load import ImageLoader, Progress
-from longtail.methods.recipe import recipe
+from longtail.methods.context import EpochContext, TrainedRun
+from longtail.methods.decisions import RULES
+from longtail.methods.recipe import check_decision, recipe
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder
@@ -26,35 +28,30 @@ from longtail.training.record import EPOCHS, EpochRecord
 from longtail.training.watcher import Silent, Watcher
 
 
+@dataclass(eq=False)
 class Run:
     """A model and how it came to be. Configuration, data and epochs are read when they are asked for.
 
-    Args:
+    Attributes:
         folder: where its files lie.
         fabric: launched.
         learner: the model and its method, on the device of `fabric`.
         card: what the model is.
         watcher: hears of images that are read.
-
-    Attributes:
-        decision: name of the rule that it decides by; at first the one that it was trained for.
+        own_decision: name of the rule that it was trained for.
+        decision: name of the rule that it decides by.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        fabric: Fabric,
-        learner: Learner,
-        card: ModelCard,
-        watcher: Watcher | None = None,
-    ) -> None:
-        self.folder = folder
-        self.fabric = fabric
-        self.learner = learner
-        self.card = card
-        self.watcher = watcher or Silent()
-        self.own_decision: str = recipe(card.method, card.method_options).decision
-        self.decision = self.own_decision
+    folder: RunFolder
+    fabric: Fabric
+    learner: Learner
+    card: ModelCard
+    watcher: Watcher
+    own_decision: str = field(init=False)
+    decision: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.decision = self.own_decision = recipe(self.card.method, self.card.method_options).decision
 
     @classmethod
     def open(
@@ -79,7 +76,31 @@ class Run:
         folder = RunFolder(path)
         learner, card = load_model(folder.model, method)
         fabric = launch(accelerator or CONFIG.read(folder.config).accelerator)
-        return cls(folder, fabric, learner.to(fabric.device), card, watcher)
+        return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent())
+
+    def decide_by(self, decision: str | None) -> None:
+        """Decide by another rule from now on; one that needs images of the run reads them again.
+
+        Args:
+            decision: name of the rule; None is the run's own.
+
+        Raises:
+            InputError: when the method has no use for the rule, or the images are not there.
+        """
+        if decision in (None, self.own_decision):
+            return
+        full = recipe(self.card.method, self.card.method_options)
+        check_decision(self.card.method, decision, full)
+        rule = RULES[decision](full, self.card.setting(self.learner.model))
+        rule.learn(self._trained)
+        self.learner.method.decision = rule.to(self.fabric.device)
+        self.decision = decision
+
+    def _trained(self) -> TrainedRun:
+        """The data that it was trained on, and what its network makes of them."""
+        epochs = self.config.epochs
+        end = EpochContext(epochs, epochs, 0, self.learner.model, self.features)
+        return TrainedRun(self.data.training(), self.data.splits.val, self.config.seed, end, self.logits)
 
     @cached_property
     def config(self) -> TrainConfig:

@@ -176,7 +176,7 @@ def _enough_memory(config: TrainConfig) -> Generator[None]:
         ) from None
 
 
-class _Journal(Silent):
+class _Journal(Watcher):
     """Writes what happens in the training to the run's folder, and passes it on to the run's watcher."""
 
     def __init__(self, run: Run) -> None:

@@ -142,8 +142,7 @@ def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
         InputError: when the file is missing, damaged, or of another format or version.
     """
     tensors, card = _read_model(path)
-    own = {name: tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
-    return {name.removeprefix(NETWORK): tensor for name, tensor in own.items()}, card
+    return {name.removeprefix(NETWORK): x for name, x in tensors.items() if name.startswith(NETWORK)}, card
 
 
 def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:

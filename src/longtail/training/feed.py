@@ -75,13 +75,6 @@ class Feed:
         """Images of a batch of it, of all processes together."""
         return 0 if self.layout is None else self.layout.rows.shape[1]
 
-    def kept_layout(self) -> tuple[Tensor, Tensor | None] | None:
-        """Rows and tasks of `layout` in a form that a file can hold."""
-        if self.layout is None:
-            return None
-        rows, tasks = self.layout.rows, self.layout.tasks
-        return torch.from_numpy(rows.copy()), None if tasks is None else torch.from_numpy(tasks.copy())
-
     def _batches(self, layout: Layout, from_step: int) -> Iterator[Batch]:
         # where images are decoded for every batch, each is cropped in its own pixels while it is decoded
         cropped = crops(self.augmentation) and not self.loader.cached

@@ -65,10 +65,7 @@ def fit(
         start, step, seconds = state.epoch, state.step, state.seconds
 
     def keep(epoch: int) -> None:
-        weights, momenta, random = learner.state_dict(), optimizer.state_dict(), torch.get_rng_state()
-        layout = feed.kept_layout() if step else None
-        means = (meter.sums, meter.counts)
-        save(TrainingState(weights, momenta, random, means, epoch, step, seconds, layout))
+        save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
 
     with Interruption() as interruption:
         for epoch in range(start, config.epochs):
@@ -77,8 +74,7 @@ def fit(
             learner.method.start_epoch(context)
             learner.train()
             for batch in feed.epoch(epoch, step):
-                for group in optimizer.param_groups:
-                    group["lr"] = _rate(config, feed, epoch, step)
+                optimizer.param_groups[0]["lr"] = _rate(config, feed, epoch, step)
                 total, terms, mined = _losses(module, batch)
                 stop = _stop(fabric, total, terms, interruption.requested, epoch, step)
                 _update(fabric, module, stepper, total, config.clip_gradient)
@@ -91,21 +87,21 @@ def fit(
                     return False
 
             learner.method.end_epoch(context)
-            elapsed = time.perf_counter() - began
+            elapsed, means = time.perf_counter() - began, meter.means()
             seconds += elapsed
-            means = meter.means()
-            record = EpochRecord(
-                epoch=epoch + 1,
-                step=(epoch + 1) * feed.steps,
-                learning_rate=_rate(config, feed, epoch, feed.steps - 1),
-                seconds=seconds,
-                images_per_second=(step - first) * feed.batch_size / elapsed,
-                input_wait_share=(feed.loader.wait_seconds - waited) / elapsed,
-                loss=means.loss,
-                mined=means.mined or None,
-                validation=validate(),
+            watcher.epoch(
+                EpochRecord(
+                    epoch=epoch + 1,
+                    step=(epoch + 1) * feed.steps,
+                    learning_rate=_rate(config, feed, epoch, feed.steps - 1),
+                    seconds=seconds,
+                    images_per_second=(step - first) * feed.batch_size / elapsed,
+                    input_wait_share=(feed.loader.wait_seconds - waited) / elapsed,
+                    loss=means.loss,
+                    mined=means.mined or None,
+                    validation=validate(),
+                )
             )
-            watcher.epoch(record)
             meter, step, seconds = Meter(), 0, 0.0
             keep(epoch + 1)
     return True

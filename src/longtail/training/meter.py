@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -23,14 +24,12 @@ class Means(NamedTuple):
     mined: dict[str, Any]
 
 
+@dataclass(eq=False)
 class Meter:
     """Sums and counts of named tensors; entries that are NaN are left out of their mean."""
 
-    def __init__(
-        self, sums: dict[str, Tensor] | None = None, counts: dict[str, Tensor] | None = None
-    ) -> None:
-        self.sums = sums or {}
-        self.counts = counts or {}
+    sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    counts: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def add(self, terms: Mapping[str, Tensor], mined: Mapping[str, Tensor]) -> None:
         """Add the loss terms of one batch, and what was mined in it."""
@@ -43,8 +42,8 @@ class Meter:
     def means(self) -> Means:
         """What was added, each divided by the batches that counted."""
         found = {name: _plain((self.sums[name] / self.counts[name]).tolist()) for name in self.sums}
-        mined = {name.removeprefix(_MINED): x for name, x in found.items() if name.startswith(_MINED)}
-        return Means({name: x for name, x in found.items() if not name.startswith(_MINED)}, mined)
+        mined = {name: found.pop(name) for name in self.sums if name.startswith(_MINED)}
+        return Means(found, {name.removeprefix(_MINED): x for name, x in mined.items()})
 
 
 def _plain(value: Any) -> Any:

@@ -35,9 +35,4 @@ class EpochRecord(Part, frozen=True, kw_only=True, omit_defaults=True):
     validation: Metrics[float | None] | None
 
 
-EPOCHS = Form(
-    type=EpochRecord,
-    kind="records of epochs",
-    source="the metrics.jsonl of a run",
-    anew="train again",
-)
+EPOCHS = Form(EpochRecord, "records of epochs", "the metrics.jsonl of a run", "train again")

@@ -42,6 +42,25 @@ class TrainingState:
     seconds: float
     layout: tuple[Tensor, Tensor | None] | None
 
+    @classmethod
+    def of(
+        cls,
+        learner: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        feed: Feed,
+        meter: Meter,
+        epoch: int,
+        step: int,
+        seconds: float,
+    ) -> TrainingState:
+        """The state of a training, as `restore` puts it back."""
+        layout = None
+        if step and feed.layout is not None:
+            rows, tasks = feed.layout.rows, feed.layout.tasks
+            layout = torch.tensor(rows), None if tasks is None else torch.tensor(tasks)
+        weights, momenta, random = learner.state_dict(), optimizer.state_dict(), torch.get_rng_state()
+        return cls(weights, momenta, random, (meter.sums, meter.counts), epoch, step, seconds, layout)
+
     def restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:
         """Put weights, optimizer, random numbers and batches back, and give back what was measured so far."""
         learner.load_state_dict(self.learner)
