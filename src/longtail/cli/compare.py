@@ -84,13 +84,8 @@ def compare(
             from longtail.comparing.join import join
 
             folder = output or Path("runs/comparison")
-            join(
-                [*map(Path, (settings.data, *runs))],
-                folder,
-                baseline=baseline,
-                command=command,
-                watcher=watcher,
-            )
+            found = [Path(run) for run in (settings.data, *runs)]
+            join(found, folder, baseline=baseline, command=command, watcher=watcher)
         else:
             folder = output or Path("runs") / f"{Path(settings.data).stem}-comparison"
             comparison = Comparison(
@@ -106,12 +101,9 @@ def compare(
                 engine=engine,
                 command=command,
             )
-            entries = (
-                comparison.entries().values()
-            )  # what does not go together is said before torch is loaded
-            refuse_idle(
-                typed, [entry.config for entry in entries], f"--methods {','.join(comparison.labels)}"
-            )
+            # what does not go together is said before torch is loaded
+            configs = [entry.config for entry in comparison.entries().values()]
+            refuse_idle(typed, configs, f"--methods {','.join(comparison.labels)}")
             from longtail.comparing import compare as job
 
             job.compare(comparison, watcher=watcher)

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,13 @@ def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         for name, own in value.items() if key in FLAT else [(str(key), value)]:
             if name in flat:
                 raise InputError(f"{path}: {name}: expected once, given more than once")
-            flat[name] = (
-                () if own == [] else own
-            )  # cyclopts keeps what is empty as it is, and fields are tuples
+            flat[name] = () if own == [] else own  # cyclopts keeps what is empty, and fields are tuples
     return flat
 
 
 def _parsed(path: Path) -> Any:
-    readers = {".toml": tomllib.loads, ".yaml": _yaml, ".yml": _yaml, ".json": _json}
+    as_json = partial(json.loads, object_pairs_hook=_once)
+    readers = {".toml": tomllib.loads, ".yaml": _yaml, ".yml": _yaml, ".json": as_json}
     parse = readers.get(path.suffix.lower())
     if parse is None:
         raise InputError(f"--config {path}: expected a file that ends in .toml, .yaml or .json")
@@ -83,10 +83,6 @@ def _parsed(path: Path) -> Any:
         raise InputError(f"--config {path}: there is no such file") from None
     except (ValueError, RecursionError) as error:  # what the readers raise, and text that is not UTF-8
         raise InputError(f"{path}: not readable as {path.suffix[1:].upper()}: {error}") from None
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

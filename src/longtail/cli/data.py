@@ -26,7 +26,7 @@ Data of your own:
   with splits                photos/train/cat/1.jpg, photos/test/cat/9.jpg
                              longtail train photos/
 
-  A manifest                 labels.csv (or .tsv, .parquet): a row an image, a
+  A manifest                 labels.csv (or .tsv, .parquet): a row per image, a
                              column that names the image, and a column for each
                              attribute; an empty cell is an unknown value
                                  image,colour,shape,split,group

@@ -48,7 +48,7 @@ def diagnose(
         batch_size: Images in a simulated batch.
         rho: Share of a batch that its minority classes hold together at most.
         labels_only: Do not read the images.
-        json_file: Write everything that was found there as JSON, too.
+        json_file: Also write all findings to this file, as JSON.
         quiet: Show the diagnosis alone.
     """
     if json_file is not None:

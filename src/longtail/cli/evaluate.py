@@ -15,7 +15,7 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show
 from longtail.errors import InputError
 from longtail.methods.options import DecisionName
-from longtail.training.config import DataOptions
+from longtail.training.config import Accelerator, DataOptions
 
 USAGE = "longtail evaluate RUN [DATA] [OPTIONS]"
 
@@ -26,9 +26,6 @@ longtail evaluate runs/first --decision prior
 longtail evaluate runs/first new-photos/ --output new-photos.json
 """
 
-Accelerator = Literal["auto", "cpu", "cuda", "mps"]
-Split = Literal["train", "val", "test"]
-
 
 def evaluate(
     run: Path,
@@ -36,7 +33,7 @@ def evaluate(
     /,
     *,
     source: Annotated[DataOptions | None, Parameter(name="*", parse=READING)] = None,
-    split: Split = "test",
+    split: Literal["train", "val", "test"] = "test",
     decision: DecisionName | None = None,
     method: str | None = None,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
@@ -68,7 +65,7 @@ def evaluate(
             run,
             data=data,
             split=split,
-            options=(source or DataOptions()) if data is not None else None,
+            options=source,
             decision=decision,
             method=method,
             accelerator=accelerator,

@@ -26,7 +26,7 @@ COLUMN = 27
 
 SUMMARY = """Train image classifiers that keep their rare classes.
 
-One label or many attributes an image, from folders, a CSV or an archive, with the Class Rectification
+One label or many attributes per image, from folders, a CSV or an archive, with the Class Rectification
 Loss or the baselines it is compared with."""
 
 EXAMPLES = """
@@ -52,24 +52,15 @@ HEADINGS = {
 
 METAVARS = {
     "attributes": "COLUMN...",
-    "augment": "NAME",
-    "backbone": "NAME",
-    "baseline": "NAME",
     "budget": "SECONDS",
-    "domain_column": "COLUMN",
-    "group_column": "COLUMN",
-    "identity_column": "COLUMN",
-    "image_column": "COLUMN",
     "image_size": "SIZE",
     "images": "PATH",
-    "match_column": "COLUMN",
-    "method": "NAME",
     "methods": "NAMES",
-    "resume": "RUN",
     "output": "FOLDER",
-    "split_column": "COLUMN",
-    "start": "RUN",
-    "tail_attribute": "COLUMN",
+    **dict.fromkeys(("image_column", "split_column", "group_column", "identity_column"), "COLUMN"),
+    **dict.fromkeys(("domain_column", "match_column", "tail_attribute"), "COLUMN"),
+    **dict.fromkeys(("augment", "backbone", "baseline", "method"), "NAME"),
+    **dict.fromkeys(("resume", "start"), "RUN"),
 }
 """What stands for the value in the help, where the type alone says too little."""
 

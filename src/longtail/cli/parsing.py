@@ -38,9 +38,6 @@ from longtail.words import did_you_mean
 Typed = Annotated[Mapping[str, tuple[str, ...]], Parameter(parse=False)]
 """What was typed: '--epochs' -> ('5',), 'DATA' -> ('photos/',). A parameter `typed: Typed` is handed it."""
 
-Layers = Callable[[Typed], Iterable[Layer]]
-"""The settings that lie under the flags of a command, the uppermost first."""
-
 READING = re.compile(r"source|images|attributes|\w+_column|skip_\w+")
 """The fields of `DataOptions` that say how to read data, not how to split them, and their parameter."""
 
@@ -77,7 +74,7 @@ class Command:
         Raises:
             InputError: when the words or the files they name are not understood.
         """
-        sources = _Sources(getattr(self.module, "layers", _no_layers))
+        sources = _Sources(getattr(self.module, "layers", lambda _: ()))
         try:
             _, bound, unparsed = self._app(sources).parse_args(
                 list(words), exit_on_error=False, print_error=False
@@ -110,9 +107,9 @@ def label(argument: Argument) -> str:
 
 
 class _Sources:
-    """Lays the settings of files under the flags, and keeps which came from where."""
+    """Lays settings, the uppermost layer first, under the flags, and keeps which came from where."""
 
-    def __init__(self, layers: Layers) -> None:
+    def __init__(self, layers: Callable[[Typed], Iterable[Layer]]) -> None:
         self._layers = layers
         self.typed: Typed = {}
         self._places: dict[str, str] = {}
@@ -138,10 +135,6 @@ class _Sources:
         named = re.findall(r"--[\w.-]*\w", str(error).partition(":")[0])
         place = next((self._places[name] for name in named if name in self._places), None)
         return InputError(f"{place}: {error}") if place else error
-
-
-def _no_layers(_: Typed) -> Iterable[Layer]:
-    return ()
 
 
 def _flag(field: str) -> str:

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
@@ -16,6 +16,7 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, plain_output, writing
 from longtail.errors import InputError
 from longtail.methods.options import DecisionName
+from longtail.training.config import Accelerator
 
 if TYPE_CHECKING:
     from longtail.runs.predict import Prediction
@@ -28,7 +29,6 @@ longtail predict runs/first new-photos/ --output predictions.csv
 longtail predict runs/first archive.zip --format jsonl > predictions.jsonl
 """
 
-Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Format = Literal["csv", "jsonl"]
 
 DIGITS = 6
@@ -48,7 +48,7 @@ def predict(
 ) -> None:
     """Classify images with a trained model.
 
-    One row an image: its name, for each attribute the class chosen, then the probability of every class
+    One row per image: its name, for each attribute the class chosen, then the probability of every class
     of every attribute (columns ATTRIBUTE:CLASS).
 
     Args:
@@ -79,13 +79,8 @@ def predict(
             skip_unreadable=skip_unreadable,
             watcher=watcher,
         )
-        if output is None:
-            stream = plain_output()
+        with nullcontext(plain_output()) if output is None else writing(output) as stream:
             _WRITERS[form](stream, predictions)
-            stream.flush()
-        else:
-            with writing(output) as file:
-                _WRITERS[form](file, predictions)
 
 
 def _format_of(output: Path | None) -> Format:

@@ -20,7 +20,7 @@ PAUSE = 0.5
 
 
 def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
-    """What fits the stream: bars on a terminal, a line an epoch elsewhere, nothing when quiet."""
+    """What fits the stream: bars on a terminal, a line per epoch elsewhere, nothing when quiet."""
     if quiet:
         return Silent()
     if not stream.isatty():

@@ -95,15 +95,15 @@ def prepare_training(
         InputError: when the method or the network cannot be used with the data, or do not fit the run that
             the training starts from.
     """
-    start = None if config.start is None else load_network(RunFolder(Path(config.start)).model)
-    card = model_card(config, data, start[1] if start else None)
+    weights, start = load_network(RunFolder(Path(config.start)).model) if config.start else (None, None)
+    card = model_card(config, data, start)
     augmentation = augmentation_name(config, card.image_size)
     torch.manual_seed(config.seed)
     learner = card.build(pretrained=fresh and not config.from_scratch)
     if start is not None:
-        _expect_same_network(card, start[1], config.start)
-        if fresh:
-            _load(start[0], learner, config.start)
+        _expect_same_network(card, start, config.start)
+    if weights is not None and fresh:
+        _load(weights, learner, config.start)
     learner.method.begin(learner.model)
     known = data.training(config.epochs)
     sampler = learner.method.draw(known, config.batch_size, config.seed, fabric.world_size)
@@ -111,7 +111,12 @@ def prepare_training(
     run = Run(folder, fabric, learner, card, watcher)
     run.config, run.data = config, data
     feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std)
-    return Training(run, feed, (_what_is_trained(card, learner), *notes))
+    height, width = card.image_size
+    what = (
+        f"{card.method} on {card.backbone}, {learner.model.num_parameters:,} parameters, "
+        f"images of {height}x{width} pixels"
+    )
+    return Training(run, feed, (what, *notes))
 
 
 def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) -> ModelCard:
@@ -183,11 +188,3 @@ def _load(weights: dict[str, Tensor], learner: Learner, run: str | None) -> None
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"--from {run}: expected weights that fit their model card, got {reason}") from None
-
-
-def _what_is_trained(card: ModelCard, learner: Learner) -> str:
-    height, width = card.image_size
-    return (
-        f"{card.method} on {card.backbone}, {learner.model.num_parameters:,} parameters, "
-        f"images of {height}x{width} pixels"
-    )

@@ -50,10 +50,7 @@ def train(
         InputError: when something the user gave cannot be used.
         Interrupted: when the user stopped the training; what was trained is kept.
     """
-    allow(config.method)
-    folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
-    state = _unfinished(folder, config) if resume else None
-    training = _prepared(config, folder, overwrite, state, watcher)
+    training, state = _prepared(config, overwrite, watcher, resume)
     run, fabric = training.run, training.run.fabric
     for note in training.notes:
         run.watcher.say(note)
@@ -65,7 +62,7 @@ def train(
         finished = fit(
             fabric,
             run.learner,
-            config,
+            run.config,
             training.feed,
             validate=partial(_validation, run),
             watcher=journal,
@@ -75,13 +72,13 @@ def train(
     if not finished:
         again = f" --method {config.method}" if is_outside(config.method) else ""
         raise Interrupted(
-            f"stopped, the model so far is kept; go on with: longtail train --resume {folder.path}{again}"
+            f"stopped, the model so far is kept; go on with: longtail train --resume {run.folder.path}{again}"
         )
     _evaluate(run)
     if fabric.is_global_zero:
-        folder.state.unlink(missing_ok=True)
+        run.folder.state.unlink(missing_ok=True)
     fabric.barrier()
-    return folder.path
+    return run.folder.path
 
 
 def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | None = None) -> list[str]:
@@ -90,12 +87,10 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     Raises:
         InputError: as `train` would.
     """
-    allow(config.method)
-    folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
-    training = _prepared(config, folder, overwrite, None, watcher)
+    training, _ = _prepared(config, overwrite, watcher)
     run, feed = training.run, training.feed
     with _enough_memory(config):
-        rehearse(run.fabric, run.learner, config, feed)
+        rehearse(run.fabric, run.learner, run.config, feed)
     if not run.fabric.is_global_zero:
         return []
     sizes = ", ".join(f"{len(run.data.splits.of(name))} {name}" for name in SPLITS)
@@ -105,8 +100,8 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
         f"augmentation: {feed.augmentation}",
         f"{config.epochs} epochs of {feed.steps} steps, batches of {config.batch_size}, seed {config.seed}",
         "a forward and a backward pass of the first batch went well",
-        f"the run would be written to {folder.path}"
-        + (", in place of the one that is there" if folder.config.exists() else ""),
+        f"the run would be written to {run.folder.path}"
+        + (", in place of the one that is there" if run.folder.config.exists() else ""),
     ]
 
 
@@ -130,11 +125,7 @@ def _whole_path(path: str | None) -> str | None:
 
 
 def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
-    """The configuration of an unfinished run.
-
-    Args:
-        run: its folder.
-        method: the method of the user's own that it trains.
+    """The configuration of the unfinished run in a folder; `method` names one of the user's own again.
 
     Raises:
         InputError: when there is none, the training came to its end, or its method is not named.
@@ -142,27 +133,26 @@ def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
     folder = RunFolder(run)
     config = CONFIG.read(folder.config)
     if not folder.state.exists():
-        ended = (
-            "its training came to its end" if folder.model.exists() else "it was stopped in its first epoch"
-        )
+        ended = "its training came to its end"
+        if not folder.model.exists():
+            ended = "it was stopped in its first epoch"
         raise InputError(f"--resume {run}: nothing to go on with, {ended}")
     return replace(config, method=allowed_again(config.method, method))
 
 
 def _prepared(
-    config: TrainConfig,
-    folder: RunFolder,
-    overwrite: bool,
-    state: TrainingState | None,
-    watcher: Watcher | None,
-) -> Training:
-    """Everything that a training, or its rehearsal, has before its first step."""
+    config: TrainConfig, overwrite: bool, watcher: Watcher | None, resume: bool = False
+) -> tuple[Training, TrainingState | None]:
+    """Everything that a training, or its rehearsal, has before its first step; the state it resumes from."""
+    allow(config.method)
+    folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
+    state = _unfinished(folder, config) if resume else None
     if state is None and is_first_process():
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
     watcher = watcher if watcher is not None and fabric.is_global_zero else Silent()
     data = prepare_data(config, watcher, None if state is None else folder.splits)
-    return prepare_training(fabric, config, data, folder, watcher, fresh=state is None)
+    return prepare_training(fabric, config, data, folder, watcher, fresh=state is None), state
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from longtail.methods.recipe import recipe, shown
 from longtail.models.backbones import default_learning_rate
 from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings
 
+Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+
 
 @dataclass(frozen=True)
 class DataOptions(Settings):
@@ -139,7 +141,7 @@ class TrainConfig(Settings):
     clip_gradient: Annotated[float | None, POSITIVE] = None
     """Largest norm of the gradient; larger ones are scaled down to it."""
 
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    accelerator: Accelerator = "auto"
     """Kind of device."""
 
     devices: Annotated[int, AT_LEAST_ONE] = 1
