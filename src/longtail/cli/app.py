@@ -30,10 +30,9 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return the exit code: 0, 2 for a mistake in what was given, 130 when stopped.
+    """Run one command line, by default that of the process, and return the exit code.
 
-    Args:
-        arguments: without the program's name; by default those of the process.
+    It is 0, 2 for a mistake in what was given, 130 when stopped.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -87,7 +87,7 @@ def program_page(commands: Mapping[str, str]) -> str:
 def command_page(command: Command, *, everything: bool) -> str:
     """The page of a command, with all its flags or with those for everyday use."""
     arguments = [argument for argument in command.arguments() if argument.show]
-    shown = [argument for argument in arguments if everything or _is_everyday(argument)]
+    shown = [a for a in arguments if everything or not a.keys or a.keys[-1] in EVERYDAY]
     sections: dict[str, list[Row]] = {ARGUMENTS: [], COMPARISON: []}
     for argument in shown:
         sections.setdefault(_heading(argument), []).append((_label(argument), _description(argument)))
@@ -98,10 +98,6 @@ def command_page(command: Command, *, everything: bool) -> str:
     parts = [section(heading, rows) for heading, rows in sections.items() if rows]
     text = inspect.cleandoc(command.function.__doc__ or "").partition("\n\nArgs:")[0]
     return _joined([_head(command.module.USAGE, text), *parts, _examples(command.module.EXAMPLES)])
-
-
-def _is_everyday(argument: Argument) -> bool:
-    return not argument.keys or argument.keys[-1] in EVERYDAY
 
 
 def _heading(argument: Argument) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from longtail.training.watcher import Silent, Watcher
@@ -24,42 +25,38 @@ def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
     if quiet:
         return Silent()
     if not stream.isatty():
-        return Lines(stream, epochs)
+        return Lines(partial(print, file=stream, flush=True), epochs)
     from rich.console import Console
 
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    return Lines(stream, epochs) if console.is_dumb_terminal else Bars(console, epochs)
+    return Lines(console.print, epochs) if console.is_dumb_terminal else Bars(console, epochs)
 
 
 class Lines(Watcher):
     """A plain line for each sentence and each epoch; a log needs no bars."""
 
-    def __init__(self, stream: TextIO, epochs: int) -> None:
-        self._stream = stream
+    def __init__(self, write: Callable[[str], None], epochs: int) -> None:
+        self._write = write
         self._epochs = epochs
 
     def say(self, line: str) -> None:
         """The sentence."""
-        print(line, file=self._stream, flush=True)
+        self._write(line)
 
     def epoch(self, record: EpochRecord) -> None:
         """The epoch's figures."""
         self.say(epoch_line(record, self._epochs))
 
 
-class Bars(Watcher):
+class Bars(Lines):
     """Bars that move at the foot of a terminal, sentences and epochs above them."""
 
     def __init__(self, console: Console, epochs: int) -> None:
+        super().__init__(console.print, epochs)
         self._console = console
-        self._epochs = epochs
         self._live: Live | None = None
         self._drawn = time.monotonic()  # what is over at once is not shown
         self._whole, self._epoch = Pace(), Pace()
-
-    def say(self, line: str) -> None:
-        """The sentence, above the bars."""
-        self._console.print(line)
 
     def progress(self, task: str, done: int, total: int) -> None:
         """A bar that goes away at its end."""
@@ -82,10 +79,6 @@ class Bars(Watcher):
             ("step", step / steps, f"{step}/{steps}", f"{speed:.3g} steps/s" if speed else ""),
         ]
         self._draw(_grid(rows, loss_text(means.loss), mined_text(means.mined)))
-
-    def epoch(self, record: EpochRecord) -> None:
-        """The epoch's figures, above the bars."""
-        self.say(epoch_line(record, self._epochs))
 
     def close(self) -> None:
         """Take the bars off the terminal."""

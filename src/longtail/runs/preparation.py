@@ -45,12 +45,7 @@ class Training:
 
 
 def prepare_data(config: TrainConfig, watcher: Watcher, splits_file: Path | None = None) -> Data:
-    """Read, split and check the data, and say what was found.
-
-    Args:
-        config: what to read.
-        watcher: is told.
-        splits_file: splits.json of a run that goes on.
+    """Read, split and check the data, and say what was found; a run that goes on has a splits.json.
 
     Raises:
         InputError: when the data cannot be used as they are.
@@ -80,16 +75,10 @@ def prepare_training(
     *,
     fresh: bool = True,
 ) -> Training:
-    """Build the model and lay out how it is fed.
+    """Build the model and lay out how it is fed; nothing is written to the folder.
 
-    Args:
-        fabric: launched.
-        config: the recipe.
-        data: see `prepare_data`.
-        folder: of the run; nothing is written to it.
-        watcher: of the whole job.
-        fresh: whether the model is to have the weights that a training begins with; not where the weights
-            of a stopped training follow.
+    A model that is not `fresh` lacks the weights that a training begins with: those of a stopped training
+    follow.
 
     Raises:
         InputError: when the method or the network cannot be used with the data, or do not fit the run that

@@ -62,13 +62,9 @@ class Run:
         *,
         method: str | None = None,
     ) -> Run:
-        """The run in a folder, its model on the device.
+        """The run in a folder, its model on the device; `accelerator` None is that of its training.
 
-        Args:
-            path: the folder.
-            accelerator: kind of device; None is the one that it was trained on.
-            watcher: hears of images that are read.
-            method: the method of the user's own that it was trained with.
+        A method of the user's own that it was trained with is imported only if it is named as `method`.
 
         Raises:
             InputError: when there is no usable model in it, its method is not named, or no such device.
@@ -79,10 +75,7 @@ class Run:
         return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent())
 
     def decide_by(self, decision: str | None) -> None:
-        """Decide by another rule from now on; one that needs images of the run reads them again.
-
-        Args:
-            decision: name of the rule; None is the run's own.
+        """Decide by the rule of this name, None for its own; one that needs images of the run reads them.
 
         Raises:
             InputError: when the method has no use for the rule, or the images are not there.
@@ -129,13 +122,7 @@ class Run:
     def scores(
         self, rows: NDArray[np.int64], loader: ImageLoader | None = None, on_progress: Progress | None = None
     ) -> NDArray[np.float64]:
-        """(n, J, K) scores of images.
-
-        Args:
-            rows: of the loader's data set.
-            loader: of other data than the run's own.
-            on_progress: see `outputs_of`.
-        """
+        """(n, J, K) scores of images: rows of the run's own data, or of those of a loader."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
         return found.double().numpy()

@@ -40,11 +40,8 @@ def train(
 ) -> Path:
     """Train as configured, evaluate on the test images, and return the folder of the run.
 
-    Args:
-        config: the recipe.
-        overwrite: replace a run that is there already.
-        resume: go on with the unfinished run in `config.output`; its own config.json must agree.
-        watcher: is told how it goes.
+    With `overwrite`, a run that is there already is replaced. With `resume`, the unfinished run in
+    `config.output` goes on; its own config.json must agree.
 
     Raises:
         InputError: when something the user gave cannot be used.

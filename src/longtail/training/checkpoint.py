@@ -116,9 +116,7 @@ def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
 def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCard]:
     """The learner that `save_model` wrote, on the CPU and in evaluation mode.
 
-    Args:
-        path: the file.
-        method: the method of the user's own that it was trained with; it is imported only if it is named.
+    A method of the user's own that it was trained with is imported only if it is named as `method`.
 
     Raises:
         InputError: when the file is missing, damaged, of another format or version, does not hold the

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
 
 from longtail.data.dataset import Batch
 from longtail.images.augment import augment_and_normalise, crops, draw_parts
@@ -80,7 +79,9 @@ class Feed:
         cropped = crops(self.augmentation) and not self.loader.cached
         steps = range(from_step, len(layout.rows))
         rows = [self._own(layout.rows[step]) for step in steps]
-        parts = (self._parts(layout.epoch, step, len(own)) for step, own in zip(steps, rows))
+        size = (3, *self.loader.size)
+        random = (self._generator(layout.epoch, step) for step in steps)
+        parts = (draw_parts((len(own), *size), drawn) for own, drawn in zip(rows, random))
         read = self.loader.batches(rows, parts if cropped else None)
         for step, (images, labels, index) in zip(steps, read, strict=True):
             device = self.fabric.device
@@ -98,11 +99,7 @@ class Feed:
             yield Batch(ready, labels.to(device), index.to(device), task)
 
     def _own(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What of a batch belongs to this process."""
         return np.ascontiguousarray(batch[self.fabric.global_rank :: self.fabric.world_size])
-
-    def _parts(self, epoch: int, step: int, images: int) -> Tensor:
-        return draw_parts((images, 3, *self.loader.size), self._generator(epoch, step))
 
     def _generator(self, epoch: int, step: int) -> torch.Generator:
         place = (self.seed, epoch, step, self.fabric.global_rank)

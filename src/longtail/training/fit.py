@@ -41,18 +41,9 @@ def fit(
     """Train, and say whether the training came to its end.
 
     SGD with momentum under `learning_rate`; each step minimises the sum of the method's loss terms.
-    The state is saved after every epoch, and after the current step when the user interrupts; a
-    training that goes on from it takes the same steps as one that was never interrupted.
-
-    Args:
-        fabric: launched; decides devices, processes and precision.
-        learner: model and method, changed in place.
-        config: the recipe.
-        feed: batches.
-        validate: figures after an epoch, or None.
-        watcher: is told of steps and epochs.
-        save: keeps a state.
-        state: to go on from.
+    The learner is changed in place. Its state is saved after every epoch, and after the current step when
+    the user interrupts; a training that goes on from a `state` takes the same steps as one that was never
+    interrupted. `validate` gives the figures after an epoch, if there are images for it.
 
     Raises:
         InputError: when the loss is no longer finite, before it can spoil the weights.
