@@ -8,9 +8,20 @@ from typing import Any
 
 import pytest
 
+from longtail.cli.app import _failed
 from longtail.errors import InputError, Interrupted
 
 from .conftest import Job, Run
+
+
+def test_an_error_is_one_line_that_names_its_process_where_there_are_several(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    _failed("one\n  two")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert _failed("three") == 2
+    assert capsys.readouterr().err == "longtail: error: one two\nlongtail: process 1: error: three\n"
 
 
 def raising(error: BaseException):

@@ -4,9 +4,7 @@ import os
 import threading
 from pathlib import Path
 
-import pytest
-
-from longtail.cli.stdio import fail, writing
+from longtail.cli.stdio import writing
 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path):
@@ -29,13 +27,3 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
     reader.join()
     assert read == ["one\n"]
     assert path.is_fifo()
-
-
-def test_an_error_is_one_line_that_names_its_process_where_there_are_several(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    fail("one\n  two")
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    fail("three")
-    assert capsys.readouterr().err == "longtail: error: one two\nlongtail: process 1: error: three\n"

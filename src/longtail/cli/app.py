@@ -80,11 +80,11 @@ def _help(name: str | None, *, everything: bool) -> None:
     from longtail.cli.page import command_page, program_page
 
     if name is None:
-        print(program_page(COMMANDS), end="")
+        print(program_page(COMMANDS))
         return
     from longtail.cli.parsing import Command
 
-    print(command_page(Command.named(name), everything=everything), end="")
+    print(command_page(Command.named(name), everything=everything))
 
 
 def _expect_command(word: str) -> None:
@@ -96,9 +96,10 @@ def _expect_command(word: str) -> None:
 
 
 def _failed(message: str) -> int:
-    from longtail.cli.stdio import fail
-
-    fail(message)
+    """Print the one line that says why the command stopped, and which process where there are several."""
+    line = " ".join(message.split())
+    rank = os.environ.get("LOCAL_RANK", "0")
+    print(f"longtail: {'' if rank == '0' else f'process {rank}: '}error: {line}", file=sys.stderr)
     return MISTAKE
 
 

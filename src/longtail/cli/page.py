@@ -81,7 +81,7 @@ Row = tuple[str, str]
 def program_page(commands: Mapping[str, str]) -> str:
     """The page of the program: its commands with what each does."""
     parts = [section("Commands", commands.items()), section("Options", GLOBAL)]
-    return _joined([_head("longtail COMMAND [OPTIONS]", SUMMARY), *parts, _examples(EXAMPLES)])
+    return "\n\n".join([_head("longtail COMMAND [OPTIONS]", SUMMARY), *parts, _examples(EXAMPLES)])
 
 
 def command_page(command: Command, *, everything: bool) -> str:
@@ -97,7 +97,7 @@ def command_page(command: Command, *, everything: bool) -> str:
     sections[RUN] += [GLOBAL[0], *([("--help-all", f"Show {left} more flags.")] if left else [])]
     parts = [section(heading, rows) for heading, rows in sections.items() if rows]
     text = inspect.cleandoc(command.function.__doc__ or "").partition("\n\nArgs:")[0]
-    return _joined([_head(command.module.USAGE, text), *parts, _examples(command.module.EXAMPLES)])
+    return "\n\n".join([_head(command.module.USAGE, text), *parts, _examples(command.module.EXAMPLES)])
 
 
 def _heading(argument: Argument) -> str:
@@ -171,10 +171,6 @@ def row(label: str, text: str) -> str:
         lines.insert(0, "")
     padded = [head.ljust(COLUMN) + (lines[0] if lines else ""), *(" " * COLUMN + line for line in lines[1:])]
     return "\n".join(line.rstrip() for line in padded).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return "\n\n".join(parts) + "\n"
 
 
 def _width() -> int:

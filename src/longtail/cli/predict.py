@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
@@ -29,8 +29,6 @@ longtail predict runs/first new-photos/ --output predictions.csv
 longtail predict runs/first archive.zip --format jsonl > predictions.jsonl
 """
 
-Format = Literal["csv", "jsonl"]
-
 DIGITS = 6
 
 
@@ -39,7 +37,7 @@ def predict(
     /,
     *images: str,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
-    format: Format | None = None,
+    format: Literal["csv", "jsonl"] | None = None,
     decision: DecisionName | None = None,
     method: str | None = None,
     skip_unreadable: bool = False,
@@ -64,7 +62,11 @@ def predict(
     """
     if not images:
         raise InputError("IMAGES is missing: expected image files, folders of images, or zip archives")
-    form = format or _format_of(output)
+    form = format or ("csv" if output is None else output.suffix.lower().removeprefix("."))
+    if form not in _WRITERS:
+        raise InputError(
+            f"--output {output}: expected a name that ends in .csv or .jsonl, or --format with it"
+        )
     if output is not None:
         expect_writable(output, "--output")
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
@@ -83,30 +85,15 @@ def predict(
             _WRITERS[form](stream, predictions)
 
 
-def _format_of(output: Path | None) -> Format:
-    if output is None or output.suffix.lower() == ".csv":
-        return "csv"
-    if output.suffix.lower() == ".jsonl":
-        return "jsonl"
-    raise InputError(f"--output {output}: expected a name that ends in .csv or .jsonl, or --format with it")
-
-
 def _write_csv(stream: TextIO, predictions: Iterable[Prediction]) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     for number, prediction in enumerate(predictions):
+        found = prediction.probabilities
         if number == 0:
-            writer.writerow(_header(prediction))
-        writer.writerow([prediction.image, *prediction.labels.values(), *_probabilities(prediction)])
-
-
-def _header(prediction: Prediction) -> Sequence[str]:
-    classes = [f"{name}:{label}" for name, values in prediction.probabilities.items() for label in values]
-    return ["image", *prediction.labels, *classes]
-
-
-def _probabilities(prediction: Prediction) -> Iterator[str]:
-    for values in prediction.probabilities.values():
-        yield from (f"{value:.{DIGITS}f}" for value in values.values())
+            classes = (f"{name}:{label}" for name, values in found.items() for label in values)
+            writer.writerow(["image", *prediction.labels, *classes])
+        scores = (f"{score:.{DIGITS}f}" for values in found.values() for score in values.values())
+        writer.writerow([prediction.image, *prediction.labels.values(), *scores])
 
 
 def _write_jsonl(stream: TextIO, predictions: Iterable[Prediction]) -> None:

@@ -56,7 +56,7 @@ class Bars(Lines):
         self._console = console
         self._live: Live | None = None
         self._drawn = time.monotonic()  # what is over at once is not shown
-        self._whole, self._epoch = Pace(), Pace()
+        self._first: dict[str, tuple[float, int]] = {}
 
     def progress(self, task: str, done: int, total: int) -> None:
         """A bar that goes away at its end."""
@@ -68,12 +68,10 @@ class Bars(Lines):
     def step(self, epoch: int, step: int, steps: int, meter: Meter) -> None:
         """Two bars, the losses, and what was mined."""
         done, total = epoch * steps + step, self._epochs * steps
-        self._whole.see(0, done)
-        self._epoch.see(epoch, step)
+        whole, speed = self._rate("all", done), self._rate(f"epoch {epoch}", step)
         if not self._due():
             return
-        means = meter.means()
-        speed, left = self._epoch.rate, self._whole.rate and (total - done) / self._whole.rate
+        means, left = meter.means(), whole and (total - done) / whole
         rows = [
             ("epoch", done / total, f"{epoch + 1}/{self._epochs}", f"{clock(left)} left" if left else ""),
             ("step", step / steps, f"{step}/{steps}", f"{speed:.3g} steps/s" if speed else ""),
@@ -85,6 +83,12 @@ class Bars(Lines):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _rate(self, lap: str, done: int) -> float:
+        """Steps a second since the first step that was seen of a lap; 0 until a second one is."""
+        now = time.monotonic()
+        began, first = self._first.setdefault(lap, (now, done))
+        return (done - first) / (now - began) if now > began else 0.0
 
     def _due(self) -> bool:
         return time.monotonic() - self._drawn >= PAUSE
@@ -98,24 +102,6 @@ class Bars(Lines):
             self._live.start()
         self._live.update(picture, refresh=True)
         self._drawn = time.monotonic()
-
-
-class Pace:
-    """Steps a second, from the first step seen of a lap."""
-
-    def __init__(self) -> None:
-        self._lap = -1
-        self._first = (0.0, 0)
-        self.rate = 0.0
-        """0 until two steps were seen."""
-
-    def see(self, lap: int, done: int) -> None:
-        """A step was done: the `done`th of this lap."""
-        now = time.monotonic()
-        if lap != self._lap:
-            self._lap, self._first, self.rate = lap, (now, done), 0.0
-        elif now > self._first[0]:
-            self.rate = (done - self._first[1]) / (now - self._first[0])
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:

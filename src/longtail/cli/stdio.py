@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,13 +17,6 @@ if TYPE_CHECKING:
 
 SURROGATES = "surrogateescape"
 """File names that are not UTF-8 are written as the bytes they are."""
-
-
-def fail(message: str) -> None:
-    """Print the one line that says why the command stopped, and which process where there are several."""
-    line = " ".join(message.split())
-    rank = os.environ.get("LOCAL_RANK", "0")
-    print(f"longtail: {'' if rank == '0' else f'process {rank}: '}error: {line}", file=sys.stderr)
 
 
 def expect_writable(path: Path, flag: str) -> None:

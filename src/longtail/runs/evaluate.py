@@ -26,6 +26,7 @@ from longtail.evaluation.results import (
 )
 from longtail.files import write_text
 from longtail.losses.tables import count_table
+from longtail.methods.recipe import shown
 from longtail.reporting.page import render_report
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.run import Run
@@ -126,7 +127,7 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
     config, card = run.config, run.card
     images = {name: len(data.splits.of(name)) for name in SPLITS}
     return RunInfo(
-        method=MethodInfo(config.method, config.shown_options),
+        method=MethodInfo(config.method, shown(config.method, config.method_options)),
         model=ModelInfo(card.backbone, run.learner.model.num_parameters),
         data=DataInfo(data.dataset.name, images, card.image_size),
         seed=config.seed,
@@ -139,8 +140,8 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
 def _imbalance_seen(run: Run) -> str:
     """Largest over smallest share of a class in what cross entropy was trained on, by attribute."""
     ratios = imbalance_ratio(run.learner.method.shares.cpu().numpy()).tolist()
-    shown = (NOTHING if math.isnan(ratio) else f"{ratio:.3g}" for ratio in ratios)
-    return ", ".join(map(" ".join, zip(run.card.schema.names, shown)))
+    given = (NOTHING if math.isnan(ratio) else f"{ratio:.3g}" for ratio in ratios)
+    return ", ".join(map(" ".join, zip(run.card.schema.names, given)))
 
 
 def _training_info(epochs: list[EpochRecord]) -> TrainingInfo | None:

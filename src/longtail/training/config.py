@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from longtail.documents import Form
 from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
-from longtail.methods.recipe import recipe, shown
+from longtail.methods.recipe import recipe
 from longtail.models.backbones import default_learning_rate
 from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings
 
@@ -208,11 +208,6 @@ class TrainConfig(Settings):
     def decay(self) -> float:
         """`weight_decay`, or what suits the method."""
         return row_of(self.method).weight_decay if self.weight_decay is None else self.weight_decay
-
-    @property
-    def shown_options(self) -> dict[str, Any]:
-        """The parts and options of the chosen method, for results."""
-        return shown(self.method, self.method_options)
 
 
 CONFIG = Form(
