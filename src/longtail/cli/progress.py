@@ -24,12 +24,13 @@ def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
     """What fits the stream: bars on a terminal, a line per epoch elsewhere, nothing when quiet."""
     if quiet:
         return Silent()
-    if not stream.isatty():
-        return Lines(partial(print, file=stream, flush=True), epochs)
-    from rich.console import Console
+    if stream.isatty():
+        from rich.console import Console
 
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    return Lines(console.print, epochs) if console.is_dumb_terminal else Bars(console, epochs)
+        console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        if not console.is_dumb_terminal:
+            return Bars(console, epochs)
+    return Lines(partial(print, file=stream, flush=True), epochs)
 
 
 class Lines(Watcher):
@@ -56,7 +57,7 @@ class Bars(Lines):
         self._console = console
         self._live: Live | None = None
         self._drawn = time.monotonic()  # what is over at once is not shown
-        self._first: dict[str, tuple[float, int]] = {}
+        self._first: dict[str, tuple[float, int]] = {}  # when which step of a lap was seen first
 
     def progress(self, task: str, done: int, total: int) -> None:
         """A bar that goes away at its end."""
