@@ -200,9 +200,8 @@ class TrainConfig(Settings):
     @property
     def peak_rate(self) -> float:
         """`learning_rate`, or what suits the backbone."""
-        return (
-            default_learning_rate(self.named_backbone) if self.learning_rate is None else self.learning_rate
-        )
+        usual = default_learning_rate(self.named_backbone)
+        return usual if self.learning_rate is None else self.learning_rate
 
     @property
     def decay(self) -> float:

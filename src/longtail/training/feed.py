@@ -80,22 +80,17 @@ class Feed:
         steps = range(from_step, len(layout.rows))
         rows = [self._own(layout.rows[step]) for step in steps]
         size = (3, *self.loader.size)
-        random = (self._generator(layout.epoch, step) for step in steps)
-        parts = (draw_parts((len(own), *size), drawn) for own, drawn in zip(rows, random))
+        drawn = (self._generator(layout.epoch, step) for step in steps)
+        parts = (draw_parts((len(own), *size), random) for own, random in zip(rows, drawn))
         read = self.loader.batches(rows, parts if cropped else None)
         for step, (images, labels, index) in zip(steps, read, strict=True):
-            device = self.fabric.device
+            device, random = self.fabric.device, self._generator(layout.epoch, step)
+            images = images.to(device, non_blocking=True)
             ready = augment_and_normalise(
-                images.to(device, non_blocking=True),
-                self.augmentation,
-                self._generator(layout.epoch, step),
-                self.mean,
-                self.std,
-                cropped=cropped,
+                images, self.augmentation, random, self.mean, self.std, cropped=cropped
             )
-            task = (
-                None if layout.tasks is None else torch.from_numpy(self._own(layout.tasks[step])).to(device)
-            )
+            tasks = layout.tasks
+            task = None if tasks is None else torch.from_numpy(self._own(tasks[step])).to(device)
             yield Batch(ready, labels.to(device), index.to(device), task)
 
     def _own(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
