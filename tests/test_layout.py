@@ -19,6 +19,7 @@ FLOORS = [
     {"models"},
     {"data"},
     {"images"},
+    {"features"},
     {"methods"},
     {"evaluation"},
     {"training"},

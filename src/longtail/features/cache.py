@@ -1,0 +1,176 @@
+"""Vectors of images on disk, found again by the content of the image and by what made them.
+
+A cache is a folder of folders: one for each maker (network, weights, preprocessing), named after its
+digest. In it lie pieces, each two files of the same number of rows: the digests of images and their
+vectors in half precision, written aside and renamed, the digests last. A piece without digests does not
+count, so that a killed process leaves nothing that is read. Vectors are mapped, not loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longtail.files import written_aside
+
+Halves = NDArray[np.float16]
+
+DIGEST_BYTES = 16
+
+LARGEST = 20 * 2**30
+"""Bytes that a cache may take; beyond, what was used longest ago goes first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a cache holds of one maker.
+
+    Attributes:
+        maker: its digest.
+        images: vectors that are kept.
+        bytes: on disk.
+        used: seconds since the epoch of its last use.
+    """
+
+    maker: str
+    images: int
+    bytes: int
+    used: float
+
+
+def digest_of(content: bytes | NDArray[np.uint8]) -> bytes:
+    """16 bytes that stand for an image: of the encoded file, or of pixels and their shape.
+
+    Example:
+        >>> digest_of(b"a") == digest_of(b"a"), digest_of(b"a") == digest_of(b"b")
+        (True, False)
+    """
+    if isinstance(content, bytes):
+        return blake2b(content, digest_size=DIGEST_BYTES).digest()
+    hashed = blake2b(repr(content.shape).encode(), digest_size=DIGEST_BYTES)
+    hashed.update(content.tobytes())
+    return hashed.digest()
+
+
+def cache_folder() -> Path:
+    """Where caches are kept: $LONGTAIL_CACHE, or longtail in the user's cache folder."""
+    named = os.environ.get("LONGTAIL_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtail"
+
+
+class FeatureCache:
+    """The vectors that one maker gave, by the digests of images.
+
+    Args:
+        root: of all makers, see `cache_folder`.
+        maker: digest of network, weights and preprocessing; another digest is another cache.
+        size: D, numbers of a vector.
+    """
+
+    def __init__(self, root: Path, maker: str, size: int) -> None:
+        self.folder = root / maker
+        self.size = size
+        self._pieces: list[Halves] = []
+        self._places: dict[bytes, tuple[int, int]] = {}
+        for file in sorted(self.folder.glob("*.digests.npy")):
+            self._open(file)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def missing(self, digests: Sequence[bytes]) -> NDArray[np.int64]:
+        """(m,) indices of the digests that have no vector, of equal ones the first."""
+        first = {digest: i for i, digest in reversed([*enumerate(digests)]) if digest not in self._places}
+        return np.array(sorted(first.values()), dtype=np.int64)
+
+    def add(self, digests: Sequence[bytes], vectors: NDArray[np.floating]) -> None:
+        """Keep vectors (n, D), as one piece, whole or not at all.
+
+        Raises:
+            InputError: when the disk is full or may not be written.
+            ValueError: when there are not as many vectors as digests, or one is not finite.
+        """
+        halves = vectors.astype(np.float16)
+        if halves.shape != (len(digests), self.size) or not np.isfinite(halves).all():
+            raise ValueError(f"expected {len(digests)} finite vectors of {self.size}, got {vectors.shape}")
+        name = uuid4().hex
+        file = self.folder / f"{name}.digests.npy"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _save(self.folder / f"{name}.vectors.npy", halves)
+        _save(file, np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES))
+        self._open(file)
+
+    def read(self, digests: Sequence[bytes]) -> Halves:
+        """(n, D) vectors of images that are there.
+
+        Raises:
+            KeyError: when one is not.
+        """
+        found = np.empty((len(digests), self.size), np.float16)
+        places = np.array([self._places[digest] for digest in digests], dtype=np.int64).reshape(-1, 2)
+        for piece in np.unique(places[:, 0]).tolist():
+            own = places[:, 0] == piece
+            found[own] = self._pieces[piece][places[own, 1]]
+        return found
+
+    def _open(self, file: Path) -> None:
+        """Take a piece in; one that does not fit its vectors, or other sizes, is left alone."""
+        vectors_file = file.with_name(file.name.replace(".digests.", ".vectors."))
+        try:
+            digests = cast("NDArray[np.uint8]", np.load(file))
+            vectors = cast("Halves", np.load(vectors_file, mmap_mode="r"))
+        except (OSError, ValueError):
+            return  # damaged: its images are looked at again
+        if digests.dtype != np.uint8 or digests.shape != (len(vectors), DIGEST_BYTES):
+            return
+        if vectors.dtype != np.float16 or vectors.shape[1:] != (self.size,):
+            return
+        self._places |= {digest.tobytes(): (len(self._pieces), row) for row, digest in enumerate(digests)}
+        self._pieces.append(vectors)
+        os.utime(self.folder)  # so that it counts as used
+
+
+def entries(root: Path) -> list[Entry]:
+    """What a cache holds, the latest used first."""
+    found = [_entry(folder) for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def trim(root: Path, largest: int = LARGEST) -> list[Entry]:
+    """Remove whole makers, what was used longest ago first, until the rest fits; what was removed."""
+    removed: list[Entry] = []
+    total = 0
+    for entry in entries(root):
+        total += entry.bytes
+        if total > largest:
+            shutil.rmtree(root / entry.maker, ignore_errors=True)
+            removed.append(entry)
+    return removed
+
+
+def _entry(folder: Path) -> Entry:
+    files = list(_sizes(folder))
+    images = sum(max(size - 128, 0) // DIGEST_BYTES for name, size in files if name.endswith(".digests.npy"))
+    return Entry(folder.name, images, sum(size for _, size in files), folder.stat().st_mtime)
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    for file in folder.iterdir():
+        if file.is_file():
+            yield file.name, file.stat().st_size
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    with written_aside(path) as aside, aside.open("wb") as file:
+        np.save(file, array)

@@ -1,0 +1,123 @@
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longtail.errors import InputError
+from longtail.features import cache as module
+from longtail.features.cache import FeatureCache, cache_folder, digest_of, entries, trim
+
+
+def digests(*names):
+    return [digest_of(name.encode()) for name in names]
+
+
+def vectors(n, size=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, size)).astype(np.float32)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 12), unique=True, max_size=6), max_size=5), st.lists(st.integers(0, 12))
+)
+def test_it_is_a_dictionary_from_images_to_vectors(tmp_path_factory, added, asked):
+    root = tmp_path_factory.mktemp("cache")
+    twin: dict[int, np.ndarray] = {}
+    cache = FeatureCache(root, "maker", 3)
+    for seed, numbers in enumerate(added):
+        new = [n for n in numbers if n not in twin]
+        rows = vectors(len(new), seed=seed)
+        cache.add(digests(*map(str, new)), rows)
+        twin |= dict(zip(new, rows.astype(np.float16)))
+    for found in (cache, FeatureCache(root, "maker", 3)):  # as it is, and opened again
+        assert len(found) == len(twin)
+        known = [n for n in asked if n in twin]
+        expected = np.array([twin[n] for n in known], np.float16).reshape(-1, 3)
+        np.testing.assert_array_equal(found.read(digests(*map(str, known))), expected)
+        missing = list(dict.fromkeys(n for n in asked if n not in twin))
+        assert [asked[i] for i in found.missing(digests(*map(str, asked)))] == missing
+
+
+def test_another_maker_and_another_size_are_another_cache(tmp_path):
+    FeatureCache(tmp_path, "a", 3).add(digests("x"), vectors(1))
+    assert len(FeatureCache(tmp_path, "b", 3)) == 0
+    assert len(FeatureCache(tmp_path, "a", 4)) == 0
+    with pytest.raises(KeyError):
+        FeatureCache(tmp_path, "b", 3).read(digests("x"))
+
+
+def test_an_image_that_changed_has_no_vector(tmp_path):
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    changed = pixels.copy()
+    changed[1, 2, 0] = 1
+    assert digest_of(pixels) != digest_of(changed)
+    assert digest_of(pixels) != digest_of(pixels.reshape(3, 2, 3))
+    assert digest_of(pixels) == digest_of(np.asfortranarray(pixels))
+    cache = FeatureCache(tmp_path, "a", 3)
+    cache.add([digest_of(pixels)], vectors(1))
+    assert cache.missing([digest_of(pixels), digest_of(changed)]).tolist() == [1]
+
+
+@pytest.mark.parametrize("ending", ["digests", "vectors"])
+@pytest.mark.parametrize("fault", ["cut", "removed", "other"])
+def test_a_damaged_piece_does_not_count_and_the_others_do(tmp_path, ending, fault):
+    cache = FeatureCache(tmp_path, "a", 3)
+    cache.add(digests("x", "y"), vectors(2))
+    (damaged,) = (tmp_path / "a").glob(f"*.{ending}.npy")
+    cache.add(digests("z"), vectors(1))
+    if fault == "cut":
+        damaged.write_bytes(damaged.read_bytes()[:-5])
+    elif fault == "removed":
+        damaged.unlink()
+    else:
+        np.save(damaged, np.zeros((2, 2), np.float64))
+    again = FeatureCache(tmp_path, "a", 3)
+    assert len(again) == 1
+    assert again.missing(digests("x", "y", "z")).tolist() == [0, 1]
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    cache = FeatureCache(tmp_path, "a", 3)
+    monkeypatch.setattr(module.np, "save", full)
+    with pytest.raises(InputError, match="No space left"):
+        cache.add(digests("x"), vectors(1))
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((2, 3)), np.zeros((1, 4)), np.full((1, 3), np.nan), np.full((1, 3), 1e9)]
+)
+def test_vectors_that_do_not_fit_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="finite vectors"), np.errstate(over="ignore"):
+        FeatureCache(tmp_path, "a", 3).add(digests("x"), wrong)
+
+
+def test_vectors_are_mapped_and_not_loaded(tmp_path):
+    cache = FeatureCache(tmp_path, "a", 3)
+    cache.add(digests("x"), vectors(1))
+    assert isinstance(FeatureCache(tmp_path, "a", 3)._pieces[0], np.memmap)
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path):
+    for age, maker in enumerate(("new", "middle", "old")):
+        FeatureCache(tmp_path, maker, 3).add(digests("x", maker), vectors(2))
+        os.utime(tmp_path / maker, (1000 - age, 1000 - age))
+    found = entries(tmp_path)
+    assert [(entry.maker, entry.images) for entry in found] == [("new", 2), ("middle", 2), ("old", 2)]
+    removed = trim(tmp_path, largest=found[0].bytes + found[1].bytes)
+    assert [entry.maker for entry in removed] == ["old"]
+    assert [entry.maker for entry in entries(tmp_path)] == ["new", "middle"]
+    assert trim(tmp_path) == []
+    assert entries(tmp_path / "nowhere") == []
+
+
+def test_its_place_can_be_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("LONGTAIL_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("LONGTAIL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "longtail"
