@@ -238,7 +238,7 @@ def main() -> None:
         precision="bf16" if options.bf16 else "32",
         data_options=DataOptions(val_share=0.15, **tail),
     )
-    data = prepare_data(config, Silent())
+    data = prepare_data(_fabric(config.precision), config, Silent())
     counts = data.training().class_counts
     ratios = [max(own) / min(n for n in own if n) for own in counts]
     j = ratios.index(max(ratios))
@@ -321,7 +321,7 @@ def sweep(config: TrainConfig, seeds: int) -> Json:
     found: Json = {change: [] for change in CHANGES}
     for seed in range(100, 100 + seeds):
         seeded = replace(config, seed=seed)
-        data = prepare_data(seeded, Silent())
+        data = prepare_data(_fabric(seeded.precision), seeded, Silent())
         for change, settings in CHANGES.items():
             figures = changed(seeded, data, dict(settings))
             found[change].append(figures)

@@ -44,7 +44,10 @@ METHOD, DEVICES, RUN = "Parts of the method", "Devices and report", "Run"
 
 HEADINGS = {
     COMPARISON: ("methods", "seeds", "baseline", "tune", "budget", "parallel", "engine"),
-    MODEL: ("backbone", "from_scratch", "image_size", "features", "hidden", "shared_feature", "augment"),
+    MODEL: (
+        *("backbone", "freeze", "from_scratch", "image_size"),
+        *("features", "hidden", "shared_feature", "augment"),
+    ),
     DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
     RUN: ("output", "start"),
 }
@@ -66,7 +69,7 @@ METAVARS = {
 
 # fmt: off
 EVERYDAY = {
-    "data", "method", "epochs", "batch_size", "seed", "backbone", "image_size",
+    "data", "method", "epochs", "batch_size", "seed", "backbone", "freeze", "image_size",
     "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
     "attributes", "split_column", "group_column", "tail_ratio",
     "sampler", "class_weights", "loss", "decision",

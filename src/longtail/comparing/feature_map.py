@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
     points: dict[str, tuple[tuple[float, float], ...]] = {}
     for done, (label, path) in enumerate(runs.items(), 1):
         run = Run.open(path, None)
-        features = run.features(rows, ImageLoader(data.dataset, run.card.image_size)).numpy()
+        shown = replace(data, loader=ImageLoader(data.dataset, run.card.image_size))
+        loader = (run.on_vectors(shown) if run.card.frozen else shown).loader
+        features = run.features(rows, loader).numpy()
         placed = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3)
         points[label] = tuple((x, y) for x, y in placed.tolist())
         watcher.progress("features", done, len(runs))

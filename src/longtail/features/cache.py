@@ -89,13 +89,16 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._places
+
     def missing(self, digests: Sequence[bytes]) -> NDArray[np.int64]:
         """(m,) indices of the digests that have no vector, of equal ones the first."""
         first = {digest: i for i, digest in reversed([*enumerate(digests)]) if digest not in self._places}
         return np.array(sorted(first.values()), dtype=np.int64)
 
-    def add(self, digests: Sequence[bytes], vectors: NDArray[np.floating]) -> None:
-        """Keep vectors (n, D), as one piece, whole or not at all.
+    def add(self, digests: Sequence[bytes], vectors: NDArray[np.floating], *, write: bool = True) -> None:
+        """Keep vectors (n, D), as one piece, whole or not at all; in memory alone without `write`.
 
         Raises:
             InputError: when the disk is full or may not be written.
@@ -104,6 +107,9 @@ class FeatureCache:
         halves = vectors.astype(np.float16)
         if halves.shape != (len(digests), self.size) or not np.isfinite(halves).all():
             raise ValueError(f"expected {len(digests)} finite vectors of {self.size}, got {vectors.shape}")
+        if not write:
+            self._take(digests, halves)
+            return
         name = uuid4().hex
         file = self.folder / f"{name}.digests.npy"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -136,9 +142,12 @@ class FeatureCache:
             return
         if vectors.dtype != np.float16 or vectors.shape[1:] != (self.size,):
             return
-        self._places |= {digest.tobytes(): (len(self._pieces), row) for row, digest in enumerate(digests)}
-        self._pieces.append(vectors)
+        self._take([digest.tobytes() for digest in digests], vectors)
         os.utime(self.folder)  # so that it counts as used
+
+    def _take(self, digests: Sequence[bytes], vectors: Halves) -> None:
+        self._places |= {digest: (len(self._pieces), row) for row, digest in enumerate(digests)}
+        self._pieces.append(vectors)
 
 
 def entries(root: Path) -> list[Entry]:

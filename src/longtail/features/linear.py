@@ -33,12 +33,14 @@ class LinearFit:
         weight: (D, K).
         bias: (K,).
         strength: C that was chosen.
+        loss: mean -log p of the labelled training images.
         values: by strength, the class-balanced accuracy on the validation images, NaN without any.
     """
 
     weight: Floats
     bias: Floats
     strength: float
+    loss: float
     values: tuple[float, ...]
 
 
@@ -76,13 +78,14 @@ def fit_linear(
     present = np.flatnonzero(counts)
     if len(present) < 2:  # nothing to tell apart
         bias = np.where(counts > 0, 0.0, NEVER) if len(present) else np.zeros(num_classes)
-        return LinearFit(np.zeros((vectors.shape[1], num_classes)), bias, strengths[0], ())
+        return LinearFit(np.zeros((vectors.shape[1], num_classes)), bias, strengths[0], 0.0, ())
     fits = [_spread(*found, present, num_classes) for found in _solved(x, y, strengths)]
     with np.errstate(divide="ignore"):
         prior = np.where(counts > 0, np.log(counts / counts.sum()), 0.0)
     values = tuple(_balanced(validation[0] @ w + b - prior, validation[1]) for w, b in fits)
     best = int(np.argmax(np.nan_to_num(values, nan=-1.0)))
-    return LinearFit(*fits[best], strengths[best], values)
+    weight, bias = fits[best]
+    return LinearFit(weight, bias, strengths[best], _mean_loss(x @ weight + bias, y), values)
 
 
 def _solved(x: Floats, y: Ints, strengths: Sequence[float]) -> list[tuple[Floats, Floats]]:
@@ -107,6 +110,12 @@ def _spread(weight: Floats, bias: Floats, present: Ints, num_classes: int) -> tu
     whole_weight, whole_bias = np.zeros((len(weight), num_classes)), np.full(num_classes, NEVER)
     whole_weight[:, present], whole_bias[present] = weight, bias
     return whole_weight, whole_bias
+
+
+def _mean_loss(logits: Floats, labels: Ints) -> float:
+    from scipy.special import log_softmax
+
+    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
 
 
 def _balanced(scores: Floats, labels: Ints) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -36,6 +36,37 @@ class Unreadable(NamedTuple):
     row: int
     name: str
     reason: str
+
+
+class Loader(Protocol):
+    """What gives the network its input: images, or vectors in their place."""
+
+    wait_seconds: float
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the images."""
+        ...
+
+    @property
+    def cached(self) -> bool:
+        """Whether what it gives is kept whole, so that it can be cropped only afterwards."""
+        ...
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        """What `readable` left out, in the order found."""
+        ...
+
+    def batches(
+        self, batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None = None
+    ) -> Iterator[HostBatch]:
+        """One batch for every group of rows, in order."""
+        ...
+
+    def readable(self, indices: Rows) -> NDArray[np.int64]:
+        """The rows whose images can be decoded, in the order given."""
+        ...
 
 
 class ImageLoader:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.losses.mixing import remix_share
 from longtail.losses.tables import count_table
-from longtail.methods.context import EpochContext, Facts, Losses, Setting, TrainingData
+from longtail.methods.context import EpochContext, Facts, Losses, Rows, Setting, Solved, TrainingData
 from longtail.methods.criteria import CRITERIA
 from longtail.methods.decisions import RULES
 from longtail.methods.find import class_of
@@ -43,6 +43,7 @@ class Method(nn.Module, ABC):
 
     Attributes:
         row: what a class of the user's own fixes; those in `METHODS` stand there.
+        solves: whether `solve` trains it, in place of steps.
         criterion: its form of cross entropy.
         decision: how it decides; may be replaced after training.
         shares: (J, K) share of each class as the logits have it after training: counts × drawing
@@ -50,6 +51,7 @@ class Method(nn.Module, ABC):
     """
 
     row: ClassVar[Row] = Row("a method of your own")
+    solves: ClassVar[bool] = False
     shares: Tensor
     counts: Tensor
 
@@ -95,6 +97,16 @@ class Method(nn.Module, ABC):
         self.decision.prepare(data, seed)
         balancing = self.options.sampler not in (None, "shuffled")
         return _residual_imbalance(data, shares) if balancing else []
+
+    def solve(self, context: EpochContext, data: TrainingData, validation: Rows) -> Solved:
+        """Train at once, see `solves`.
+
+        Args:
+            context: with the model, and the features of images.
+            data: the training data.
+            validation: rows of the validation images.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes steps")
 
     @abstractmethod
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:

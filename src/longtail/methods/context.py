@@ -86,6 +86,19 @@ class Setting:
     domains: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Solved:
+    """How a method that needs no steps ended.
+
+    Attributes:
+        loss: of the training images.
+        notes: sentences for the user.
+    """
+
+    loss: float
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class EpochContext:
     """What a method may know and use when an epoch starts or ends.

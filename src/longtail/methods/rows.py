@@ -24,6 +24,7 @@ class Row:
         weight_decay: of SGD.
         backbone: its network, where the paper brings one.
         second_stage: whether it goes on from a trained run.
+        on_vectors: whether it is for the vectors of a frozen backbone alone.
     """
 
     summary: str
@@ -37,6 +38,7 @@ class Row:
     weight_decay: float = 5e-4
     backbone: str | None = None
     second_stage: bool = False
+    on_vectors: bool = False
 
 
 def _metric(summary: str, path: str) -> Row:
@@ -163,6 +165,12 @@ METHODS: Mapping[str, Row] = {
         MethodOptions(loss="logit-adjusted"),
         reads=("bcl",),
         compares=True,
+    ),
+    "linear": Row(
+        "logistic regression on the vectors of a frozen backbone, decided against the prior: the row to beat",
+        "linear:Linear",
+        MethodOptions(feature_layer="vector", decision="prior"),
+        on_vectors=True,
     ),
 }
 """The rows of the comparison table by the name that `--method` takes."""

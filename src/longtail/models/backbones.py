@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-FeatureLayer = Literal["rectified", "linear", "neck"]
+FeatureLayer = Literal["rectified", "linear", "neck", "vector"]
 """What follows the linear layer that makes the features of an attribute; see `AttributeHead`."""
 
 TIMM_PREFIX = "timm:"
@@ -15,7 +17,29 @@ BACKBONES = {
     "resnet18": "ResNet-18, 11.2 M parameters: photos",
     "deepid2": "DeepID2 of the CelebA experiments, 1.0 M parameters: aligned faces of 55x47",
     "mtct": "network in network of the clothing experiments (MTCT), 12.9 M parameters",
+    "lite0": "EfficientNet-Lite0, 3.4 M parameters, pretrained on ImageNet: photos, with --freeze or without",
 }
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and deviation of each channel that published weights expect, of pixels in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+PUBLISHED: Mapping[str, Normalisation] = {"lite0": Normalisation((127 / 255,) * 3, (128 / 255,) * 3)}
+"""Backbones of our own with published weights; those of timm say themselves what they expect."""
+
+VECTOR_LENGTH = 10.0
+"""Length that the vectors of a frozen backbone are brought to: heads learn at the usual rates then."""
+
+FROZEN_DECAY = 5e-3
+"""Weight decay of a head on frozen vectors unless the user says otherwise; docs/decisions.md."""
+
+PRETRAINED = "lite0"
+"""The backbone that is frozen unless another is named: its weights need no network."""
 
 
 def default_backbone(height: int, width: int) -> str:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from longtail.errors import InputError
-from longtail.models.backbones import BACKBONES, TIMM_PREFIX, FeatureLayer
+from longtail.models.backbones import (
+    BACKBONES,
+    PUBLISHED,
+    TIMM_PREFIX,
+    VECTOR_LENGTH,
+    FeatureLayer,
+    Normalisation,
+)
 from longtail.models.convnet import ConvNet
 from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
+from longtail.models.lite0 import Lite0
 from longtail.models.mtct import NINTrunk
 from longtail.models.output import ModelOutput
 from longtail.models.resnet import ResNet, resnet18, resnet32
@@ -43,6 +53,12 @@ class Classifier(nn.Module):
         self.backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.head = head
         self.frozen = False
+        self.backbone_fixed = False
+
+    def fix_backbone(self) -> None:
+        """Keep the backbone as it is, running means and variances included; the head learns."""
+        self.backbone_fixed = True
+        self.backbone.requires_grad_(False).eval()
 
     def freeze(self) -> None:
         """Fix all but the last layer, running means and variances included."""
@@ -54,11 +70,18 @@ class Classifier(nn.Module):
 
     def train(self, mode: bool = True) -> Classifier:
         """As of any module; a network that is fixed stays in evaluation mode."""
-        return super().train(mode and not self.frozen)
+        super().train(mode and not self.frozen)
+        if self.backbone_fixed:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Normalised images (N, C, H, W) -> logits, features and the backbone's vector."""
-        return self.head(self.backbone(images))
+        """Normalised images (N, C, H, W), or their vectors (N, B) -> logits, features, the backbone's vector.
+
+        Vectors of a fixed backbone are brought to one length, because the head cannot shape them.
+        """
+        vectors = images if images.dim() == 2 else self.backbone(images)
+        return self.head(VECTOR_LENGTH * normalize(vectors) if self.backbone_fixed else vectors)
 
     @property
     def num_parameters(self) -> int:
@@ -96,16 +119,30 @@ def build_classifier(
         InputError: when the name is unknown, the images are too small for the backbone, timm is
             not installed, or its weights cannot be had.
     """
-    trunk, size = _trunk(backbone, channels, pretrained, image_size)
+    trunk, size = build_backbone(backbone, channels, pretrained, image_size)
     head = AttributeHead(size, schema, features, shared_feature, hidden=hidden, layer=layer, cosine=cosine)
     return Classifier(trunk, head)
 
 
-def _trunk(
-    backbone: str, channels: int, pretrained: bool, image_size: tuple[int, int] | None
+def published_normalisation(backbone: str) -> Normalisation | None:
+    """What the published weights of a backbone expect, None where it has none."""
+    if not backbone.startswith(TIMM_PREFIX):
+        return PUBLISHED.get(backbone)
+    found = _timm(backbone.removeprefix(TIMM_PREFIX)).get_pretrained_cfg(backbone.removeprefix(TIMM_PREFIX))
+    return None if found is None else Normalisation(tuple(found.mean), tuple(found.std))
+
+
+def build_backbone(
+    backbone: str, channels: int = 3, pretrained: bool = True, image_size: tuple[int, int] | None = None
 ) -> tuple[nn.Module, int]:
+    """Images -> vectors, and the size of a vector; arguments and mistakes as of `build_classifier`."""
     if backbone.startswith(TIMM_PREFIX):
         return _timm_backbone(backbone.removeprefix(TIMM_PREFIX), channels, pretrained)
+    if backbone == "lite0":
+        lite0 = Lite0()
+        if pretrained:
+            lite0.load_pretrained()
+        return lite0, lite0.out_features
     if backbone not in _BUILDERS:
         known = ", ".join(BACKBONES)
         raise InputError(f"--backbone: expected one of {known} or {TIMM_PREFIX}NAME, got {backbone!r}")
@@ -114,24 +151,43 @@ def _trunk(
     return trunk, trunk.out_features
 
 
-def _timm_backbone(name: str, channels: int, pretrained: bool) -> tuple[nn.Module, int]:
+def _timm(name: str) -> Any:
+    """The package timm, which knows a model of that name.
+
+    Raises:
+        InputError: when it is not installed, cannot be imported, or has no such model.
+    """
+    flag = f"--backbone {TIMM_PREFIX}{name}"
     try:
         import timm  # pyright: ignore[reportMissingImports]
-    except ImportError:
+    except ImportError as error:
         raise InputError(
-            f"--backbone {TIMM_PREFIX}{name}: needs timm, install it with: pip install 'longtail[timm]'"
+            f"{flag}: needs timm ({error}), install it with: pip install 'longtail[timm]'"
+        ) from None
+    except RuntimeError as error:  # "operator torchvision::nms does not exist"
+        raise InputError(
+            f"{flag}: timm cannot be imported ({_first_line(error)}); torch and torchvision are builds that "
+            "do not fit, for instance for a CPU and for CUDA: install both anew from the same place"
         ) from None
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name[:6]}*")[:3]) or "see timm.list_models()"
-        raise InputError(f"--backbone {TIMM_PREFIX}{name}: timm has no such model; close names: {close}")
+        raise InputError(f"{flag}: timm has no such model; close names: {close}")
+    return timm
+
+
+def _timm_backbone(name: str, channels: int, pretrained: bool) -> tuple[nn.Module, int]:
+    timm = _timm(name)
     try:
         trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels)
     except Exception as error:  # whatever the download met: no network, no such file, no room
         if not pretrained:
             raise
-        reason = str(error).splitlines()[0][:120]
         raise InputError(
-            f"--backbone {TIMM_PREFIX}{name}: its weights cannot be had ({reason}); connect once, or start "
-            "without them: --from-scratch"
+            f"--backbone {TIMM_PREFIX}{name}: its weights cannot be had ({_first_line(error)}); connect "
+            "once, or start without them: --from-scratch"
         ) from None
     return trunk, int(trunk.num_features)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:120]

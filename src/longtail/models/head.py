@@ -32,7 +32,8 @@ class AttributeHead(nn.Module):
             connected layers of MTCT.
         layer: "rectified"; "linear", features of either sign, as metric learning wants them; or "neck",
             linear features that are compared as they are and classified batch-normalised, so that a loss of
-            distances and cross entropy do not fight over their scale and place.
+            distances and cross entropy do not fight over their scale and place. "vector": no feature layer,
+            f_j = x for all attributes.
         cosine: logits are cosines between features and class vectors, without bias.
 
     Attributes:
@@ -58,13 +59,19 @@ class AttributeHead(nn.Module):
         super().__init__()
         j, k = schema.num_attributes, schema.max_classes
         self.in_features = in_features
+        if layer == "vector":
+            shared, hidden, features = True, 0, in_features
         self.vectors = vectors = 1 if shared else j
+        self.features = features
         self.layer = layer
         self.detached = False
         self.cosine = cosine
         self.hidden = nn.Linear(in_features, vectors * hidden) if hidden else None
         size = vectors * features
-        self.feature = BranchLinear(vectors, hidden, features) if hidden else nn.Linear(in_features, size)
+        if layer == "vector":
+            self.feature = nn.Identity()
+        else:
+            self.feature = BranchLinear(vectors, hidden, features) if hidden else nn.Linear(in_features, size)
         self.neck = nn.BatchNorm1d(size, affine=False) if layer == "neck" else None
         self.weight, self.bias = _branch_parameters(j, features, k)
         self.bias.requires_grad_(not cosine)

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from lightning_fabric import Fabric
+
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits
 from longtail.data.tables.roles import ColumnChoice
-from longtail.images.load import ImageLoader
+from longtail.features.cache import cache_folder
+from longtail.features.vectors import FixedNetwork, VectorLoader, open_cache
+from longtail.images.load import ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.schema import LabelSchema
 from longtail.training.config import DataOptions
+from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
 
 
@@ -24,12 +29,12 @@ class Data:
     Attributes:
         dataset: as found.
         splits: rows of train, val and test.
-        loader: reads images in the size of the model.
+        loader: reads images in the size of the model, or vectors in their place.
     """
 
     dataset: Dataset
     splits: Splits
-    loader: ImageLoader
+    loader: Loader
 
     @classmethod
     def of(
@@ -50,6 +55,15 @@ class Data:
             on_progress=partial(watcher.progress, "reading images"),
         )
         return cls(dataset, splits, loader)
+
+    def on_vectors(self, fabric: Fabric, network: FixedNetwork, size: int) -> Data:
+        """The same with the vectors, of `size` numbers, that a fixed network makes of the images."""
+        if not isinstance(self.loader, ImageLoader):
+            return self
+        compute = partial(outputs_of, fabric, network.to(fabric.device), self.loader, network)
+        cache = open_cache(cache_folder(), network, size)
+        loader = VectorLoader(self.loader, self.dataset, cache, compute, write=fabric.is_global_zero)
+        return replace(self, loader=loader)
 
     def training(self, epochs: int = 1) -> TrainingData:
         """What a method may know of them in a training of so many epochs."""

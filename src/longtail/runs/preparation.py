@@ -14,11 +14,14 @@ from longtail.data.dataset import Dataset
 from longtail.data.longtail import TailProfile, impose_on
 from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
 from longtail.errors import InputError
+from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS
 from longtail.images.decode import suggest_size
+from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import default_backbone, default_hidden, default_size
+from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size
+from longtail.models.classifier import build_backbone, published_normalisation
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.folder import RunFolder
 from longtail.runs.run import Run
@@ -44,8 +47,12 @@ class Training:
     notes: tuple[str, ...]
 
 
-def prepare_data(config: TrainConfig, watcher: Watcher, splits_file: Path | None = None) -> Data:
+def prepare_data(
+    fabric: Fabric, config: TrainConfig, watcher: Watcher, splits_file: Path | None = None
+) -> Data:
     """Read, split and check the data, and say what was found; a run that goes on has a splits.json.
+
+    Where the backbone is frozen, the data are the vectors that it makes of the images.
 
     Raises:
         InputError: when the data cannot be used as they are.
@@ -60,7 +67,10 @@ def prepare_data(config: TrainConfig, watcher: Watcher, splits_file: Path | None
     for note in splits.notes:
         watcher.say(note)
     size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
-    data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers).readable(watcher)
+    data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
+    if config.frozen:
+        data = data.on_vectors(fabric, *_fixed_network(config, size))
+    data = data.readable(watcher)
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
     return data
@@ -102,8 +112,8 @@ def prepare_training(
     feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std)
     height, width = card.image_size
     what = (
-        f"{card.method} on {card.backbone}, {learner.model.num_parameters:,} parameters, "
-        f"images of {height}x{width} pixels"
+        f"{card.method} on {card.backbone}{' (frozen)' if card.frozen else ''}, "
+        f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
     return Training(run, feed, (what, *notes))
 
@@ -113,8 +123,9 @@ def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) 
     own = recipe(config.method, config.method_options).feature_layer
     training = data.training(config.epochs)
     facts = class_of(config.method).facts(training)
-    mean, std = data.loader.normalisation(data.splits.train)
-    backbone = config.named_backbone or default_backbone(*data.loader.size)
+    kept = start.backbone if start is not None and config.frozen else None
+    backbone = config.named_backbone or kept or default_backbone(*data.loader.size)
+    mean, std = _normalisation(config, data, backbone, start)
     return ModelCard(
         schema=data.dataset.schema,
         class_counts=training.class_counts,
@@ -131,7 +142,41 @@ def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) 
         identities=facts.identities,
         domains=facts.domains,
         feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
+        frozen=config.frozen,
     )
+
+
+def _normalisation(
+    config: TrainConfig, data: Data, backbone: str, start: ModelCard | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the channels: what the weights were trained with, else measured."""
+    if start is not None and config.frozen:
+        return start.mean, start.std
+    published = None if config.from_scratch or start is not None else published_normalisation(backbone)
+    if published is not None:
+        return published.mean, published.std
+    if not isinstance(data.loader, ImageLoader):
+        raise ValueError("expected published weights below vectors")
+    return data.loader.normalisation(data.splits.train)
+
+
+def _fixed_network(config: TrainConfig, size: tuple[int, int]) -> tuple[FixedNetwork, int]:
+    """The network that is frozen, and the size of its vectors: published weights, or those of a run."""
+    if config.start is not None:
+        weights, card = load_network(RunFolder(Path(config.start)).model)
+        trunk, vector = build_backbone(card.backbone, len(card.mean), False, card.image_size)
+        prefix = "backbone."
+        trunk.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+        return FixedNetwork(trunk, card.mean, card.std, size), vector
+    backbone = config.named_backbone or PRETRAINED
+    published = published_normalisation(backbone)
+    if published is None:
+        raise InputError(
+            f"--freeze: {backbone} has no published weights; name a backbone that has, such as "
+            f"--backbone {PRETRAINED}, or a trained run, --from RUN"
+        )
+    trunk, vector = build_backbone(backbone, len(published.mean), True, size)
+    return FixedNetwork(trunk, published.mean, published.std, size), vector
 
 
 def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
@@ -140,6 +185,8 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
     Raises:
         InputError: when there is no preset of that name.
     """
+    if config.frozen:
+        return "none"
     if config.augment is None:
         if config.data in BUILTIN:
             return "small-noflip"  # all of them are digits, and a mirrored digit is none

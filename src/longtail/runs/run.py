@@ -13,7 +13,8 @@ from torch import Tensor
 
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
-from longtail.images.load import ImageLoader, Progress
+from longtail.features.vectors import FixedNetwork
+from longtail.images.load import Loader, Progress
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
 from longtail.methods.recipe import check_decision, recipe
@@ -112,7 +113,14 @@ class Run:
         if dataset.schema != self.card.schema:
             raise InputError(f"{dataset.name}: its attributes or classes are no longer those of the training")
         splits = SPLITS_FILE.read(self.folder.splits).rows(dataset.ids, str(self.folder.splits))
-        return Data.of(dataset, splits, self.card.image_size, options, self.watcher)
+        data = Data.of(dataset, splits, self.card.image_size, options, self.watcher)
+        return self.on_vectors(data) if self.card.frozen else data
+
+    def on_vectors(self, data: Data) -> Data:
+        """Data with the vectors that this run's frozen backbone makes of their images."""
+        card, model = self.card, self.learner.model
+        network = FixedNetwork(model.backbone, card.mean, card.std, card.image_size)
+        return data.on_vectors(self.fabric, network, model.head.in_features)
 
     @cached_property
     def epochs(self) -> list[EpochRecord]:
@@ -120,14 +128,14 @@ class Run:
         return EPOCHS.read_lines(self.folder.metrics)
 
     def scores(
-        self, rows: NDArray[np.int64], loader: ImageLoader | None = None, on_progress: Progress | None = None
+        self, rows: NDArray[np.int64], loader: Loader | None = None, on_progress: Progress | None = None
     ) -> NDArray[np.float64]:
         """(n, J, K) scores of images: rows of the run's own data, or of those of a loader."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
         return found.double().numpy()
 
-    def features(self, rows: NDArray[np.int64], loader: ImageLoader | None = None) -> Tensor:
+    def features(self, rows: NDArray[np.int64], loader: Loader | None = None) -> Tensor:
         """(n, J or 1, D) float32 features of images, on the CPU; arguments as of `scores`."""
         return outputs_of(self.fabric, self.learner, loader or self.data.loader, self.learner.features, rows)
 

@@ -25,7 +25,7 @@ from longtail.runs.preparation import Training, prepare_data, prepare_training
 from longtail.runs.run import Run
 from longtail.training.checkpoint import save_model
 from longtail.training.config import CONFIG, TrainConfig
-from longtail.training.fit import fit, rehearse
+from longtail.training.fit import fit, rehearse, solve
 from longtail.training.meter import Meter
 from longtail.training.record import EPOCHS, EpochRecord
 from longtail.training.state import TrainingState, load_state, save_state
@@ -54,23 +54,29 @@ def train(
     if fabric.is_global_zero:
         _open(run, state, overwrite)
     fabric.barrier()
-    journal = _Journal(run)
+    journal, validate = _Journal(run), partial(_validation, run)
     with _enough_memory(config):
-        finished = fit(
+        if run.learner.method.solves:
+            known, checked = run.data.training(), run.data.splits.val
+            solve(
+                fabric, run.learner, config, training.feed, known, checked, validate=validate, watcher=journal
+            )
+            journal.keep_model()
+        elif not fit(
             fabric,
             run.learner,
             run.config,
             training.feed,
-            validate=partial(_validation, run),
+            validate=validate,
             watcher=journal,
             save=journal.save,
             state=state,
-        )
-    if not finished:
-        again = f" --method {config.method}" if is_outside(config.method) else ""
-        raise Interrupted(
-            f"stopped, the model so far is kept; go on with: longtail train --resume {run.folder.path}{again}"
-        )
+        ):
+            again = f" --method {config.method}" if is_outside(config.method) else ""
+            place = run.folder.path
+            raise Interrupted(
+                f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}"
+            )
     _evaluate(run)
     if fabric.is_global_zero:
         run.folder.state.unlink(missing_ok=True)
@@ -148,7 +154,7 @@ def _prepared(
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
     watcher = watcher if watcher is not None and fabric.is_global_zero else Silent()
-    data = prepare_data(config, watcher, None if state is None else folder.splits)
+    data = prepare_data(fabric, config, watcher, None if state is None else folder.splits)
     return prepare_training(fabric, config, data, folder, watcher, fresh=state is None), state
 
 
@@ -170,6 +176,10 @@ class _Journal(Watcher):
         self._run = run
         self._told = False
 
+    def say(self, line: str) -> None:
+        """Passed on."""
+        self._run.watcher.say(line)
+
     def step(self, epoch: int, step: int, steps: int, meter: Meter) -> None:
         """Passed on."""
         self._run.watcher.step(epoch, step, steps, meter)
@@ -190,10 +200,15 @@ class _Journal(Watcher):
 
     def save(self, state: TrainingState) -> None:
         """The model as it is, and what the training needs to go on."""
+        self.keep_model()
+        if self._run.fabric.is_global_zero:
+            save_state(self._run.folder.state, state)
+
+    def keep_model(self) -> None:
+        """The model as it is."""
         run = self._run
         if run.fabric.is_global_zero:
             save_model(run.folder.model, run.learner, run.card)
-            save_state(run.folder.state, state)
 
 
 def _open(run: Run, state: TrainingState | None, overwrite: bool) -> None:

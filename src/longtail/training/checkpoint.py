@@ -47,6 +47,7 @@ class ModelCard:
         identities: how many the training images show, 0 where that is not used.
         domains: that the training images come from.
         feature_layer: argument of `AttributeHead`: the method's, or that of the run it goes on from.
+        frozen: whether the backbone stayed as it was, and the head alone learned.
     """
 
     schema: LabelSchema
@@ -64,6 +65,7 @@ class ModelCard:
     identities: int = 0
     domains: tuple[str, ...] = ()
     feature_layer: FeatureLayer = "rectified"
+    frozen: bool = False
 
     def build(self, pretrained: bool = False) -> Learner:
         """A learner with fresh weights."""
@@ -80,6 +82,8 @@ class ModelCard:
             layer=self.feature_layer,
             cosine=LOSSES[loss].cosine,
         )
+        if self.frozen:
+            model.fix_backbone()
         method = build_method(self.method, self.method_options, self.setting(model), model)
         return Learner(model, method, self.mean, self.std)
 
@@ -89,8 +93,8 @@ class ModelCard:
             schema=self.schema,
             class_counts=self.class_counts,
             images=self.images,
-            vectors=1 if self.shared_feature else self.schema.num_attributes,
-            features=self.features,
+            vectors=model.head.vectors,
+            features=model.head.features,
             vector=model.head.in_features,
             identities=self.identities,
             domains=self.domains,

@@ -10,7 +10,7 @@ from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import default_learning_rate
+from longtail.models.backbones import FROZEN_DECAY, PRETRAINED, default_learning_rate
 from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
@@ -109,7 +109,10 @@ class TrainConfig(Settings):
     """One that `longtail methods` lists, or timm:NAME; by default by the method or the images' size."""
 
     from_scratch: bool = False
-    """Start a timm backbone from random weights instead of its published ones."""
+    """Start a pretrained backbone from random weights instead of its published ones."""
+
+    freeze: bool = False
+    """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
 
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
@@ -133,7 +136,7 @@ class TrainConfig(Settings):
     """Momentum of SGD."""
 
     weight_decay: Annotated[float | None, NOT_NEGATIVE] = None
-    """Weight decay of SGD; by default 0.0005, with the method crl 0.002."""
+    """Weight decay of SGD; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005."""
 
     warmup: Annotated[float, SHARE] = 0.05
     """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
@@ -170,6 +173,10 @@ class TrainConfig(Settings):
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
             )
+        if self.freeze and self.from_scratch:
+            raise InputError("--freeze: keeps what a network knows, and --from-scratch has it know nothing")
+        if self.freeze and self.augment is not None:
+            raise InputError("--augment: with --freeze each image is looked at once, as it is; leave it out")
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
 
     def _check_method(self) -> None:
@@ -195,7 +202,8 @@ class TrainConfig(Settings):
     @property
     def named_backbone(self) -> str | None:
         """The backbone that the user or the method asks for, None where the images decide."""
-        return self.backbone or row_of(self.method).backbone
+        frozen = PRETRAINED if self.frozen and self.start is None else None
+        return self.backbone or row_of(self.method).backbone or frozen
 
     @property
     def peak_rate(self) -> float:
@@ -206,7 +214,14 @@ class TrainConfig(Settings):
     @property
     def decay(self) -> float:
         """`weight_decay`, or what suits the method."""
-        return row_of(self.method).weight_decay if self.weight_decay is None else self.weight_decay
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return FROZEN_DECAY if self.frozen else row_of(self.method).weight_decay
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone stays as it is: on request, or because the method is for vectors."""
+        return self.freeze or row_of(self.method).on_vectors
 
 
 CONFIG = Form(

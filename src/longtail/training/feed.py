@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from longtail.data.dataset import Batch
 from longtail.images.augment import augment_and_normalise, crops, draw_parts
-from longtail.images.load import ImageLoader
+from longtail.images.load import Loader
 from longtail.sampling.epochs import Sampler
 
 
@@ -50,7 +50,7 @@ class Feed:
     """
 
     fabric: Fabric
-    loader: ImageLoader
+    loader: Loader
     sampler: Sampler
     augmentation: str
     seed: int
@@ -86,12 +86,13 @@ class Feed:
         for step, (images, labels, index) in zip(steps, read, strict=True):
             device, random = self.fabric.device, self._generator(layout.epoch, step)
             images = images.to(device, non_blocking=True)
-            ready = augment_and_normalise(
-                images, self.augmentation, random, self.mean, self.std, cropped=cropped
-            )
+            if images.dtype == torch.uint8:  # vectors are ready as they are
+                images = augment_and_normalise(
+                    images, self.augmentation, random, self.mean, self.std, cropped=cropped
+                )
             tasks = layout.tasks
             task = None if tasks is None else torch.from_numpy(self._own(tasks[step])).to(device)
-            yield Batch(ready, labels.to(device), index.to(device), task)
+            yield Batch(images, labels.to(device), index.to(device), task)
 
     def _own(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.ascontiguousarray(batch[self.fabric.global_rank :: self.fabric.world_size])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.evaluation.metrics import Metrics
-from longtail.methods.context import EpochContext
+from longtail.methods.context import EpochContext, Rows, TrainingData
 from longtail.training.config import TrainConfig
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
@@ -96,6 +96,37 @@ def fit(
             meter, step, seconds = Meter(), 0, 0.0
             keep(epoch + 1)
     return True
+
+
+def solve(
+    fabric: Fabric,
+    learner: Learner,
+    config: TrainConfig,
+    feed: Feed,
+    data: TrainingData,
+    validation: Rows,
+    *,
+    validate: Callable[[], Metrics[float | None] | None],
+    watcher: Watcher,
+) -> None:
+    """Train a method that needs no steps; arguments as of `fit`, with the rows that it may look at."""
+    began = time.perf_counter()
+    context = _context(fabric, learner, config, feed, 0, 0)
+    solved = learner.method.solve(context, data, validation)
+    for note in solved.notes:
+        watcher.say(note)
+    seconds = time.perf_counter() - began
+    record = EpochRecord(
+        epoch=1,
+        step=1,
+        learning_rate=0.0,
+        seconds=seconds,
+        images_per_second=len(data.rows) / seconds,
+        input_wait_share=0.0,
+        loss={"total": solved.loss},
+        validation=validate(),
+    )
+    watcher.epoch(record)
 
 
 def rehearse(fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed) -> None:

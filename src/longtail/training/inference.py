@@ -8,18 +8,17 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from longtail.images.load import ImageLoader, Progress
+from longtail.images.load import Loader, Progress
 from longtail.ranks import gather_ranks
-from longtail.training.learner import Learner
 
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training
 def outputs_of(
     fabric: Fabric,
-    learner: Learner,
-    loader: ImageLoader,
+    network: nn.Module,
+    loader: Loader,
     give: Callable[[Tensor], Tensor],
     rows: NDArray[np.int64],
     *,
@@ -30,14 +29,14 @@ def outputs_of(
 
     Args:
         fabric: launched.
-        learner: left in evaluation mode.
-        loader: reads the images.
+        network: left in evaluation mode.
+        loader: reads the images, or vectors in their place.
         give: uint8 images on the device -> a tensor with as many rows, for instance `learner.scores`.
         rows: (n,) int64, rows of the loader's data set.
         batch_size: images at a time in each process.
         on_progress: is told how many of how many images are done.
     """
-    learner.eval()
+    network.eval()
     own = np.resize(rows, -(-len(rows) // fabric.world_size) * fabric.world_size)[
         fabric.global_rank :: fabric.world_size
     ]

@@ -1,0 +1,149 @@
+"""The vectors of images in place of the images: from the cache, or computed once and kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from longtail.data.dataset import Dataset
+from longtail.features.cache import FeatureCache, digest_of, trim
+from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
+from longtail.images.normalise import normalise
+
+PIECE = 2048
+"""Images whose vectors are computed, and then kept, at a time: what a stop can lose."""
+
+METHOD = "1"
+"""Changes with how an image becomes the pixels that a network sees, so that older vectors do not count."""
+
+Compute = Callable[[NDArray[np.int64]], Tensor]
+"""Rows of a data set -> (n, B) vectors of their images, on the CPU."""
+
+
+class FixedNetwork(nn.Module):
+    """A network that stays as it is: uint8 images -> vectors.
+
+    Args:
+        backbone: normalised images -> (N, B).
+        mean, std: that it expects, of pixels in [0, 1].
+        size: (height, width) of the images.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float], size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+        self.mean, self.std, self.size = tuple(mean), tuple(std), size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 -> (N, B), in float32 whatever the precision of the training."""
+        with torch.autocast(images.device.type, enabled=False):
+            return self.backbone(normalise(images, self.mean, self.std))
+
+    @property
+    def digest(self) -> str:
+        """Of everything that a vector depends on, but the image."""
+        hashed = blake2b(repr((METHOD, self.mean, self.std, self.size)).encode(), digest_size=16)
+        for name, tensor in sorted(self.backbone.state_dict().items()):
+            hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            hashed.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return hashed.hexdigest()
+
+
+class VectorLoader:
+    """Gives vectors and labels of any rows, with the face of `ImageLoader`.
+
+    An image is decoded only if the cache has no vector of exactly this file. Memory: a table of digests, 16
+    bytes an image; the vectors stay on disk, and are read a batch at a time.
+
+    Args:
+        images: decodes the images that have no vector yet.
+        dataset: whose images they are.
+        cache: of the network's vectors.
+        compute: what the network makes of images.
+        write: whether computed vectors are kept on disk; one process does that for all.
+    """
+
+    cached = True
+    """Nothing is decoded, so there is nothing to crop."""
+
+    def __init__(
+        self, images: ImageLoader, dataset: Dataset, cache: FeatureCache, compute: Compute, write: bool = True
+    ) -> None:
+        self._images = images
+        self._dataset = dataset
+        self._cache = cache
+        self._compute = compute
+        self._write = write
+        self._digests: dict[int, bytes] = {}
+        self.wait_seconds = 0.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images behind the vectors."""
+        return self._images.size
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        """See `ImageLoader`."""
+        return self._images.unreadable
+
+    def readable(self, indices: Rows) -> NDArray[np.int64]:
+        """The rows whose images can be decoded, in the order given; afterwards all of them have vectors."""
+        rows = np.asarray(indices, np.int64)
+        known = self._known(rows)
+        new = self._images.readable(rows[~known])
+        for start in range(0, len(new), PIECE):
+            self._keep(new[start : start + PIECE])
+        return rows[known | np.isin(rows, new)]
+
+    def batches(
+        self, batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None = None
+    ) -> Iterator[HostBatch]:
+        """One batch of vectors for every group of rows, in order; float32 (N, B) in place of images."""
+        if parts is not None:
+            raise ValueError("parts: vectors are of whole images")
+        for indices in batch_indices:
+            rows = np.asarray(indices, np.int64)
+            vectors = torch.from_numpy(self.vectors(rows))
+            yield vectors, torch.from_numpy(self._dataset.labels[rows]), torch.from_numpy(rows)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, B) of images that `readable` has seen, or sees now."""
+        if not self._known(rows).all():
+            self.readable(rows)
+        return self._cache.read([self._digests[row] for row in rows.tolist()]).astype(np.float32)
+
+    def _known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows have a vector; the content of all of them is looked at once."""
+        for row in rows.tolist():
+            if row not in self._digests and (digest := self._digest(row)) is not None:
+                self._digests[row] = digest
+        return np.array([self._digests.get(row, b"") in self._cache for row in rows.tolist()], np.bool_)
+
+    def _digest(self, row: int) -> bytes | None:
+        try:
+            return digest_of(self._dataset.images.read(row))
+        except OSError:
+            return None  # the decoder says what is wrong with it
+
+    def _keep(self, rows: NDArray[np.int64]) -> None:
+        digests = [self._digests[row] for row in rows.tolist()]
+        new = self._cache.missing(digests)
+        if len(new):
+            vectors = self._compute(rows[new]).numpy()
+            self._cache.add([digests[i] for i in new.tolist()], vectors, write=self._write)
+
+
+def open_cache(root: Path, network: FixedNetwork, size: int) -> FeatureCache:
+    """The cache of a network's vectors of `size` numbers; older ones make room where it grew too large."""
+    cache = FeatureCache(root, network.digest, size)
+    trim(root)
+    return cache

@@ -1,0 +1,42 @@
+"""Logistic regression on the vectors of a frozen backbone, solved and not descended to."""
+
+from __future__ import annotations
+
+import torch
+
+from longtail.data.dataset import Batch
+from longtail.features.linear import fit_linear
+from longtail.methods.base import Method
+from longtail.methods.context import EpochContext, Losses, Rows, Solved, TrainingData
+from longtail.models.output import ModelOutput
+
+
+class Linear(Method):
+    """One multinomial logistic regression an attribute, its strength chosen on the validation images.
+
+    See `longtail.features.linear.fit_linear` for the objective; the decision divides by the prior.
+    """
+
+    solves = True
+
+    def solve(self, context: EpochContext, data: TrainingData, validation: Rows) -> Solved:
+        """Put the solutions into the model's classifier."""
+        head = context.model.head
+        own, other = context.features(data.rows).double()[:, 0], context.features(validation).double()[:, 0]
+        length = own.norm(dim=1).median().item()
+        x, checked = (own / length).numpy(), (other / length).numpy()
+        fits = [
+            fit_linear(x, data.labels[data.rows, j], size, (checked, data.labels[validation, j]))
+            for j, size in enumerate(data.schema.num_classes)
+        ]
+        with torch.no_grad():
+            for j, (fit, size) in enumerate(zip(fits, data.schema.num_classes, strict=True)):
+                head.weight[j, :, :size] = torch.from_numpy(fit.weight / length)
+                head.bias[j, 0, :size] = torch.from_numpy(fit.bias)
+        chosen = f"chosen on {len(validation)} validation images" if len(validation) else "the smoothest"
+        strengths = ", ".join(f"{n} {fit.strength:g}" for n, fit in zip(data.schema.names, fits))
+        return Solved(sum(fit.loss for fit in fits), (f"strength of the regression, {chosen}: {strengths}",))
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Losses:
+        """l_ce, for a rehearsal; a training solves."""
+        return Losses({"ce": self.cross_entropy(output, batch)})

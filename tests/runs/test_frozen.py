@@ -1,0 +1,186 @@
+"""Trainings on the vectors of a frozen backbone, and the regression that solves them."""
+
+import os
+import signal
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from longtail.errors import InputError, Interrupted
+from longtail.features.linear import fit_linear
+from longtail.images import decoder
+from longtail.models import lite0
+from longtail.models.lite0 import Lite0
+from longtail.runs.evaluate import evaluate
+from longtail.runs.predict import predict
+from longtail.runs.run import Run
+from longtail.runs.train import plan, train
+from longtail.training.checkpoint import load_model
+from longtail.training.config import DataOptions, TrainConfig
+
+from .conftest import Listening
+
+pytestmark = pytest.mark.skipif(
+    find_spec(lite0.PACKAGE) is None, reason="the extra pretrained is not installed"
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LONGTAIL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def frozen(folder, tmp_path):
+    return TrainConfig(
+        data=str(folder),
+        method="balanced-softmax",
+        freeze=True,
+        epochs=2,
+        batch_size=16,
+        image_size="32",
+        features=8,
+        accelerator="cpu",
+        output=str(tmp_path / "run"),
+        data_options=DataOptions(val_share=0.25, test_share=0.25),
+    )
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the images that are decoded from now on."""
+    seen, real = [], decoder.decode
+
+    def decode(data, name, *rest):
+        seen.append(Path(name).name)
+        return real(data, name, *rest)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    return seen
+
+
+def weights(run):
+    return load_model(Path(run) / "model.safetensors")[0].state_dict()
+
+
+def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watcher):
+    run = train(frozen, watcher=watcher)
+    assert any("lite0 (frozen)" in line for line in watcher.lines)
+    published = Lite0()
+    published.load_pretrained()
+    learner, card = load_model(run / "model.safetensors")
+    assert (card.frozen, card.mean, card.std) == (True, (127 / 255,) * 3, (128 / 255,) * 3)
+    for name, tensor in learner.model.backbone.state_dict().items():
+        assert torch.equal(tensor, published.state_dict()[name])
+    assert watcher.records[1].loss["total"] < watcher.records[0].loss["total"]
+    images = torch.rand(3, 3, 32, 32)
+    assert learner.train().model(images).vector.norm(dim=1).tolist() == pytest.approx([10.0] * 3, rel=1e-4)
+
+
+def test_an_image_is_decoded_once_for_all_runs_and_again_when_it_changed(frozen, folder, decoded, tmp_path):
+    train(frozen)
+    assert len(decoded) == 48
+    decoded.clear()
+    again = train(replace(frozen, output=str(tmp_path / "again"), method="ce", seed=1))
+    evaluate(again)
+    assert decoded == []
+    Image.new("RGB", (12, 10), (9, 9, 9)).save(folder / "red" / "red3.png")
+    train(replace(frozen, output=str(tmp_path / "changed")))
+    assert decoded == ["red3.png"]
+
+
+def test_a_stopped_training_goes_on_to_the_same_head(frozen, tmp_path):
+    class Stopper(Listening):
+        def step(self, epoch, step, steps, meter):
+            if (epoch, step) == (1, 1):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    whole = train(replace(frozen, output=str(tmp_path / "whole")))
+    with pytest.raises(Interrupted):
+        train(frozen, watcher=Stopper())
+    resumed = train(replace(frozen, data=str(Path(frozen.data).absolute())), resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values()))
+
+
+def test_what_is_predicted_of_a_file_is_what_was_evaluated(frozen, folder):
+    run = Run.open(train(frozen), "cpu")
+    scores = run.scores(np.arange(len(run.data.dataset)))
+    names = [run.data.dataset.images.name(row) for row in range(len(scores))]
+    found = list(predict(run.folder.path, names, accelerator="cpu"))
+    given = np.array([[*next(iter(prediction.probabilities.values())).values()] for prediction in found])
+    np.testing.assert_allclose(given, scores[:, 0], atol=2e-3)  # the cache holds half precision
+
+
+def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(frozen, watcher):
+    run = Run.open(train(replace(frozen, method="linear", freeze=False), watcher=watcher), "cpu")
+    assert any(line.startswith("strength of the regression, chosen on") for line in watcher.lines)
+    data, labels = run.data, run.data.dataset.labels[:, 0]
+    vectors = run.features(np.arange(len(labels)))[:, 0].double().numpy() / 10
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-3)
+    train_rows, val = data.splits.train, data.splits.val
+    fit = fit_linear(vectors[train_rows], labels[train_rows], 3, (vectors[val], labels[val]))
+    logits = vectors @ fit.weight + fit.bias
+    np.testing.assert_allclose(run.logits(np.arange(len(labels)))[:, 0].numpy(), logits, atol=1e-2)
+    shares = np.bincount(labels[train_rows]) / len(train_rows)
+    adjusted = np.exp(logits - np.log(shares))
+    adjusted /= adjusted.sum(1, keepdims=True)
+    np.testing.assert_allclose(run.scores(np.arange(len(labels)))[:, 0], adjusted, atol=1e-2)
+    assert run.epochs[0].loss["total"] == pytest.approx(fit.loss, abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["crl", "crl-iccv", "lmle", "triplet", "bcl", "ldam-drw", "linear"])
+def test_methods_of_every_kind_take_vectors(frozen, method):
+    lines = plan(replace(frozen, method=method, freeze=method != "linear"))
+    assert any("went well" in line for line in lines)
+
+
+def test_a_second_stage_goes_on_from_a_frozen_run(frozen, tmp_path, decoded):
+    first = train(frozen)
+    decoded.clear()
+    second = replace(frozen, method="crt", start=str(first), output=str(tmp_path / "second"))
+    before, after = weights(first), weights(train(second))
+    same = [name for name in before if name in after and torch.equal(before[name], after[name])]
+    assert "model.head.feature.weight" in same
+    assert "model.head.weight" not in same
+    assert decoded == []
+
+
+def test_the_network_of_a_run_can_be_frozen(frozen, tmp_path):
+    small = replace(frozen, freeze=False, backbone="convnet", output=str(tmp_path / "small"))
+    first = train(small)
+    run = train(replace(small, freeze=True, start=str(first), output=str(tmp_path / "on top")))
+    for name, tensor in weights(run).items():
+        if name.startswith("model.backbone."):
+            assert torch.equal(tensor, weights(first)[name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"from_scratch": True}, "--freeze: keeps what a network knows"),
+        ({"augment": "photo"}, "--augment: with --freeze each image is looked at once"),
+    ],
+)
+def test_settings_that_make_no_sense_with_a_frozen_network_are_refused(frozen, changes, message):
+    with pytest.raises(InputError, match=message):
+        replace(frozen, **changes)
+
+
+def test_a_network_without_published_weights_is_not_frozen(frozen):
+    with pytest.raises(InputError, match=r"--freeze: convnet has no published weights; .*--backbone lite0"):
+        train(replace(frozen, backbone="convnet"))
+
+
+def test_an_unreadable_image_stops_or_is_left_out(frozen, folder, watcher):
+    (folder / "red" / "red3.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"red3\.png"):
+        train(frozen)
+    options = replace(frozen.data_options, skip_unreadable=True)
+    train(replace(frozen, data_options=options), watcher=watcher)
+    assert "1 unreadable images left out" in watcher.lines
