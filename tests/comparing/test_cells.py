@@ -154,8 +154,8 @@ def test_a_cell_goes_on_from_what_its_folder_holds(cell, files, state, words):
         written(cell, replace(cell.config, output="moved"), *files)
     assert cell.state(overwrite=False) == state
     command = cell.command(False, Path("s.json"))
-    assert command[1:4] == ["-m", "longtail", "train"]
-    assert command[4:] == [str(cell.path) if word == "RUN" else word for word in words]
+    assert command[1:5] == ["-P", "-m", "longtail", "train"]  # nothing in the folder is imported
+    assert command[5:] == [str(cell.path) if word == "RUN" else word for word in words]
 
 
 @pytest.mark.parametrize("files", [(), ("state.pt",)])

@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from longtail.cli import main
+from longtail.comparing.document import COMPARISON
+from longtail.comparing.join import join
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.methods import find
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
-from longtail.runs.train import output_of, resumed_config, train
+from longtail.runs.train import output_of, plan, resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, TrainConfig
 
@@ -161,3 +163,36 @@ def test_it_is_compared_and_its_cells_are_told_its_name(own):
     assert (ended.returncode, ended.stderr) == (0, "")
     results = RESULTS.read(Path("all/runs/own.py-SmallFeatures+knn-seed0/results.json"))
     assert (results.method.name, results.decision) == (OWN, "knn")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("def loss(self, output, batch): return Losses({})", "A.loss: expected Losses with at least one"),
+        ("def loss(self, output, batch): return {'ce': 1.0}", "A.loss: expected Losses with at least one"),
+        ("def loss(self, output, batch): return Losses({'ce': 1.0})", "A.loss: .* as the term 'ce'"),
+        ("def loss(self, output, batch): return Losses({'ce': output.logits})", "A.loss: .* the term 'ce'"),
+        (
+            "def __init__(self): pass\n    def loss(self, output, batch): pass",
+            r"bad.py:A: is made of \(options, setting, model\), and too many positional arguments",
+        ),
+    ],
+)
+def test_what_a_method_gives_wrongly_is_said_in_one_line(own, body, message):
+    head = "from longtail.methods.base import Method\nfrom longtail.methods.context import Losses\n"
+    Path("bad.py").write_text(f"{head}class A(Method):\n    {body}\n")
+    find.allow("bad.py:A")
+    for job in (train, plan):
+        with pytest.raises(InputError, match=message):
+            job(replace(own, method="bad.py:A", output=job.__name__))
+
+
+def test_runs_of_ones_own_method_are_joined_without_importing_it(own, forget, monkeypatch):
+    runs = [train(replace(own, seed=seed, epochs=1, output=f"own{seed}")) for seed in (0, 1)]
+    before = imports()
+    forget()
+    folder = join([path.absolute() for path in runs], Path("joined"))
+    document = COMPARISON.read(folder / "comparison.json")
+    assert [method.name for method in document.methods] == [OWN]
+    assert document.features is None
+    assert imports() == before

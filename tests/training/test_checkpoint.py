@@ -128,6 +128,10 @@ def card_file(path, **changes):
         ({"card": "{"}, "m: not JSON .*; expected a model that longtail wrote"),
         ({"card": "{}"}, "m: not valid model card: Object missing required field `schema`; train again"),
         ({"card": FORM.encode(replace(CARD, features=9))}, "expected weights that fit their model card"),
+        ({"card": FORM.encode(replace(CARD, features=0))}, r"m: not valid model card: .*`\$.features`"),
+        ({"card": FORM.encode(replace(CARD, image_size=(0, 8)))}, r"m: not valid model card: .*image_size"),
+        ({"card": FORM.encode(replace(CARD, std=(0.0,)))}, r"m: not valid model card: .*`\$.std\[0\]`"),
+        ({"card": FORM.encode(replace(CARD, images=-1))}, r"m: not valid model card: .*`\$.images`"),
     ],
 )
 def test_another_format_or_card_is_refused(tmp_path, changes, message):

@@ -101,3 +101,29 @@ def test_a_failed_write_keeps_the_file_that_was_there(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     assert load_state(tmp_path / "s").epoch == 3
     assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
+@pytest.mark.parametrize("content", [b"abcabc" * 50, b"", b"PK\x03\x04" + b"\0" * 40])
+def test_what_is_no_state_is_refused_in_one_line(tmp_path: Path, content):
+    (tmp_path / "s").write_bytes(content)
+    with pytest.raises(InputError, match="damaged, or not a state") as caught:
+        load_state(tmp_path / "s")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epoch": -1}, {"epoch": None}, {"step": "a"}, {"step": 10**9}, {"layout": 3}],
+)
+def test_a_place_that_no_training_has_is_refused(tmp_path: Path, changes):
+    content = vars(state(Layout(3, np.array([[4, 5], [6, 7]]), None))) | changes
+    torch.save(content, tmp_path / "s")
+    with pytest.raises(InputError, match=r"damaged .*start again with --overwrite"):
+        load_state(tmp_path / "s")
+
+
+@pytest.mark.parametrize("field", ["learner", "optimizer", "rng", "meter"])
+@pytest.mark.parametrize("value", [None, "text", {"a": 1}])
+def test_a_state_of_another_training_is_refused(field, value):
+    with pytest.raises(InputError, match="the state is not that of this training"):
+        replace(state(), **{field: value}).restore(MODEL, optimizer(), feed())

@@ -161,7 +161,7 @@ class Cell:
             "unfinished": ["--resume", str(self.path)],
         }
         method = ["--method", self.config.method] if is_outside(self.config.method) else []
-        return [sys.executable, "-m", "longtail", "train", *own[state], *method]
+        return [sys.executable, "-P", "-m", "longtail", "train", *own[state], *method]
 
     def _is_of(self, folder: RunFolder) -> bool:
         try:

@@ -38,7 +38,7 @@ from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import RESULTS, Results, TrainingInfo
 from longtail.files import write_text
-from longtail.methods.find import row_of
+from longtail.methods.find import is_known, row_of
 from longtail.methods.options import DecisionName
 from longtail.methods.recipe import check_decision, recipe
 from longtail.runs.evaluate import evaluate
@@ -228,10 +228,14 @@ def _figures(results: Results) -> DecisionFigures:
     return DecisionFigures(results.mean.map(value), tuple(attributes))
 
 
+def _rectifies(method: str) -> bool:
+    return is_known(method) and "crl" in row_of(method).reads
+
+
 def _features(order: Sequence[Entrant], watcher: Watcher) -> FeatureMap | None:
     """Features of a few methods on the test images of one seed; `order` begins with the baseline."""
     baseline, *others = [entrant for entrant in order if entrant.finished]
-    others.sort(key=lambda entrant: "crl" not in row_of(entrant.runs[0].config.method).reads)
+    others.sort(key=lambda entrant: not _rectifies(entrant.runs[0].config.method))
     seed = baseline.finished[0].config.seed
     shown = {e.label: r.path for e in (baseline, *others) for r in e.finished if r.config.seed == seed}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
+from longtail.errors import InputError
 from longtail.losses.mixing import remix_share
 from longtail.losses.tables import count_table
 from longtail.methods.context import EpochContext, Facts, Losses, Rows, Setting, Solved, TrainingData
@@ -160,7 +162,12 @@ def build_method(name: str, options: MethodOptions, setting: Setting, model: Cla
     Raises:
         InputError: when the name is unknown, parts do not go together, or options do not fit.
     """
-    return class_of(name)(recipe(name, options), setting, model)
+    found = class_of(name)
+    try:
+        inspect.signature(found).bind(options, setting, model)
+    except TypeError as error:
+        raise InputError(f"{name}: is made of (options, setting, model), and {error}") from None
+    return found(recipe(name, options), setting, model)
 
 
 DRAWINGS: Mapping[SamplerName, Callable[[Recipe, int, NDArray[np.int64], tuple[int, ...]], Drawing]] = {

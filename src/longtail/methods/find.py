@@ -89,7 +89,7 @@ def allowed_again(found: str, named: str | None) -> str:
     if named not in (None, found) and not (is_outside(found) and is_outside(named)):
         raise InputError(f"--method {named}: the run was trained with {found}; leave it out")
     allow(named or "")  # under another name too: its file may have moved
-    if is_outside(found):
+    if is_outside(found):  # named now, or before in this process
         class_of(named or found)
     return named or found
 

@@ -47,7 +47,8 @@ def train(
         InputError: when something the user gave cannot be used.
         Interrupted: when the user stopped the training; what was trained is kept.
     """
-    training, state = _prepared(config, overwrite, watcher, resume)
+    with _enough_memory(config):
+        training, state = _prepared(config, overwrite, watcher, resume)
     run, fabric = training.run, training.run.fabric
     for note in training.notes:
         run.watcher.say(note)
@@ -90,9 +91,9 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     Raises:
         InputError: as `train` would.
     """
-    training, _ = _prepared(config, overwrite, watcher)
-    run, feed = training.run, training.feed
     with _enough_memory(config):
+        training, _ = _prepared(config, overwrite, watcher)
+        run, feed = training.run, training.feed
         rehearse(run.fabric, run.learner, run.config, feed)
     if not run.fabric.is_global_zero:
         return []
@@ -163,9 +164,12 @@ def _enough_memory(config: TrainConfig) -> Generator[None]:
     """Says in one line that the device has not got it."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
         raise InputError(
-            f"--batch-size {config.batch_size}: the device ran out of memory; try half of it"
+            f"--batch-size {config.batch_size}: the device ran out of memory; try half of it, or a smaller "
+            "network or --image-size"
         ) from None
 
 

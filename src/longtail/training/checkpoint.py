@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -26,6 +28,9 @@ from longtail.training.learner import Learner
 
 FORMAT = "longtail-model"
 FORMAT_VERSION = 2
+
+Count = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=1)]
 
 NETWORK = "model."
 """What the names of the classifier's tensors begin with."""
@@ -51,18 +56,18 @@ class ModelCard:
     """
 
     schema: LabelSchema
-    class_counts: list[list[int]]
-    images: int
+    class_counts: list[list[Count]]
+    images: Count
     backbone: str
-    features: int
-    hidden: int
+    features: Size
+    hidden: Count
     shared_feature: bool
-    image_size: tuple[int, int]
+    image_size: tuple[Size, Size]
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Meta(gt=0)], ...]
     method: str
     method_options: MethodOptions
-    identities: int = 0
+    identities: Count = 0
     domains: tuple[str, ...] = ()
     feature_layer: FeatureLayer = "rectified"
     frozen: bool = False

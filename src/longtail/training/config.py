@@ -11,7 +11,9 @@ from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import recipe
 from longtail.models.backbones import FROZEN_DECAY, PRETRAINED, default_learning_rate
-from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Settings
+from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
+
+SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -102,7 +104,7 @@ class TrainConfig(Settings):
     batch_size: Annotated[int, AT_LEAST_ONE] = 128
     """Images in a step, of all processes together."""
 
-    seed: Annotated[int, NOT_NEGATIVE] = 0
+    seed: Annotated[int, SEED] = 0
     """Decides splits, initial weights, order and augmentation."""
 
     backbone: str | None = None

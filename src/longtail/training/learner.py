@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, is_tensor, nn
 
 from longtail.data.dataset import Batch
+from longtail.errors import InputError
 from longtail.images.normalise import normalise
 from longtail.methods.base import Method
+from longtail.methods.context import Losses
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 
@@ -44,6 +46,7 @@ class Learner(nn.Module):
         """Named loss terms and mined statistics of a batch; mixing is for normalised images."""
         batch = self.method.mix(Batch(images, labels, index, task))
         losses = self.method.loss(self.output(batch.images), batch)
+        _expect_losses(losses, type(self.method).__name__)
         return dict(losses.terms), dict(losses.mined)
 
     def output(self, images: Tensor) -> ModelOutput:
@@ -62,3 +65,13 @@ class Learner(nn.Module):
     def logits(self, images: Tensor) -> Tensor:
         """(N, J, K) logits."""
         return self.output(images).logits
+
+
+def _expect_losses(found: object, method: str) -> None:
+    """Refuse what a method of the user's own gives in place of losses."""
+    if isinstance(found, Losses) and found.terms:
+        wrong = [name for name, value in found.terms.items() if not (is_tensor(value) and value.numel() == 1)]
+        if not wrong:
+            return
+        raise InputError(f"{method}.loss: expected a tensor of one number as the term {wrong[0]!r}")
+    raise InputError(f"{method}.loss: expected Losses with at least one named term, got {found!r:.80}")

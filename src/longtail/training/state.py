@@ -42,6 +42,12 @@ class TrainingState:
     seconds: float
     layout: tuple[Tensor, Tensor | None] | None
 
+    def __post_init__(self) -> None:
+        if self.epoch < 0 or self.step < 0:
+            raise ValueError(f"expected an epoch and a step from 0 up, got {self.epoch} and {self.step}")
+        if self.layout is not None and self.step > len(self.layout[0]):
+            raise ValueError(f"expected a step of an epoch of {len(self.layout[0])}, got {self.step}")
+
     @classmethod
     def of(
         cls,
@@ -62,7 +68,20 @@ class TrainingState:
         return cls(weights, momenta, random, (meter.sums, meter.counts), epoch, step, seconds, layout)
 
     def restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:
-        """Put weights, optimizer, random numbers and batches back, and give back what was measured so far."""
+        """Put weights, optimizer, random numbers and batches back, and give back what was measured so far.
+
+        Raises:
+            InputError: when they are not of this training.
+        """
+        try:
+            return self._restore(learner, optimizer, feed)
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"--resume: the state is not that of this training ({first}); start again with --overwrite"
+            ) from None
+
+    def _restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:
         learner.load_state_dict(self.learner)
         optimizer.load_state_dict(self.optimizer)
         torch.set_rng_state(self.rng)
@@ -92,7 +111,7 @@ def load_state(path: Path) -> TrainingState:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+    except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError):
         raise InputError(
             f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
         ) from None
@@ -101,4 +120,7 @@ def load_state(path: Path) -> TrainingState:
             f"{path}: not a state of this version of longtail; go on with the version that wrote it, or "
             "start again with --overwrite"
         )
-    return TrainingState(**found)
+    try:
+        return TrainingState(**found)
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); start again with --overwrite") from None
