@@ -90,14 +90,20 @@ def test_one_text_may_stand_for_several(tmp_path: Path):
         ("[crl]\nlevl = 'class'", "a.toml: unknown key 'crl.levl'. Did you mean 'crl.level'?"),
         ("zzzz = 1", "a.toml: unknown key 'zzzz'."),
         ("epochs = 'many'", "a.toml: epochs: expected a whole number, got 'many'"),
-        ("epochs = 2.5", "a.toml: epochs: expected a whole number, got '2.5'"),
-        ("epochs = [1, 2]", "a.toml: epochs: expected a whole number, got '[1, 2]'"),
-        ("epochs = true", "a.toml: epochs: expected a whole number, got 'True'"),
+        ("epochs = 2.5", "a.toml: epochs: expected a whole number, got 2.5"),
+        ("epochs = [1, 2]", "a.toml: epochs: expected a whole number, got [1, 2]"),
+        ("epochs = true", "a.toml: epochs: expected a whole number, got True"),
         ("val_share = 'x'", "a.toml: val_share: expected a number, got 'x'"),
-        ("val_share = nan", "a.toml: val_share: expected a number, got 'nan'"),
-        ("shared_feature = 1", "a.toml: shared_feature: expected true or false, got '1'"),
+        ("val_share = nan", "a.toml: val_share: expected a number, got nan"),
+        ("shared_feature = 1", "a.toml: shared_feature: expected true or false, got 1"),
         ("[crl]\nlevel = 'top'", "a.toml: crl.level: expected one of class, instance, got 'top'"),
-        ("crl = 3", "a.toml: crl: expected a table of settings, got '3'"),
+        ("crl = 3", "a.toml: crl: expected a table of settings, got 3"),
+        ("epochs = 3.0", "a.toml: epochs: expected a whole number, got 3.0"),
+        ("[epochs]\na = 1", "a.toml: epochs: expected a whole number, got a table"),
+        ("[other]\na = 1", "a.toml: unknown key 'other'."),
+        ("shared_feature = 'true'", "a.toml: shared_feature: expected true or false, got 'true'"),
+        ("attributes = [3, [4]]", "a.toml: attributes: expected text, got [4]"),
+        ("seed = 2026-01-01", "a.toml: seed: expected a whole number, got datetime.date(2026, 1, 1)"),
         ("data_options = 3", "a.toml: data_options: expected a table of settings, got 3"),
         (
             "sampler = 'ovr'",
@@ -109,21 +115,49 @@ def test_one_text_may_stand_for_several(tmp_path: Path):
             "val_share = 0.2\n[data_options]\nval_share = 0.1",
             "a.toml: val_share: expected once, given more than once",
         ),
-        ("batch_size = 3\nbatch-size = 4", "a.toml: batch-size: expected once, given more than once"),
+        ("batch-size = 4", "a.toml: unknown key 'batch-size'. Did you mean 'batch_size'?"),
     ],
 )
 def test_a_mistake_names_file_and_key(tmp_path: Path, text: str, message: str):
     assert refusal(tmp_path, text) == message
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["overwrite", "quiet", "dry_run", "config", "resume", "from", "typed", "settings", "no_skip_missing"],
+)
+def test_a_file_holds_settings_and_starts_no_action(tmp_path: Path, key: str):
+    for text, name in (
+        (f"{key} = true", "a.toml"),
+        (f"{key}: true", "a.yaml"),
+        (f'{{"{key}": true}}', "a.json"),
+    ):
+        assert refusal(tmp_path, text, name).startswith(f"{name}: unknown key {key!r}.")
+
+
+def test_a_table_is_written_as_a_table(tmp_path: Path):
+    message = refusal(tmp_path, '{"crl.level": "class"}', "a.json")
+    assert message == "a.json: unknown key 'crl.level'. Put 'level' into a table 'crl'."
+
+
+def test_a_value_under_a_flag_is_checked_all_the_same(tmp_path: Path):
+    message = refusal(tmp_path, "epochs = 'many'", words="x --epochs 3")
+    assert message == "a.toml: epochs: expected a whole number, got 'many'"
+
+
 def test_a_mistake_in_yaml_names_the_line(tmp_path: Path):
     assert refusal(tmp_path, "epochs: 1\ncrl: {a: ]", "a.yaml").endswith("(line 2)")
     assert refusal(tmp_path, "- 1", "a.yml") == "a.yml: expected settings as key = value, got list"
+    unhashable = refusal(tmp_path, "epochs: 1\n? [a, b]\n: 4", "a.yaml")
+    assert unhashable == "a.yaml: not readable as YAML: found unhashable key (line 2)"
 
 
 def test_nothing_does_not_stand_for_a_number_or_for_the_data(tmp_path: Path):
     assert refusal(tmp_path, "epochs:", "a.yaml") == "a.yaml: epochs: expected a whole number, got nothing"
     assert refusal(tmp_path, "data:", "a.yaml", "") == "a.yaml: data: expected text, got nothing"
+    for value in ("null", "[null]"):
+        message = refusal(tmp_path, f'{{"attributes": {value}}}', "a.json")
+        assert message == "a.json: attributes: expected text, got nothing"
 
 
 def test_a_key_that_stands_there_twice_is_refused_in_every_format(tmp_path: Path):

@@ -67,7 +67,7 @@ def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         for name, own in value.items() if key in FLAT else [(str(key), value)]:
             if name in flat:
                 raise InputError(f"{path}: {name}: expected once, given more than once")
-            flat[name] = () if own == [] else own  # cyclopts keeps what is empty, and fields are tuples
+            flat[name] = own
     return flat
 
 
@@ -86,12 +86,15 @@ def _parsed(path: Path) -> Any:
 
 
 def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """The pairs of a table; a key that stands there twice is a mistake, not the later value."""
-    keys = [key for key, _ in pairs]
+    _expect_once([key for key, _ in pairs])
+    return dict(pairs)
+
+
+def _expect_once(keys: list[Any]) -> None:
+    """A key that stands in a table twice is a mistake, not the later value."""
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice is not None:
         raise ValueError(f"key {twice!r} stands there more than once")
-    return dict(pairs)
 
 
 def _yaml(text: str) -> Any:
@@ -99,7 +102,7 @@ def _yaml(text: str) -> Any:
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            _once([(key.value, None) for key, _ in node.value])
+            _expect_once([key.value for key, _ in node.value])
             return super().construct_mapping(node, deep)
 
     try:

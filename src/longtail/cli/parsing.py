@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import BoundArguments
@@ -17,6 +17,7 @@ from types import ModuleType, NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import (
+    UNSET,
     App,
     Argument,
     ArgumentCollection,
@@ -26,10 +27,8 @@ from cyclopts import (
     Parameter,
     RepeatArgumentError,
     Token,
-    UnknownOptionError,
     UnusedCliTokensError,
 )
-from cyclopts.config import Dict
 
 from longtail.cli.config_file import FLAT, Layer
 from longtail.errors import InputError
@@ -37,6 +36,9 @@ from longtail.words import did_you_mean
 
 Typed = Annotated[Mapping[str, tuple[str, ...]], Parameter(parse=False)]
 """What was typed: '--epochs' -> ('5',), 'DATA' -> ('photos/',). A parameter `typed: Typed` is handed it."""
+
+Keys = tuple[str, ...]
+"""('crl', 'level') of `level` in the table `crl` of a file."""
 
 READING = re.compile(r"source|images|attributes|\w+_column|skip_\w+")
 """The fields of `DataOptions` that say how to read data, not how to split them, and their parameter."""
@@ -114,15 +116,14 @@ class _Sources:
         self.typed: Typed = {}
         self._places: dict[str, str] = {}
 
-    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    def __call__(self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         self.typed = {
             label(argument): tuple(token.value for token in argument.tokens)
             for argument in arguments
             if argument.tokens
         }
         for layer in self._layers(self.typed):
-            values = {_RENAMED.get(name, name): value for name, value in layer.values.items()}
-            Dict(values, source=layer.source)(app, commands, arguments)
+            _lay(layer, arguments)
         self._places = {
             argument.name: token.source
             for argument in arguments
@@ -137,6 +138,47 @@ class _Sources:
         return InputError(f"{place}: {error}") if place else error
 
 
+def _lay(layer: Layer, arguments: Iterable[Argument]) -> None:
+    """Give the settings that have no value yet those of a layer; it may hold nothing but settings.
+
+    Not by `cyclopts.config.Dict`: it would take every flag from a file, `overwrite` and `quiet` too.
+    """
+    settings = {
+        tuple(key for key in argument.keys if key not in FLAT): argument
+        for argument in arguments
+        if argument.parse and argument.keys and argument.keys[-1] not in FLAT
+    }
+    for keys, value in _leaves(layer.values, [keys for keys in settings if settings[keys].children]):
+        name = ".".join(keys)
+        argument = settings.get(keys)
+        if argument is None:
+            raise InputError(f"{layer.source}: {_unknown(name, [*map('.'.join, settings)])}")
+        try:
+            token = Token(value=str(value), source=layer.source, implicit_value=_given(argument.hint, value))
+        except ValueError as error:
+            raise InputError(f"{layer.source}: {name}: {error}") from None
+        if not argument.tokens:
+            argument.append(token)
+
+
+def _unknown(name: str, settings: Sequence[str]) -> str:
+    table, _, field = name.rpartition(".")
+    near = f" Put {field!r} into a table {table!r}." if name in settings else did_you_mean(name, settings)
+    return f"unknown key {name!r}.{near}"
+
+
+def _leaves(
+    table: Mapping[str, Any], tables: Container[Keys], above: Keys = ()
+) -> Iterator[tuple[Keys, Any]]:
+    """The values of a table and of the tables in it that are known, with the keys that lead to them."""
+    for key, value in table.items():
+        keys = (*above, str(key))
+        if keys in tables and isinstance(value, dict):
+            yield from _leaves(value, tables, keys)
+        else:
+            yield keys, value
+
+
 def _flag(field: str) -> str:
     """The name of the flag of a field; the fields of `FLAT` have none, theirs are flags of their own."""
     return "*" if field in FLAT else _RENAMED.get(field, field.replace("_", "-"))
@@ -147,16 +189,43 @@ _RENAMED = {"start": "from"}
 
 
 def _value(hint: Any, tokens: Sequence[Token]) -> Any:
-    """What stands on the command line or in a file, as the type that a setting is declared with."""
+    """What stands on the command line, as the type that a setting is declared with; from a file it is so."""
+    if tokens[0].implicit_value is not UNSET:
+        return tokens[0].implicit_value
     if get_origin(without_none(hint)) is tuple:
         return tuple(token.value for token in tokens)
-    _, read = _kind(hint)
+    return _read(hint, tokens[0].value)
+
+
+def _given(hint: Any, value: Any) -> Any:
+    """A value of a file as the type that a setting is declared with.
+
+    Numbers may be text, because YAML reads 5e-4 as text, and text a number, as 128 for a size.
+
+    Raises:
+        ValueError: "expected ..., got ...".
+    """
+    core = without_none(hint)
+    if value is None and core is not hint:
+        return None
+    if get_origin(core) is tuple:
+        return tuple(_given(str, item) for item in (value if isinstance(value, list | tuple) else [value]))
+    if not isinstance(value, str | int | float) or isinstance(value, bool) != (core is bool):
+        raise _unexpected(core, value)
+    return _read(core, value)
+
+
+def _read(hint: Any, value: str | float) -> Any:
     try:
-        if tokens[0].implicit_value is not None:  # null in a file, where there is no None
-            return read(tokens[0].value)
-    except KeyError:
-        pass
-    raise ValueError  # `_reason` says what was expected
+        return _kind(hint)[1](str(value))
+    except (KeyError, ValueError):
+        raise _unexpected(hint, value) from None
+
+
+def _unexpected(hint: Any, value: Any) -> ValueError:
+    near = did_you_mean(str(value), map(str, get_args(without_none(hint))))
+    shown = "nothing" if value is None else "a table" if isinstance(value, dict) else repr(value)
+    return ValueError(f"expected {_kind(hint)[0]}, got {shown}{near and '.' + near}")
 
 
 def without_none(hint: Any) -> Any:
@@ -199,11 +268,10 @@ def _explained(error: CycloptsError, command: str) -> str:
     """One line in the words of the other messages."""
     page = f"see longtail {command} --help"
     match error:
-        case UnknownOptionError(token=token) if token.source not in _TYPED:
-            near = did_you_mean(_key(token), _keys(error.argument_collection))
-            return f"{token.source}: unknown key {_key(token)!r}.{near}"
-        case CoercionError(token=Token() as token) | RepeatArgumentError(token=token):
-            return f"{_place(token, error.argument)}: {_reason(error)}"
+        case RepeatArgumentError(token=Token(keyword=flag)):
+            return f"{flag}: expected once, given more than once"
+        case CoercionError(token=Token(keyword=flag, value=value), argument=Argument() as argument):
+            return f"{flag or label(argument)}: {_unexpected(error.target_type, value)}"
         case MissingArgumentError(keyword=str() as flag):
             return f"{flag}: expected a value"
         case MissingArgumentError(argument=Argument() as argument):
@@ -213,27 +281,3 @@ def _explained(error: CycloptsError, command: str) -> str:
         case _:
             message = str(error)
             return message[:1].lower() + message[1:]
-
-
-def _place(token: Token, argument: Argument | None) -> str:
-    if token.source not in _TYPED:
-        return f"{token.source}: {_key(token)}"
-    return token.keyword or (label(argument) if argument else "")
-
-
-def _reason(error: CoercionError | RepeatArgumentError) -> str:
-    if isinstance(error, RepeatArgumentError) or error.token is None:
-        return "expected once, given more than once"
-    got = error.token.value
-    shown = "nothing" if error.token.implicit_value is None else repr(got)
-    near = did_you_mean(got, map(str, get_args(without_none(error.target_type))))
-    return f"expected {_kind(error.target_type)[0]}, got {shown}{near and '.' + near}"
-
-
-def _key(token: Token) -> str:
-    """'crl.level' of the key that a token of a file has from cyclopts, [crl][level]."""
-    return (token.keyword or "")[1:-1].replace("][", ".")
-
-
-def _keys(arguments: Iterable[Argument]) -> list[str]:
-    return [name.lstrip("-").replace("-", "_") for argument in arguments for name in argument.names]
