@@ -50,6 +50,20 @@ def raising(error: BaseException):
         ("train x --attributes", "--attributes: expected a value"),
         ("train x --seed 1 --seed 2", "--seed: expected once, given more than once"),
         ("train x y", "unexpected 'y'; see longtail train --help"),
+        (
+            "train x --crl 3",
+            "--crl: is no flag; expected one of --crl.level, --crl.comparison, --crl.kappa, "
+            "--crl.rho, --crl.margin, --crl.power, --crl.raw-features, --crl.nodes, --crl.balance, "
+            "--crl.weight, --crl.alpha, --crl.eta",
+        ),
+        ("train x --focal", "--focal: is no flag; expected one of --focal.gamma"),
+        ('train x --focal {"gamma":1}', "--focal: is no flag; expected one of --focal.gamma"),
+        ("train x --no-crl", "unknown option: --no-crl. Did you mean --no-replicate?"),
+        ("train x --start r1", "unknown option: --start. Did you mean --from?"),
+        ("train x --typed y", "unknown option: --typed. Did you mean --seed?"),
+        ("train -- x --dry-run", "--dry-run: stands behind --, where there are no flags; put it before"),
+        ("train x --data y", "DATA is given twice, with --data and without; see longtail train --help"),
+        ("--version train", "--version: stands alone; leave out the other words"),
         ("evaluate", "RUN is missing; see longtail evaluate --help"),
         ("predict", "RUN is missing; see longtail predict --help"),
         ("diagnose", "DATA is missing; see longtail diagnose --help"),
@@ -59,6 +73,23 @@ def raising(error: BaseException):
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(run: Run, words: str, message: str):
     assert run(*words.split()).mistake.endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        (("train", ""), "DATA"),
+        (("compare", ""), "DATA"),
+        (("compare", "x", ""), "RUNS"),
+        (("diagnose", ""), "DATA"),
+        (("evaluate", ""), "RUN"),
+        (("evaluate", "x", ""), "DATA"),
+        (("predict", "", "x"), "RUN"),
+        (("predict", "x", "y", ""), "IMAGES"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(run: Run, words: tuple[str, ...], label: str):
+    assert run(*words).mistake == f"{label}: expected a path or a name, got ''"
 
 
 def test_what_the_user_gave_wrong_ends_with_one_line(run: Run, training: Job):

@@ -88,6 +88,8 @@ def _help(name: str | None, *, everything: bool) -> None:
 
 
 def _expect_command(word: str) -> None:
+    if word == "--version":
+        raise InputError("--version: stands alone; leave out the other words")
     if word not in COMMANDS:
         from longtail.words import did_you_mean
 

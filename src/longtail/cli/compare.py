@@ -90,7 +90,7 @@ def compare(
             folder = output or Path("runs") / f"{Path(settings.data).stem}-comparison"
             comparison = Comparison(
                 settings,
-                tuple(filter(None, map(str.strip, methods.split(",")))),
+                _names(methods),
                 folder,
                 seeds=seeds,
                 baseline=baseline,
@@ -109,6 +109,15 @@ def compare(
             job.compare(comparison, watcher=watcher)
     if not quiet:
         _show(folder)
+
+
+def _names(methods: str) -> tuple[str, ...]:
+    names = tuple(map(str.strip, methods.split(",")))
+    if "" in names:
+        raise InputError(
+            f"--methods: expected names of methods with commas between them, got an empty name in {methods!r}"
+        )
+    return names
 
 
 def layers(typed: Typed) -> list[Layer]:

@@ -27,6 +27,7 @@ from cyclopts import (
     Parameter,
     RepeatArgumentError,
     Token,
+    UnknownOptionError,
     UnusedCliTokensError,
 )
 
@@ -84,7 +85,7 @@ class Command:
         except InputError as error:
             raise sources.placed(error) from None
         except CycloptsError as error:
-            raise InputError(_explained(error, self.name)) from None
+            raise InputError(_explained(error, self.name, words)) from None
         if "typed" in unparsed:
             bound.arguments["typed"] = sources.typed
         return bound
@@ -96,7 +97,11 @@ class Command:
             version_flags=[],
             config=sources,
             default_parameter=Parameter(
-                name_transform=_flag, converter=_value, negative_iterable=(), consume_multiple=1
+                name_transform=_flag,
+                converter=_value,
+                negative_iterable=(),
+                consume_multiple=1,
+                json_dict=False,
             ),
         )
         app.default(self.function)
@@ -122,6 +127,8 @@ class _Sources:
             for argument in arguments
             if argument.tokens
         }
+        for argument in arguments:
+            _expect_usable(argument)
         for layer in self._layers(self.typed):
             _lay(layer, arguments)
         self._places = {
@@ -159,6 +166,21 @@ def _lay(layer: Layer, arguments: Iterable[Argument]) -> None:
             raise InputError(f"{layer.source}: {name}: {error}") from None
         if not argument.tokens:
             argument.append(token)
+            _expect_usable(argument)
+
+
+def _expect_usable(argument: Argument) -> None:
+    """Refuse what cyclopts takes: a table as a flag, and an empty name, which would be the current folder."""
+    if argument.tokens and argument.children:
+        raise InputError(_no_flag(argument))
+    if argument.field_info.is_positional and any(token.value == "" for token in argument.tokens):
+        source = argument.tokens[0].source
+        place = "" if source in _TYPED else f"{source}: "
+        raise InputError(f"{place}{label(argument)}: expected a path or a name, got ''")
+
+
+def _no_flag(table: Argument) -> str:
+    return f"{table.name}: is no flag; expected one of {', '.join(child.name for child in table.children)}"
 
 
 def _unknown(name: str, settings: Sequence[str]) -> str:
@@ -264,20 +286,41 @@ _TYPED = ("", "cli")
 """Sources of what stood on the command line; others are files."""
 
 
-def _explained(error: CycloptsError, command: str) -> str:
+def _explained(error: CycloptsError, command: str, words: Sequence[str]) -> str:
     """One line in the words of the other messages."""
     page = f"see longtail {command} --help"
     match error:
+        case UnknownOptionError():
+            return _unknown_option(error)
         case RepeatArgumentError(token=Token(keyword=flag)):
             return f"{flag}: expected once, given more than once"
         case CoercionError(token=Token(keyword=flag, value=value), argument=Argument() as argument):
             return f"{flag or label(argument)}: {_unexpected(error.target_type, value)}"
+        case MissingArgumentError(keyword=str(), argument=Argument(children=[_, *_]) as table):
+            return _no_flag(table)
         case MissingArgumentError(keyword=str() as flag):
             return f"{flag}: expected a value"
         case MissingArgumentError(argument=Argument() as argument):
             return f"{label(argument)} is missing; {page}"
+        case UnusedCliTokensError() if any(word.partition("=")[0] == "--data" for word in words):
+            return f"DATA is given twice, with --data and without; {page}"
         case UnusedCliTokensError(unused_tokens=tokens) if tokens:
             return f"unexpected {', '.join(map(repr, tokens))}; {page}"
         case _:
-            message = str(error)
-            return message[:1].lower() + message[1:]
+            return _lower(str(error))
+
+
+def _unknown_option(error: UnknownOptionError) -> str:
+    """The message of cyclopts, but for flags that exist: behind '--', and by the name of their field."""
+    flag = (error.token.keyword or error.token.value).partition("=")[0]
+    leaves = [argument for argument in error.argument_collection if argument.parse and not argument.children]
+    if any(flag in argument.names for argument in leaves):
+        return f"{flag}: stands behind --, where there are no flags; put it before"
+    if new := _RENAMED.get(flag.removeprefix("--")):
+        return f"unknown option: {flag}. Did you mean --{new}?"
+    error.argument_collection = ArgumentCollection(leaves)
+    return _lower(str(error))
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
