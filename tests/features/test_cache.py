@@ -112,6 +112,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     assert [entry.maker for entry in removed] == ["old"]
     assert [entry.maker for entry in entries(tmp_path)] == ["new", "middle"]
     assert trim(tmp_path) == []
+    assert [entry.maker for entry in trim(tmp_path, largest=0)] == ["middle"]
     assert entries(tmp_path / "nowhere") == []
 
 

@@ -157,12 +157,15 @@ def entries(root: Path) -> list[Entry]:
 
 
 def trim(root: Path, largest: int = LARGEST) -> list[Entry]:
-    """Remove whole makers, what was used longest ago first, until the rest fits; what was removed."""
+    """Remove whole makers, what was used longest ago first, until the rest fits; what was removed.
+
+    The one that was used last stays, however large it is: it is in use.
+    """
     removed: list[Entry] = []
     total = 0
-    for entry in entries(root):
+    for place, entry in enumerate(entries(root)):
         total += entry.bytes
-        if total > largest:
+        if total > largest and place > 0:
             shutil.rmtree(root / entry.maker, ignore_errors=True)
             removed.append(entry)
     return removed

@@ -60,8 +60,8 @@ class FixedNetwork(nn.Module):
 class VectorLoader:
     """Gives vectors and labels of any rows, with the face of `ImageLoader`.
 
-    An image is decoded only if the cache has no vector of exactly this file. Memory: a table of digests, 16
-    bytes an image; the vectors stay on disk, and are read a batch at a time.
+    An image is decoded only if the cache has no vector of exactly this file. Memory: tables of digests, about
+    500 bytes per image; the vectors stay on disk and are read a batch at a time.
 
     Args:
         images: decodes the images that have no vector yet.
