@@ -42,7 +42,7 @@ def raising(error: BaseException):
         ("train x --group_colum g", "unknown option: --group_colum. Did you mean --group-column?"),
         ("train x --epochs two", "--epochs: expected a whole number, got 'two'"),
         ("train x --seed=1.5", "--seed: expected a whole number, got '1.5'"),
-        ("train x --seed -1", "--seed: expected 0 or more, got -1"),
+        ("train x --seed -1", "--seed: expected a whole number from 0 up to 2^63 - 1, got -1"),
         ("train x --learning-rate nan", "--learning-rate: expected a number, got 'nan'"),
         ("train x --precision 64", "--precision: expected one of 32, bf16, 16, got '64'"),
         ("train x --method crll", "got 'crll'. Did you mean 'crl'?"),
