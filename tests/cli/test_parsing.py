@@ -69,7 +69,7 @@ def test_the_flags_to_read_data_are_those_that_do_not_split_them():
         }
 
 
-@given(st.integers(0))
+@given(st.integers(0, 2**63 - 1))
 def test_a_whole_number_is_read_as_it_is_written(number: int):
     assert settings("x", "--seed", str(number)).seed == number
 
