@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from longtail.cli.parsing import READING, Command
@@ -69,11 +70,13 @@ def test_the_flags_to_read_data_are_those_that_do_not_split_them():
         }
 
 
+@trials(max_examples=30)
 @given(st.integers(0, 2**63 - 1))
 def test_a_whole_number_is_read_as_it_is_written(number: int):
     assert settings("x", "--seed", str(number)).seed == number
 
 
+@trials(max_examples=30)
 @given(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
 def test_a_number_is_read_to_its_last_digit(number: float):
     assert settings("x", "--learning-rate", repr(number)).learning_rate == number
@@ -168,6 +171,7 @@ def typed(layer: dict[str, Any], prefix: str = "") -> list[str]:
     return words
 
 
+@trials(max_examples=30)
 @given(LAYER, LAYER)
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(
     tmp_path_factory: pytest.TempPathFactory, file: dict[str, Any], flags: dict[str, Any]

@@ -70,4 +70,4 @@ def train_here(command: list[str], log: Path) -> Scripted:
         log.open("a") as output,
         contextlib.redirect_stdout(output),
     ):
-        return Scripted(code=main(command[3:]))
+        return Scripted(code=main(command[4:]))

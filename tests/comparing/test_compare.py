@@ -67,7 +67,7 @@ def copied(finished, tmp_path):
 def again(comparison, make=train_here):
     launcher = ScriptedLauncher(make)
     compare(comparison, launcher=launcher, watcher=Listening())
-    return [command[4:] for command in launcher.commands], COMPARISON.read(
+    return [command[5:] for command in launcher.commands], COMPARISON.read(
         comparison.folder / "comparison.json"
     )
 
