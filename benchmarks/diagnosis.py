@@ -49,7 +49,7 @@ from longtail.runs.data import Data
 from longtail.runs.device import launch
 from longtail.runs.evaluate import predictions_of
 from longtail.runs.folder import RunFolder
-from longtail.runs.preparation import prepare_data, prepare_training
+from longtail.runs.preparation import prepare_data, prepare_training, read_and_split
 from longtail.training.config import DataOptions, TrainConfig
 from longtail.training.fit import fit
 from longtail.training.learner import Learner
@@ -198,7 +198,7 @@ class Training:
         fabric, folder = _fabric(config.precision), RunFolder(Path("nowhere"))
         prepared = prepare_training(fabric, config, data, folder, Silent())
         self.run, self.feed = prepared.run, prepared.feed
-        self.steps = config.epochs * self.feed.sampler.steps(0)
+        self.steps = config.planned_epochs * self.feed.sampler.steps(0)
 
     def train(self, learner: Learner) -> None:
         """Train the model of a learner, which is the run's or one around it."""
@@ -232,13 +232,14 @@ def main() -> None:
     tail = {} if options.tail_ratio is None else {"tail_ratio": options.tail_ratio}
     config = TrainConfig(
         data=str(options.data),
+        method="crl",
         epochs=options.epochs,
         image_size=options.image_size,
         backbone="convnet",
         precision="bf16" if options.bf16 else "32",
         data_options=DataOptions(val_share=0.15, **tail),
     )
-    data = prepare_data(_fabric(config.precision), config, Silent())
+    data = prepare_data(_fabric(config.precision), config, *read_and_split(config, Silent()), Silent())
     counts = data.training().class_counts
     ratios = [max(own) / min(n for n in own if n) for own in counts]
     j = ratios.index(max(ratios))
@@ -321,7 +322,7 @@ def sweep(config: TrainConfig, seeds: int) -> Json:
     found: Json = {change: [] for change in CHANGES}
     for seed in range(100, 100 + seeds):
         seeded = replace(config, seed=seed)
-        data = prepare_data(_fabric(seeded.precision), seeded, Silent())
+        data = prepare_data(_fabric(seeded.precision), seeded, *read_and_split(seeded, Silent()), Silent())
         for change, settings in CHANGES.items():
             figures = changed(seeded, data, dict(settings))
             found[change].append(figures)

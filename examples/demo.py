@@ -55,7 +55,7 @@ def train_with(method: str, epochs: int, output: str) -> Path:
         data_options=DataOptions(tail_ratio=25, tail_largest=100),
     )
     print(f"\n{method}")
-    with closing(display(sys.stdout, epochs=epochs)) as watcher:
+    with closing(display(sys.stdout)) as watcher:
         return train(config, overwrite=True, watcher=watcher)
 
 

@@ -153,7 +153,7 @@ def test_a_mistake_in_yaml_names_the_line(tmp_path: Path):
 
 
 def test_nothing_does_not_stand_for_a_number_or_for_the_data(tmp_path: Path):
-    assert refusal(tmp_path, "epochs:", "a.yaml") == "a.yaml: epochs: expected a whole number, got nothing"
+    assert refusal(tmp_path, "seed:", "a.yaml") == "a.yaml: seed: expected a whole number, got nothing"
     assert refusal(tmp_path, "data:", "a.yaml", "") == "a.yaml: data: expected text, got nothing"
     assert refusal(tmp_path, "data = ''", words="") == "a.toml: DATA: expected a path or a name, got ''"
     for value in ("null", "[null]"):

@@ -74,7 +74,8 @@ def step(watcher: Any, epoch: int, number: int, steps: int, meter: Meter) -> Non
 
 def test_where_there_is_no_terminal_each_epoch_is_one_line():
     stream = io.StringIO()
-    watcher = display(stream, epochs=20)
+    watcher = display(stream)
+    watcher.begin(20)
     assert isinstance(watcher, Lines)
     meter = Meter()
     watcher.say("1 attribute")
@@ -88,7 +89,7 @@ def test_where_there_is_no_terminal_each_epoch_is_one_line():
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERM", "dumb")
-    assert type(display(Stream(), epochs=1)) is Lines
+    assert type(display(Stream())) is Lines
 
 
 def test_quiet_shows_nothing_even_on_a_terminal():
@@ -108,7 +109,8 @@ def test_an_epoch_without_validation_has_no_words_for_it():
 
 
 def test_the_meter_is_read_at_most_twice_a_second(now: Clock):
-    watcher, meter = display(Stream(), epochs=2), Meter()
+    watcher, meter = display(Stream()), Meter()
+    watcher.begin(2)
     assert isinstance(watcher, Bars)
     for number in range(1, 1001):
         now.now += 0.01
@@ -120,7 +122,8 @@ def test_the_meter_is_read_at_most_twice_a_second(now: Clock):
 def test_the_bars_say_epoch_step_rate_time_left_losses_and_what_was_mined(now: Clock):
     stream = Stream()
     mined = {"anchors": 30.4, "positive_pairs": 300.0, "negative_pairs": 1234.0}
-    watcher, meter = display(stream, epochs=10), Meter(**mined)
+    watcher, meter = display(stream), Meter(**mined)
+    watcher.begin(10)
     for number in (1, 2, 3):
         now.now += 2.0
         step(watcher, 4, number, 10, meter)
@@ -135,7 +138,8 @@ def test_the_bars_say_epoch_step_rate_time_left_losses_and_what_was_mined(now: C
 
 def test_epochs_and_sentences_stay_above_the_bars_and_the_bars_go_away(now: Clock):
     stream = Stream()
-    watcher = display(stream, epochs=10)
+    watcher = display(stream)
+    watcher.begin(10)
     now.now += 1
     step(watcher, 2, 1, 10, Meter())
     watcher.epoch(RECORD)

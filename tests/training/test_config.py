@@ -35,7 +35,7 @@ def test_the_file_is_the_fields_in_order_as_the_version_before_wrote_it():
             '{"data": "x", "method_options": {"crl": {"levl": 1}}}',
             "`$.method_options.crl.levl`",
         ),
-        ('{"data": "x", "epochs": 2.5}', "Expected `int`, got `float` - at `$.epochs`"),
+        ('{"data": "x", "epochs": 2.5}', "Expected `int | null`, got `float` - at `$.epochs`"),
         ('{"data": "x", "epochs": 0}', "--epochs: expected at least 1, got 0"),
         ("{}", "missing required field `data`"),
     ],

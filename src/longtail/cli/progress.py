@@ -20,7 +20,7 @@ PAUSE = 0.5
 """Least seconds between two pictures; each reads the meter, which waits for the device."""
 
 
-def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
+def display(stream: TextIO, *, quiet: bool = False) -> Watcher:
     """What fits the stream: bars on a terminal, a line per epoch elsewhere, nothing when quiet."""
     if quiet:
         return Silent()
@@ -29,15 +29,19 @@ def display(stream: TextIO, *, quiet: bool = False, epochs: int = 0) -> Watcher:
 
         console = Console(file=stream, highlight=False, markup=False, emoji=False)
         if not console.is_dumb_terminal:
-            return Bars(console, epochs)
-    return Lines(partial(print, file=stream, flush=True), epochs)
+            return Bars(console)
+    return Lines(partial(print, file=stream, flush=True))
 
 
 class Lines(Watcher):
     """A plain line for each sentence and each epoch; a log needs no bars."""
 
-    def __init__(self, write: Callable[[str], None], epochs: int) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
+        self._epochs = 0
+
+    def begin(self, epochs: int) -> None:
+        """How many there are stands beside the number of each."""
         self._epochs = epochs
 
     def say(self, line: str) -> None:
@@ -52,8 +56,8 @@ class Lines(Watcher):
 class Bars(Lines):
     """Bars that move at the foot of a terminal, sentences and epochs above them."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        super().__init__(console.print, epochs)
+    def __init__(self, console: Console) -> None:
+        super().__init__(console.print)
         self._console = console
         self._live: Live | None = None
         self._drawn = time.monotonic()  # what is over at once is not shown

@@ -19,11 +19,12 @@ from longtail.errors import InputError
 from longtail.methods.find import allow, is_outside
 from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
+from longtail.training.defaults import possible
 
 USAGE = "longtail train DATA [OPTIONS]"
 
 EXAMPLES = """
-longtail train photos/ --method crl --epochs 20
+longtail train photos/
 longtail train labels.csv --attributes colour shape --output runs/first
 longtail train --config experiment.toml --seed 1
 longtail train --from runs/first --method crt --epochs 5
@@ -59,9 +60,9 @@ def train(
         own = settings.method if is_outside(settings.method) else None
         settings = replace(resumed_config(resume, own), output=str(resume))
     else:
-        refuse_idle(typed, [settings], f"--method {settings.method}")
+        refuse_idle(typed, possible(settings), f"--method {settings.method}")
 
-    with closing(display(sys.stdout, quiet=quiet, epochs=settings.epochs)) as watcher:
+    with closing(display(sys.stdout, quiet=quiet)) as watcher:
         from longtail.runs import train as job
 
         if dry_run:
@@ -88,6 +89,9 @@ def layers(typed: Typed) -> list[Layer]:
             f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
             "`longtail data` says more"
         )
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if f"--{one}" in typed and f"--{other}" not in typed:
+            below = [layer.without(other) for layer in below]  # the flag takes the place of both
     return below
 
 

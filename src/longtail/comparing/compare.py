@@ -9,11 +9,11 @@ from pathlib import Path
 
 from longtail.comparing.cells import Cell, Comparison, Entry, cell_of, chosen_baseline, shared
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish, this_machine
+from longtail.comparing.defaults import decided
 from longtail.comparing.document import Budget
 from longtail.comparing.launcher import Launcher, LocalLauncher, claimed
 from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
-from longtail.runs.data import read_dataset
 from longtail.runs.train import with_whole_paths
 from longtail.training.config import TrainConfig
 from longtail.training.watcher import Silent, Watcher
@@ -44,8 +44,8 @@ def compare(
     """
     watcher = watcher or Silent()
     comparison = replace(comparison, base=with_whole_paths(comparison.base))
-    folder, entries = comparison.folder.absolute(), comparison.entries()
-    read_dataset(comparison.base.data, comparison.base.data_options)  # a mistake in it is said once, and now
+    folder = comparison.folder.absolute()
+    entries = decided(comparison, comparison.entries(), watcher)  # a mistake in the data is said now
     if comparison.seeds == 1:
         watcher.say("one seed: differences have no interval; --seeds 2 or more gives them one")
     with claimed(folder) as lock:
@@ -56,7 +56,7 @@ def compare(
             progress.train(stage)
         entrants = [progress.entrant(label, entry) for label, entry in entries.items()]
         baseline = chosen_baseline(comparison.labels, comparison.baseline)
-        publish(folder, entrants, baseline, _about(comparison, launcher.parallel), watcher)
+        publish(folder, entrants, baseline, _about(comparison, entries, launcher.parallel), watcher)
     return folder
 
 
@@ -132,8 +132,9 @@ class _Progress:
         return cell_of(label, self._started(config, first, seed), self.queue.folder / "runs", seed)
 
 
-def _about(comparison: Comparison, parallel: int) -> Circumstances:
-    epochs = comparison.base.epochs if comparison.budget is None else None
+def _about(comparison: Comparison, entries: Mapping[str, Entry], parallel: int) -> Circumstances:
+    lengths = {entry.config.planned_epochs for entry in entries.values() if not entry.config.row.solved}
+    epochs = lengths.pop() if comparison.budget is None and len(lengths) == 1 else None
     place = this_machine() if comparison.engine == "local" else comparison.engine
     machine = f"{place}; {parallel} at a time"
     return Circumstances(comparison.command, machine, Budget(epochs, comparison.budget))

@@ -129,7 +129,7 @@ class _Pace:
         self._what = what
         self._cells = cells
         self._waiting = set(waiting)
-        self._total = sum(cell.config.epochs for cell in waiting)
+        self._total = sum(cell.config.planned_epochs for cell in waiting)
         self._before = sum(map(_epochs_done, waiting))
         self._started = time.monotonic()
 

@@ -106,7 +106,7 @@ def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float
     fails is given one epoch, in which its cells fail on their own.
     """
     probes = {
-        label: cell_of(label, replace(config, epochs=1), queue.folder / "probe", 0)
+        label: cell_of(label, replace(config, epochs=1, steps=None), queue.folder / "probe", 0)
         for label, config in configs.items()
     }
     queue.run(list(probes.values()), "measured epochs")

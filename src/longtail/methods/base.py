@@ -45,7 +45,6 @@ class Method(nn.Module, ABC):
 
     Attributes:
         row: what a class of the user's own fixes; those in `METHODS` stand there.
-        solves: whether `solve` trains it, in place of steps.
         criterion: its form of cross entropy.
         decision: how it decides; may be replaced after training.
         shares: (J, K) share of each class as the logits have it after training: counts × drawing
@@ -53,7 +52,6 @@ class Method(nn.Module, ABC):
     """
 
     row: ClassVar[Row] = Row("a method of your own")
-    solves: ClassVar[bool] = False
     shares: Tensor
     counts: Tensor
 
@@ -101,7 +99,7 @@ class Method(nn.Module, ABC):
         return _residual_imbalance(data, shares) if balancing else []
 
     def solve(self, context: EpochContext, data: TrainingData, validation: Rows) -> Solved:
-        """Train at once, see `solves`.
+        """Train at once, see `Row.solved`.
 
         Args:
             context: with the model, and the features of images.

@@ -17,8 +17,6 @@ class Linear(Method):
     See `longtail.features.linear.fit_linear` for the objective; the decision divides by the prior.
     """
 
-    solves = True
-
     def solve(self, context: EpochContext, data: TrainingData, validation: Rows) -> Solved:
         """Put the solutions into the model's classifier."""
         head = context.model.head

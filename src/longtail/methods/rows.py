@@ -25,6 +25,7 @@ class Row:
         backbone: its network, where the paper brings one.
         second_stage: whether it goes on from a trained run.
         on_vectors: whether it is for the vectors of a frozen backbone alone.
+        solved: whether `Method.solve` trains it at once, in place of steps.
     """
 
     summary: str
@@ -39,6 +40,7 @@ class Row:
     backbone: str | None = None
     second_stage: bool = False
     on_vectors: bool = False
+    solved: bool = False
 
 
 def _metric(summary: str, path: str) -> Row:
@@ -171,6 +173,7 @@ METHODS: Mapping[str, Row] = {
         "linear:Linear",
         MethodOptions(feature_layer="vector", decision="prior"),
         on_vectors=True,
+        solved=True,
     ),
 }
 """The rows of the comparison table by the name that `--method` takes."""

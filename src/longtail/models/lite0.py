@@ -85,6 +85,11 @@ def weights_file() -> Path:
     return files[0]
 
 
+def has_weights() -> bool:
+    """Whether the package of the weights is installed."""
+    return find_spec(PACKAGE) is not None
+
+
 class _Block(nn.Module):
     """An inverted residual block: widen by 1×1, filter each channel, narrow by 1×1."""
 

@@ -111,7 +111,7 @@ def publish(run: Run, results: Results) -> None:
     config = run.config
     facts = {
         "Trained on": config.data,
-        "Epochs": str(config.epochs),
+        "Epochs": str(config.planned_epochs),
         "Batch size": str(config.batch_size),
         "Learning rate": f"{config.peak_rate:g}",
         "Weight decay": f"{config.decay:g}",

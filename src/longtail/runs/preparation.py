@@ -22,11 +22,14 @@ from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
 from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size
 from longtail.models.classifier import build_backbone, published_normalisation
+from longtail.models.lite0 import has_weights
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.folder import RunFolder
 from longtail.runs.run import Run
+from longtail.sampling.weighted import over_sampling, under_sampling
 from longtail.training.checkpoint import ModelCard, load_network
 from longtail.training.config import TrainConfig
+from longtail.training.defaults import DataFacts
 from longtail.training.feed import Feed
 from longtail.training.learner import Learner
 from longtail.training.watcher import Watcher
@@ -47,12 +50,10 @@ class Training:
     notes: tuple[str, ...]
 
 
-def prepare_data(
-    fabric: Fabric, config: TrainConfig, watcher: Watcher, splits_file: Path | None = None
-) -> Data:
-    """Read, split and check the data, and say what was found; a run that goes on has a splits.json.
-
-    Where the backbone is frozen, the data are the vectors that it makes of the images.
+def read_and_split(
+    config: TrainConfig, watcher: Watcher, splits_file: Path | None = None
+) -> tuple[Dataset, Splits]:
+    """Read and split the data, and say what was found; a run that goes on has a splits.json.
 
     Raises:
         InputError: when the data cannot be used as they are.
@@ -66,6 +67,36 @@ def prepare_data(
         splits = SPLITS_FILE.read(splits_file).rows(dataset.ids, str(splits_file))
     for note in splits.notes:
         watcher.say(note)
+    if len(splits.train) == 0:
+        raise InputError(f"{config.data}: no image is left to train on")
+    return dataset, splits
+
+
+def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str) -> DataFacts:
+    """What the choice of defaults is made by; the kind of the device is that of torch."""
+    labels, classes = dataset.labels[splits.train], dataset.schema.num_classes
+    options, drawn = config.method_options, len(splits.train)
+    if options.replicate:
+        drawn = over_sampling(labels, classes, replicate=True)[1]
+    elif (options.sampler or config.row.options.sampler) == "under":
+        drawn = under_sampling(labels, classes)[1]
+    return DataFacts(
+        training=len(splits.train),
+        drawn=max(drawn, 1),
+        side=max(config.size or suggest_size(dataset.images)),
+        weights=has_weights(),
+        gpu=device == "cuda",
+    )
+
+
+def prepare_data(
+    fabric: Fabric, config: TrainConfig, dataset: Dataset, splits: Splits, watcher: Watcher
+) -> Data:
+    """Check the data, and make them what the network learns from: where it is frozen, its vectors.
+
+    Raises:
+        InputError: when the data cannot be used as they are.
+    """
     size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.frozen:
@@ -104,7 +135,7 @@ def prepare_training(
     if weights is not None and fresh:
         _load(weights, learner, config.start)
     learner.method.begin(learner.model)
-    known = data.training(config.epochs)
+    known = data.training(config.planned_epochs)
     sampler = learner.method.draw(known, config.batch_size, config.seed, fabric.world_size)
     notes = learner.method.observe(known, sampler, config.seed)
     run = Run(folder, fabric, learner, card, watcher)
@@ -121,7 +152,7 @@ def prepare_training(
 def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) -> ModelCard:
     """What the model is going to be; its feature layer is that of the run it starts from, if it does."""
     own = recipe(config.method, config.method_options).feature_layer
-    training = data.training(config.epochs)
+    training = data.training(config.planned_epochs)
     facts = class_of(config.method).facts(training)
     kept = start.backbone if start is not None and config.frozen else None
     backbone = config.named_backbone or kept or default_backbone(*data.loader.size)

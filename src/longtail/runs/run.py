@@ -92,7 +92,7 @@ class Run:
 
     def _trained(self) -> TrainedRun:
         """The data that it was trained on, and what its network makes of them."""
-        epochs = self.config.epochs
+        epochs = self.config.planned_epochs
         end = EpochContext(epochs, epochs, 0, self.learner.model, self.features)
         return TrainedRun(self.data.training(), self.data.splits.val, self.config.seed, end, self.logits)
 

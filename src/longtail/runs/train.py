@@ -21,15 +21,23 @@ from longtail.methods.find import allow, allowed_again, is_outside
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import judge, predictions_of, publish
 from longtail.runs.folder import RunFolder
-from longtail.runs.preparation import Training, prepare_data, prepare_training
+from longtail.runs.preparation import (
+    Training,
+    facts_of,
+    prepare_data,
+    prepare_training,
+    read_and_split,
+)
 from longtail.runs.run import Run
 from longtail.training.checkpoint import save_model
-from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.config import AUTO, CONFIG, TrainConfig
+from longtail.training.defaults import chosen
 from longtail.training.fit import fit, rehearse, solve
 from longtail.training.meter import Meter
 from longtail.training.record import EPOCHS, EpochRecord
 from longtail.training.state import TrainingState, load_state, save_state
 from longtail.training.watcher import Silent, Watcher
+from longtail.words import count
 
 MOST_WAIT = 0.02
 """Share of an epoch that a model may wait for images before the user hears of it."""
@@ -49,7 +57,8 @@ def train(
     """
     with _enough_memory(config):
         training, state = _prepared(config, overwrite, watcher, resume)
-    run, fabric = training.run, training.run.fabric
+    run, fabric, config = training.run, training.run.fabric, training.run.config
+    run.watcher.begin(config.planned_epochs)
     for note in training.notes:
         run.watcher.say(note)
     if fabric.is_global_zero:
@@ -57,16 +66,15 @@ def train(
     fabric.barrier()
     journal, validate = _Journal(run), partial(_validation, run)
     with _enough_memory(config):
-        if run.learner.method.solves:
+        if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
-            solve(
-                fabric, run.learner, config, training.feed, known, checked, validate=validate, watcher=journal
-            )
+            feed = training.feed
+            solve(fabric, run.learner, config, feed, known, checked, validate=validate, watcher=journal)
             journal.keep_model()
         elif not fit(
             fabric,
             run.learner,
-            run.config,
+            config,
             training.feed,
             validate=validate,
             watcher=journal,
@@ -102,18 +110,26 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
         f"images: {sizes}",
         *training.notes,
         f"augmentation: {feed.augmentation}",
-        f"{config.epochs} epochs of {feed.steps} steps, batches of {config.batch_size}, seed {config.seed}",
+        _length(run.config, feed.steps),
         "a forward and a backward pass of the first batch went well",
         f"the run would be written to {run.folder.path}"
         + (", in place of the one that is there" if run.folder.config.exists() else ""),
     ]
 
 
+def _length(config: TrainConfig, steps: int) -> str:
+    if config.row.solved:
+        return f"solved at once, without steps; seed {config.seed}"
+    epochs = count(config.planned_epochs, "epoch")
+    return f"{epochs} of {count(steps, 'step')}, batches of {config.batch_size}, seed {config.seed}"
+
+
 def output_of(config: TrainConfig) -> str:
-    """The run's folder: as asked, or named after data, method and seed."""
+    """The run's folder: as asked, or named after data, method where one is named, and seed."""
     if config.output is not None:
         return config.output
-    return f"runs/{Path(config.data).stem}-{file_name(config.method)}-seed{config.seed}"
+    method = [] if config.method == AUTO else [file_name(config.method)]
+    return f"runs/{'-'.join([Path(config.data).stem, *method, f'seed{config.seed}'])}"
 
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
@@ -155,8 +171,13 @@ def _prepared(
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
     watcher = watcher if watcher is not None and fabric.is_global_zero else Silent()
-    data = prepare_data(fabric, config, watcher, None if state is None else folder.splits)
-    return prepare_training(fabric, config, data, folder, watcher, fresh=state is None), state
+    dataset, splits = read_and_split(config, watcher, None if state is None else folder.splits)
+    # a run that goes on has decided
+    choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None
+    config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
+    data = prepare_data(fabric, config, dataset, splits, watcher)
+    training = prepare_training(fabric, config, data, folder, watcher, fresh=state is None)
+    return replace(training, notes=(*notes, *training.notes)), state
 
 
 @contextmanager

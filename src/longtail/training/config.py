@@ -10,10 +10,14 @@ from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import recipe
+from longtail.methods.rows import Row
 from longtail.models.backbones import FROZEN_DECAY, PRETRAINED, default_learning_rate
 from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
 
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
+
+AUTO = "auto"
+"""In place of a method: the data decide, see `longtail.training.defaults`."""
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -88,18 +92,21 @@ class TrainConfig(Settings):
 
     _: KW_ONLY
 
-    method: str = "crl"
+    method: str = AUTO
     """Method to train, of those that `longtail methods` lists, or one of your own, as module:Class or
-    FILE.py:Class."""
+    FILE.py:Class; auto chooses by the data."""
 
     start: str | None = None
     """Start from the trained network of a run, with its data and settings."""
 
     output: str | None = None
-    """Folder of the run; by default runs/DATA-METHOD-seedSEED."""
+    """Folder of the run; by default runs/DATA-METHOD-seedSEED, without METHOD where none is named."""
 
-    epochs: Annotated[int, AT_LEAST_ONE] = 30
-    """Passes over the training images."""
+    epochs: Annotated[int | None, AT_LEAST_ONE] = None
+    """Passes over the training images; by default by a budget in steps, 1500 or more."""
+
+    steps: Annotated[int | None, AT_LEAST_ONE] = None
+    """Length of the training in steps, in place of --epochs."""
 
     batch_size: Annotated[int, AT_LEAST_ONE] = 128
     """Images in a step, of all processes together."""
@@ -111,10 +118,11 @@ class TrainConfig(Settings):
     """One that `longtail methods` lists, or timm:NAME; by default by the method or the images' size."""
 
     from_scratch: bool = False
-    """Start a pretrained backbone from random weights instead of its published ones."""
+    """Start the network from random weights, even where pretrained ones are at hand."""
 
     freeze: bool = False
-    """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
+    """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk. By
+    default so where the images are photos and pretrained weights are at hand."""
 
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
@@ -175,6 +183,8 @@ class TrainConfig(Settings):
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
             )
+        if self.epochs is not None and self.steps is not None:
+            raise InputError("--steps: decides the epochs; leave out --epochs")
         if self.freeze and self.from_scratch:
             raise InputError("--freeze: keeps what a network knows, and --from-scratch has it know nothing")
         if self.freeze and self.augment is not None:
@@ -183,11 +193,23 @@ class TrainConfig(Settings):
 
     def _check_method(self) -> None:
         """Say now what does not go together; of a class of the user's own, once it is there."""
-        if is_outside(self.method) and not is_known(self.method):
+        if self.method == AUTO or (is_outside(self.method) and not is_known(self.method)):
             return
-        if row_of(self.method).second_stage and self.start is None:
+        if self.row.second_stage and self.start is None:
             raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
         recipe(self.method, self.method_options)
+
+    @property
+    def row(self) -> Row:
+        """The row of the method; an empty one while that is open."""
+        return Row("chosen by the data") if self.method == AUTO else row_of(self.method)
+
+    @property
+    def planned_epochs(self) -> int:
+        """`epochs`, once they are decided."""
+        if self.epochs is None:
+            raise ValueError("expected a configuration with nothing left open")
+        return self.epochs
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -205,7 +227,7 @@ class TrainConfig(Settings):
     def named_backbone(self) -> str | None:
         """The backbone that the user or the method asks for, None where the images decide."""
         frozen = PRETRAINED if self.frozen and self.start is None else None
-        return self.backbone or row_of(self.method).backbone or frozen
+        return self.backbone or self.row.backbone or frozen
 
     @property
     def peak_rate(self) -> float:
@@ -218,12 +240,12 @@ class TrainConfig(Settings):
         """`weight_decay`, or what suits the method."""
         if self.weight_decay is not None:
             return self.weight_decay
-        return FROZEN_DECAY if self.frozen else row_of(self.method).weight_decay
+        return FROZEN_DECAY if self.frozen else self.row.weight_decay
 
     @property
     def frozen(self) -> bool:
         """Whether the backbone stays as it is: on request, or because the method is for vectors."""
-        return self.freeze or row_of(self.method).on_vectors
+        return self.freeze or self.row.on_vectors
 
 
 CONFIG = Form(

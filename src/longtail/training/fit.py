@@ -59,7 +59,7 @@ def fit(
         save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
 
     with Interruption() as interruption:
-        for epoch in range(start, config.epochs):
+        for epoch in range(start, config.planned_epochs):
             began, waited, first = time.perf_counter(), feed.loader.wait_seconds, step
             context = _context(fabric, learner, config, feed, epoch, step)
             learner.method.start_epoch(context)
@@ -157,11 +157,11 @@ def _context(
     fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed, epoch: int, step: int
 ) -> EpochContext:
     features = partial(outputs_of, fabric, learner, feed.loader, learner.features)
-    return EpochContext(epoch, config.epochs, step, learner.model, features)
+    return EpochContext(epoch, config.planned_epochs, step, learner.model, features)
 
 
 def _rate(config: TrainConfig, feed: Feed, epoch: int, step: int) -> float:
-    done, steps = epoch * feed.steps + step, config.epochs * feed.steps
+    done, steps = epoch * feed.steps + step, config.planned_epochs * feed.steps
     return learning_rate(done, steps, config.peak_rate, config.warmup)
 
 

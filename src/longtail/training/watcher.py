@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 class Watcher:
     """Watches a whole job: bars on a terminal, a log, or `Silent`; what one does not override, it ignores."""
 
+    def begin(self, epochs: int) -> None:
+        """A training of at most so many epochs begins."""
+
     def say(self, line: str) -> None:
         """A sentence for the user: what was found, decided or written."""
 

@@ -1,0 +1,39 @@
+"""What the trainings of a comparison leave open, decided once for all of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from longtail.comparing.cells import Comparison, Entry
+from longtail.comparing.launcher import visible_gpus
+from longtail.runs.preparation import facts_of, read_and_split
+from longtail.training.defaults import chosen
+from longtail.training.watcher import Silent, Watcher
+
+
+def decided(comparison: Comparison, entries: Mapping[str, Entry], watcher: Watcher) -> dict[str, Entry]:
+    """The entries with nothing left open, by the data as they are split for seed 0; the watcher hears why.
+
+    A second stage has the regime of the runs that it goes on from. Seconds of a budget take the place of
+    the length.
+
+    Raises:
+        InputError: when the data cannot be used.
+    """
+    base = comparison.base
+    dataset, splits = read_and_split(base, Silent())
+    device = "cuda" if base.accelerator in ("auto", "cuda") and visible_gpus() else "cpu"
+    found: dict[str, Entry] = {}
+    said: dict[str, list[str]] = {}
+    for label, entry in sorted(entries.items(), key=lambda item: item[1].first is not None):
+        config = entry.config if comparison.budget is None else replace(entry.config, epochs=1, steps=None)
+        if entry.first is not None:
+            config = replace(config, freeze=found[entry.first].config.frozen)
+        choice = chosen(config, facts_of(config, dataset, splits, device))
+        found[label] = replace(entry, config=choice.config)
+        for note in choice.notes:
+            said.setdefault(note, []).append(label)
+    for note, labels in said.items():
+        watcher.say(f"{', '.join(labels)}: {note}")
+    return {label: found[label] for label in entries}

