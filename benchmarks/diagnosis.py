@@ -52,6 +52,7 @@ from longtail.runs.folder import RunFolder
 from longtail.runs.preparation import prepare_data, prepare_training, read_and_split
 from longtail.training.config import DataOptions, TrainConfig
 from longtail.training.fit import fit
+from longtail.training.journal import Journal
 from longtail.training.learner import Learner
 from longtail.training.watcher import Silent
 
@@ -203,15 +204,7 @@ class Training:
     def train(self, learner: Learner) -> None:
         """Train the model of a learner, which is the run's or one around it."""
         run = self.run
-        fit(
-            run.fabric,
-            learner,
-            run.config,
-            self.feed,
-            validate=lambda: None,
-            watcher=Silent(),
-            save=lambda _: None,
-        )
+        fit(run.fabric, learner, run.config, self.feed, Journal())
 
     def judged(self) -> Evaluation:
         """Figures on validation images by the learner's own decision."""

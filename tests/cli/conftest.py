@@ -147,6 +147,7 @@ def results() -> Results:
         split="test",
         decision="argmax",
         training=None,
+        faults=(),
         groups=Bounds(100, 20),
         attributes=(AttributeResults("animal", 204, 4, 50.0, metrics, classes, ((2, 0), (1, 1))),),
         mean=metrics,

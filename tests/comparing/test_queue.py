@@ -6,7 +6,7 @@ import pytest
 
 from longtail.comparing import queue as queue_module
 from longtail.comparing.cells import cell_of, entry_of
-from longtail.comparing.queue import Queue, keep_cost, last_validation, last_words, peak_memory
+from longtail.comparing.queue import Queue, judged_validation, keep_cost, last_words, peak_memory
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import Metrics
 from longtail.training.config import TrainConfig
@@ -188,15 +188,15 @@ def epoch(number, balanced):
     )
 
 
-def test_the_last_validation_is_the_one_that_counts(tmp_path):
+def test_the_judged_validation_is_the_one_that_counts(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
     EPOCHS.write_lines(metrics, [epoch(1, 0.9), epoch(2, 0.4)])
-    assert last_validation(tmp_path) == 0.4
+    assert judged_validation(tmp_path) == 0.4
     EPOCHS.write_lines(metrics, [epoch(1, None)])
-    assert last_validation(tmp_path) is None
+    assert judged_validation(tmp_path) is None
     metrics.unlink()
     with pytest.raises(InputError, match=r"no epochs in metrics\.jsonl"):
-        last_validation(tmp_path)
+        judged_validation(tmp_path)
     metrics.write_text("{}\n")
     with pytest.raises(InputError, match=r"metrics.jsonl, line 1: not valid records of epochs"):
-        last_validation(tmp_path)
+        judged_validation(tmp_path)

@@ -11,9 +11,11 @@ from rich.console import Console
 
 from longtail.comparing.document import ComparisonDocument
 from longtail.comparing.figures import Figure, standings
+from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import (
     difference_text,
     figure_text,
+    footnotes,
     runs,
     terminal_table,
     to_csv,
@@ -77,6 +79,26 @@ def test_markdown_names_failed_runs_and_says_what_stands_there(document: Compari
     assert "- crl-class, seed 3: out of memory; lower --batch-size" in text
     assert "difference to ce in points" in text
     assert "Failed" not in to_markdown(typed(several_attributes()))
+
+
+def test_what_went_wrong_in_several_runs_is_one_footnote_of_the_method():
+    made = comparison([3], ["ce", "crl-i"], seeds=3)
+    assert list(footnotes(typed(made))) == []
+    for seed in (0, 2):
+        made["methods"][1]["cells"][seed]["faults"] = [{"name": "collapsed", "text": f"collapsed, {seed}"}]
+    made["methods"][0]["cells"][1]["faults"] = [{"name": "guessing", "text": "a guess"}]
+    lines = ["ce, seed 1: a guess", "crl-i, seeds 0 and 2: collapsed, 0"]
+    assert list(footnotes(typed(made))) == lines
+    markdown = to_markdown(typed(made))
+    assert "Warnings:\n\n- ce, seed 1: a guess\n- crl-i, seeds 0 and 2: collapsed, 0\n" in markdown
+    page = render_comparison(typed(made))
+    assert all(f"<li>{line}.</li>" in page for line in lines)
+
+
+def test_methods_that_are_no_better_than_the_regression_are_named():
+    made = comparison([3], ["ce", "linear", "crl"], seeds=2)  # each method is better than the one before
+    (line,) = footnotes(typed(made))
+    assert line.startswith("ce: no better than linear (")
 
 
 def test_names_break_neither_markdown_nor_latex(nasty: ComparisonDocument):

@@ -49,7 +49,7 @@ def tried(monkeypatch, tmp_path, label, values):
         def run(self, cells, what):
             return {cell: "failed" for cell, value in zip(cells, values) if value is None}
 
-    monkeypatch.setattr(tuning, "last_validation", lambda run: values[int(run.name.split("-")[1])])
+    monkeypatch.setattr(tuning, "judged_validation", lambda run: values[int(run.name.split("-")[1])])
     return tuning.tune(Tried(), {label: entry_of(label, BASE).config}, {label: None}, len(values))[label]
 
 

@@ -32,7 +32,7 @@ from .problems import gaussian, schema_of
 Json = dict[str, Any]
 Edit = Callable[[Json], object]
 
-TRAINING = TrainingInfo(2, 1.5, 0.75, 266.0, {"input wait": 0.01})
+TRAINING = TrainingInfo(2, 2, 1.5, 0.75, 266.0, {"input wait": 0.01})
 
 
 def run_info(training: TrainingInfo | None = TRAINING, **options: Any) -> RunInfo:
@@ -141,9 +141,9 @@ def test_what_is_written_is_read_again(tmp_path: Path, results: Results):
 
 
 def test_numbers_that_json_does_not_have_are_none_before_and_after_writing(tmp_path: Path):
-    costs = TrainingInfo(2, 1.5, 0.75, math.inf, {"input wait": math.nan})
+    costs = TrainingInfo(2, 2, 1.5, 0.75, math.inf, {"input wait": math.nan})
     made = build_results(gaussian(60), run_info(costs, margins=(0.5, math.nan)), resamples=100)
-    assert made.training == TrainingInfo(2, 1.5, 0.75, None, {"input wait": None})
+    assert made.training == TrainingInfo(2, 2, 1.5, 0.75, None, {"input wait": None})
     assert made.method.options["margins"] == [0.5, None]
     RESULTS.write(tmp_path / "results.json", made)
     assert RESULTS.read(tmp_path / "results.json") == made
@@ -151,7 +151,7 @@ def test_numbers_that_json_does_not_have_are_none_before_and_after_writing(tmp_p
 
 def test_a_run_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match=r"results of shapes: not valid results: .* `\$\.training\.epochs`"):
-        build_results(gaussian(60), run_info(TrainingInfo(-1, 1.5, 0.75, 1.0, {})), resamples=100)
+        build_results(gaussian(60), run_info(TrainingInfo(-1, 2, 1.5, 0.75, 1.0, {})), resamples=100)
 
 
 def test_results_that_cannot_be_written_leave_an_older_file_as_it_was(tmp_path: Path, results: Results):

@@ -162,7 +162,7 @@ def test_undefined_figures_are_dashes(results: Results) -> None:
         )
         for a in results.attributes
     )
-    training = TrainingInfo(20, 212.3, 10.6, None, {"input wait": None})
+    training = TrainingInfo(20, 20, 212.3, 10.6, None, {"input wait": None})
     empty = replace(results, mean=nothing, training=training, attributes=attributes)
     page = Page(render_report(empty, [], title="empty"))
     assert "No class has test images" in page.text

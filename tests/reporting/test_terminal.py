@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from longtail.evaluation.intervals import Estimate
-from longtail.evaluation.results import Results
+from longtail.evaluation.results import Fault, Results
 from longtail.reporting.terminal import results_table
 
 Maker = Callable[..., Results]
@@ -49,6 +49,17 @@ def test_the_summary_line_has_figure_and_interval(results_of: Maker) -> None:
     results = replace(made, attributes=(replace(attribute, metrics=metrics),))
     assert "digit: class-balanced accuracy 50.0 % (41.0 to 59.0)" in printed(results_table(results))
     assert "resnet32, 464,154 parameters, seed 0" in printed(results_table(results))
+
+
+def test_what_went_wrong_stands_below_the_figures(results_of: Maker) -> None:
+    made = results_of([("digit", ["a", "b"])])
+    assert "Warning" not in printed(results_table(made))
+    faults = (
+        Fault("collapsed", "the features have collapsed"),
+        Fault("guessing", "no better than \x1bguessing"),
+    )
+    text = printed(results_table(replace(made, faults=faults)))
+    assert "Warning: the features have collapsed.\nWarning: no better than  guessing." in text
 
 
 @pytest.mark.parametrize(("attributes", "classes"), [(1, 6), (3, 61), (40, 2)])

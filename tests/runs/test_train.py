@@ -17,8 +17,9 @@ from longtail.runs import data
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import plan, resumed_config, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions
+from longtail.training.config import CONFIG, DataOptions
 from longtail.training.record import EPOCHS
+from longtail.training.watcher import Silent
 
 
 def weights(run: Path):
@@ -42,6 +43,7 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
         "splits.json",
         "metrics.jsonl",
         "model.safetensors",
+        "last.safetensors",
         "results.json",
         "report.html",
     }
@@ -67,7 +69,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(config, tmp
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-class Stopper:
+class Stopper(Silent):
     """Presses Ctrl-C in the middle of an epoch."""
 
     def __init__(self, inner, epoch, step):
@@ -88,7 +90,7 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_p
     assert weights(run)  # usable already
     assert not (run / "results.json").exists()
 
-    assert resumed_config(run) == config
+    assert replace(resumed_config(run), keep=None) == config
     moved = run.rename(tmp_path / "moved")
     run = train(replace(resumed_config(moved), output=str(moved)), resume=True)
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(run).items())
@@ -129,6 +131,18 @@ def test_an_epoch_logged_after_the_last_saved_state_is_not_logged_twice(config, 
         file.write(json.dumps({**lines_of(run)[0], "epoch": 2}) + "\n")  # as if killed between log and state
     train(config, resume=True)
     assert [line["epoch"] for line in lines_of(run)] == [1, 2]
+
+
+def test_a_run_whose_settings_were_left_open_goes_on_with_those_that_were_chosen(config, watcher):
+    left = replace(config, method="auto", epochs=None, steps=20)
+    with pytest.raises(Interrupted):
+        train(left, watcher=Stopper(watcher, 1, 1))
+    (note,) = (line for line in watcher.lines if line.startswith("chosen"))
+    assert note == "chosen: --method crl; otherwise: --method"
+    run = train(left, resume=True)
+    kept = CONFIG.read(run / "config.json")
+    assert (kept.method, kept.steps, kept.keep) == ("crl", None, "best")
+    assert kept.epochs == len(lines_of(run)) == math.ceil(20 / lines_of(run)[0]["step"])
 
 
 def test_a_finished_run_cannot_be_resumed_and_a_missing_one_neither(config, tmp_path):
@@ -187,7 +201,7 @@ def test_a_device_without_enough_memory_is_told_in_one_line(config, monkeypatch)
 def test_cross_entropy_mines_nothing(config, watcher):
     train(replace(config, method="ce"), watcher=watcher)
     assert list(watcher.records[0].loss) == ["total", "ce"]
-    assert watcher.records[0].mined is None
+    assert list(watcher.records[0].mined) == ["feature_spread"]
 
 
 @pytest.mark.parametrize("level", ["class", "instance"])

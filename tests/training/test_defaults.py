@@ -12,28 +12,39 @@ from hypothesis import strategies as st
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.training.config import TrainConfig
-from longtail.training.defaults import MOST_EPOCHS, STEPS, STEPS_ON_GPU, DataFacts, chosen, possible
+from longtail.training.defaults import (
+    MOST_EPOCHS,
+    STEPS,
+    STEPS_ON_GPU,
+    Choice,
+    DataFacts,
+    chosen,
+    filled,
+    possible,
+)
 
-PHOTOS = DataFacts(training=3562, drawn=3562, side=128, weights=True, gpu=False)
+PHOTOS = DataFacts(
+    training=3562, validation=513, of_a_class=20.0, drawn=3562, side=128, weights=True, gpu=False
+)
 DIGITS = replace(PHOTOS, training=1257, drawn=1257, side=8)
 OPEN = TrainConfig("photos")
 
 
 def test_photos_become_vectors_where_pretrained_weights_are_at_hand():
     choice = chosen(OPEN, PHOTOS)
-    assert choice.config == TrainConfig("photos", method="linear", freeze=True, epochs=1)
+    assert choice.config == TrainConfig("photos", method="linear", freeze=True, epochs=1, keep="best")
     assert choice.notes == (
-        "chosen: --method linear --freeze (lite0): 3,562 training images of 128 pixels, and pretrained weights "
-        "at hand; otherwise: --from-scratch, --method",
+        "chosen: --method linear --freeze (lite0): 3,562 training images of 128 pixels, and pretrained "
+        "weights at hand; otherwise: --from-scratch, --method",
     )
 
 
 def test_tiny_images_are_learned_from_scratch():
     choice = chosen(OPEN, DIGITS)
-    assert choice.config == TrainConfig("photos", method="crl", from_scratch=True, epochs=150)
+    assert choice.config == TrainConfig("photos", method="crl", from_scratch=True, epochs=150, keep="best")
     assert choice.notes == (
-        "chosen: --method crl --from-scratch --epochs 150 (1,500 steps): 1,257 training images of 8 pixels, too "
-        "small for pretrained features; otherwise: --freeze, --method, --epochs, --steps",
+        "chosen: --method crl --from-scratch --epochs 150 (1,500 steps): 1,257 training images of 8 pixels, "
+        "too small for pretrained features; otherwise: --freeze, --method, --epochs, --steps",
     )
 
 
@@ -65,11 +76,11 @@ def test_a_named_method_is_trained_on_vectors_too():
 def test_a_regime_that_the_user_or_the_method_names_stands(said: dict[str, Any]):
     config = replace(OPEN, **said)
     found = chosen(config, PHOTOS).config
-    assert replace(found, method=config.method, epochs=None) == config
+    assert replace(found, method=config.method, epochs=None, keep=None) == config
 
 
 def test_a_configuration_without_anything_open_is_not_touched():
-    config = TrainConfig("photos", method="ce", freeze=True, epochs=7)
+    config = TrainConfig("photos", method="ce", freeze=True, epochs=7, keep="last")
     assert chosen(config, PHOTOS).config == config
     assert chosen(config, PHOTOS).notes == ()
 
@@ -84,9 +95,10 @@ def test_a_configuration_without_anything_open_is_not_touched():
 def test_what_was_chosen_stays_when_it_is_chosen_again(
     images: int, side: int, weights: bool, gpu: bool, method: str
 ):
-    facts = DataFacts(images, images, side, weights, gpu)
+    facts = DataFacts(images, images // 9, 7.0, images, side, weights, gpu)
     once = chosen(replace(OPEN, method=method), facts).config
     assert chosen(once, facts).config == once
+    assert filled(replace(OPEN, method=method), once) == once
 
 
 @given(images=st.integers(1, 10**6), batch=st.integers(1, 512), gpu=st.booleans())
@@ -94,7 +106,7 @@ def test_no_default_training_ends_after_240_steps_and_small_data_get_no_fewer_ep
     images: int, batch: int, gpu: bool
 ):
     config = TrainConfig("photos", method="ce", from_scratch=True, batch_size=batch)
-    facts = DataFacts(images, images, 64, False, gpu)
+    facts = DataFacts(images, 0, 0.0, images, 64, False, gpu)
     epochs = chosen(config, facts).config.planned_epochs
     steps = epochs * -(-images // batch)
     assert steps > 240
@@ -140,3 +152,23 @@ def test_options_that_go_with_no_method_are_refused_with_the_reason():
     options = MethodOptions(mixing="mixup", crl=CRLOptions(kappa=3))
     with pytest.raises(InputError, match="--mixing mixup: crl compares images of one class"):
         chosen(replace(OPEN, method_options=options), PHOTOS)
+
+
+def test_with_too_few_validation_images_the_last_epoch_is_used_and_said():
+    config = TrainConfig("photos", method="ce", freeze=True, epochs=7)
+    for few in (replace(PHOTOS, validation=99), replace(PHOTOS, of_a_class=4.5)):
+        choice = chosen(config, few)
+        assert choice.config.keep == "last"
+        (note,) = choice.notes
+        assert note.startswith(
+            f"the last epoch is used: {few.validation} validation images, {few.of_a_class:g} of"
+        )
+        assert chosen(replace(config, keep="best"), few) == Choice(replace(config, keep="best"), ())
+    enough = replace(PHOTOS, validation=100, of_a_class=5.0)
+    assert chosen(config, enough) == Choice(replace(config, keep="best"), ())
+
+
+@pytest.mark.parametrize("said", [{"keep": "best"}, {"patience": 3}])
+def test_without_validation_images_no_epoch_can_be_chosen_by_them(said: dict[str, Any]):
+    with pytest.raises(InputError, match="goes by validation images, and there are none"):
+        chosen(replace(OPEN, **said), replace(PHOTOS, validation=0, of_a_class=0.0))

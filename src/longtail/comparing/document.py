@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from longtail.documents import Form, Part
 from longtail.evaluation.metrics import Metrics
-from longtail.evaluation.results import Amount, ClassFacts, Count, DataInfo, Share, Text, Time
+from longtail.evaluation.results import Amount, ClassFacts, Count, DataInfo, Fault, Share, Text, Time
 from longtail.methods.options import DecisionName
 
 
@@ -82,6 +82,7 @@ class Outcome(Part, frozen=True):
         error: one line; null where it finished.
         own_decision: how the method itself decides, a key of `decisions`; null where it failed.
         training: null where it failed, or the model was not trained here.
+        faults: what went wrong in the training; empty where it failed.
         decisions: by how scores became decisions; empty where it failed.
     """
 
@@ -91,6 +92,7 @@ class Outcome(Part, frozen=True):
     error: str | None
     own_decision: DecisionName | None
     training: TrainingCost | None
+    faults: tuple[Fault, ...]
     decisions: dict[DecisionName, DecisionFigures]
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from longtail.comparing.launcher import Ended, Job, Launcher
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.runs.folder import COST, Cost, RunFolder
+from longtail.training.best import judged_epoch
 from longtail.training.config import CONFIG
 from longtail.training.interruption import Interruption
 from longtail.training.record import EPOCHS
@@ -194,15 +195,15 @@ def _achieved(run: Path) -> str:
     return f"balanced {percent(balanced and balanced.value)}%, {seconds:.1f} s"
 
 
-def last_validation(run: Path) -> float | None:
-    """Class-balanced accuracy on the validation images after the last epoch; None where there is none.
+def judged_validation(run: Path) -> float | None:
+    """Class-balanced accuracy on the validation images of the network that is used; None where there is none.
 
     Raises:
         InputError: when no epoch is known of the run, or what is known is damaged.
     """
-    metrics = RunFolder(run).metrics
-    epochs = EPOCHS.read_lines(metrics)
-    if not epochs:
-        raise InputError(f"{run}: no epochs in {metrics.name}")
-    validation = epochs[-1].validation
+    folder = RunFolder(run)
+    judged = judged_epoch(CONFIG.read(folder.config), EPOCHS.read_lines(folder.metrics))
+    if judged is None:
+        raise InputError(f"{run}: no epochs in {folder.metrics.name}")
+    validation = judged.validation
     return None if validation is None else validation.class_balanced_accuracy

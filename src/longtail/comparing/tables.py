@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +23,7 @@ from longtail.comparing.document import ComparisonDocument
 from longtail.comparing.figures import Figure, Figures, Standing, standings
 from longtail.evaluation.metrics import METRICS
 from longtail.reporting.wording import METRIC_NAMES
-from longtail.words import NOTHING, count, percent, shown
+from longtail.words import NOTHING, count, listed, percent, shown
 
 NAME_WIDTH = 22
 """Columns of the terminal for a method's name; a longer one goes on in the next line."""
@@ -51,7 +52,9 @@ def to_markdown(document: ComparisonDocument) -> str:
         table.append([_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
     failures = [f"- {_markdown(line)}" for line in failed_cells(document)]
+    warned = [f"- {_markdown(line)}" for line in footnotes(document)]
     notes = [_markdown(explanation(document)), *(["", "Failed:", "", *failures] if failures else [])]
+    notes += ["", "Warnings:", "", *warned] if warned else []
     return "\n".join([*lines, "", *notes, ""])
 
 
@@ -107,7 +110,8 @@ def terminal_table(document: ComparisonDocument) -> RenderableType:
             seconds(row.seconds),
         )
     failures = [Text(shown(f"Failed: {line}")) for line in failed_cells(document)]
-    return Group(table, Padding(Text(shown(explanation(document))), (1, 0, 0, 0)), *failures)
+    warned = [Text(shown(f"Warning: {line}")) for line in footnotes(document)]
+    return Group(table, Padding(Text(shown(explanation(document))), (1, 0, 0, 0)), *failures, *warned)
 
 
 def explanation(document: ComparisonDocument) -> str:
@@ -126,6 +130,31 @@ def failed_cells(document: ComparisonDocument) -> Iterator[str]:
         for cell in method.cells:
             if not cell.finished:
                 yield f"{method.name}, seed {cell.seed}: {cell.error}"
+
+
+def footnotes(document: ComparisonDocument) -> Iterator[str]:
+    """A line for each method and each thing that went wrong in its runs: 'crl-i, seeds 0 and 2: …'."""
+    for method in document.methods:
+        found: dict[str, list[tuple[int, str]]] = {}
+        for cell in method.cells:
+            for fault in cell.faults:
+                found.setdefault(fault.name, []).append((cell.seed, fault.text))
+        for said in found.values():
+            seeds = listed([str(seed) for seed, _ in said])
+            yield f"{method.name}, {'seed' if len(said) == 1 else 'seeds'} {seeds}: {said[0][1]}"
+    yield from _below_linear(document)
+
+
+def _below_linear(document: ComparisonDocument) -> Iterator[str]:
+    """Methods whose mean is not above that of the regression that takes seconds."""
+    means = {row.method: f.mean for row in standings(document) if (f := row.own.class_balanced_accuracy)}
+    simple = means.pop("linear", math.inf)
+    below = [name for name, mean in means.items() if simple < math.inf and mean <= simple]
+    if below:
+        yield (
+            f"{listed(below)}: no better than linear ({percent(simple)}), a logistic regression on the "
+            "features of a pretrained network"
+        )
 
 
 def runs(row: Standing) -> str:

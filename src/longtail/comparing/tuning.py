@@ -13,7 +13,7 @@ from pathlib import Path
 
 from longtail.comparing.cells import Cell, cell_of, shared, shown_flags
 from longtail.comparing.document import Trial, Tuning
-from longtail.comparing.queue import Queue, last_validation
+from longtail.comparing.queue import Queue, judged_validation
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
 from longtail.methods.options import DecisionName
@@ -129,7 +129,7 @@ def _tuned(cells: Sequence[Cell], failed: Mapping[Cell, str], decision: Decision
 
 
 def _validated(run: Path, decision: DecisionName | None) -> float | None:
-    found = last_validation(run)
+    found = judged_validation(run)
     if found is None:
         raise InputError("--tune: there are no validation images to choose by; set --val-share above 0")
     if decision is None:

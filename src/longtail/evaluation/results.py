@@ -53,9 +53,15 @@ class DataInfo(Part, frozen=True):
 
 
 class TrainingInfo(Part, frozen=True):
-    """What the training cost; step_shares holds the share of its time that each part took."""
+    """What the training cost; step_shares holds the share of its time that each part took.
+
+    Attributes:
+        epochs: that were trained.
+        judged_epoch: the one whose network was evaluated.
+    """
 
     epochs: Count
+    judged_epoch: Count
     seconds: Amount
     seconds_per_epoch: Amount | None
     images_per_second: Amount | None
@@ -115,6 +121,19 @@ class AttributeResults(Part, frozen=True):
             raise ValueError("confusion: expected rows that sum to the test_count of their class")
 
 
+FaultName = Literal[
+    "collapsed", "guessing", "below-linear", "not-fitted", "still-falling", "small-validation"
+]
+"""What can go wrong in a training; see `longtail.training.faults`."""
+
+
+class Fault(Part, frozen=True):
+    """What went wrong, and a sentence about it."""
+
+    name: FaultName
+    text: Text
+
+
 class Results(Part, frozen=True):
     """What one trained model achieves on one split; null stands for a figure that is undefined.
 
@@ -123,6 +142,7 @@ class Results(Part, frozen=True):
         split: name of the evaluated split.
         decision: how scores became decisions.
         training: None where the model was not trained here.
+        faults: what went wrong in the training, the most serious first.
         mean: of each figure the mean over the attributes that define it.
     """
 
@@ -136,6 +156,7 @@ class Results(Part, frozen=True):
     split: Text
     decision: Text
     training: TrainingInfo | None
+    faults: tuple[Fault, ...]
     groups: Bounds
     attributes: Annotated[tuple[AttributeResults, ...], Meta(min_length=1)]
     mean: Metrics[Estimate | None]
@@ -187,6 +208,7 @@ def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 10
         split=run.split,
         decision=run.decision,
         training=run.training,
+        faults=(),
         groups=Bounds(predictions.frequency.many_above, predictions.frequency.few_below),
         attributes=attributes,
         mean=intervals.mean,

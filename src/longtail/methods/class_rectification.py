@@ -44,6 +44,7 @@ class ClassRectification(Method):
                 normalize=not crl.raw_features,
                 nodes=crl.nodes,
             )
+            self.margin = _margin(crl)
             self.crl_weight, self.ce_weight = _weights(crl, setting.class_counts)
         except ValueError as error:
             raise InputError(f"--crl.{error}") from None
@@ -57,7 +58,7 @@ class ClassRectification(Method):
             "ce": self.ce_weight * self.cross_entropy(output, batch),
             "crl": self.crl_weight * mined.loss,
         }
-        return Losses(terms, _statistics(mined))
+        return Losses(terms, _statistics(mined, self.margin))
 
 
 def _weights(options: CRLOptions, class_counts: list[list[int]]) -> tuple[float, float]:
@@ -68,12 +69,20 @@ def _weights(options: CRLOptions, class_counts: list[list[int]]) -> tuple[float,
     return weight * (len(class_counts) if options.balance == "attributes" else 1), 1.0
 
 
-def _statistics(mined: Rectification) -> dict[str, Tensor]:
+def _margin(options: CRLOptions) -> float:
+    """What the loss is at where all features are one; NaN where that depends on more than the margin."""
+    if options.comparison != "relative" or (options.raw_features and options.margin is None):
+        return math.nan
+    return 0.5 if options.margin is None else options.margin
+
+
+def _statistics(mined: Rectification, margin: float) -> dict[str, Tensor]:
     return {
         "anchors": mined.anchors.sum().float(),
         "positive_pairs": mined.positive_pairs.float(),
         "negative_pairs": mined.negative_pairs.float(),
         "active_share": torch.where(mined.triplets > 0, mined.active_share, math.nan),
+        "margin_share": torch.where(mined.triplets > 0, mined.loss.detach() / margin, math.nan),
         "empty_share": (mined.triplets == 0).float(),
         "kept_share": mined.classes_kept.float(),
         "skipped_share": mined.classes_skipped.float(),

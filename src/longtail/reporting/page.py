@@ -28,6 +28,7 @@ from longtail.reporting.wording import (
     group_meaning,
     headline,
     interval,
+    sentence,
     value,
 )
 from longtail.training.record import EpochRecord
@@ -76,6 +77,7 @@ def render_report(
         "headline": headline(results),
         "cards": _cards(results),
         "facts": _run_facts(results),
+        "faults": [sentence(fault.text) for fault in results.faults],
         "cautions": cautions(results),
         "groups": {g: group_meaning(results.groups, g) for g in GROUPS},
         "crowded": crowded,
@@ -134,6 +136,8 @@ def _training_facts(training: TrainingInfo) -> dict[str, str]:
     shares = {name: share for name, share in training.step_shares.items() if share is not None}
     spent = [f"{name} {percent(shares[name])} %" for name in sorted(shares, key=lambda name: -shares[name])]
     speed = f"{count(training.epochs, 'epoch')} in {training.seconds:.0f} s"
+    if training.judged_epoch < training.epochs:
+        speed += f", used: epoch {training.judged_epoch}, the best on the validation images"
     if training.images_per_second is not None:
         speed += f", {training.images_per_second:.0f} images per second"
     return {"training": speed} | ({"time of a step": ", ".join(spent)} if spent else {})

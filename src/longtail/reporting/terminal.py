@@ -40,7 +40,7 @@ def results_table(results: Results) -> RenderableType:
         parts.append(_below_gap(_attributes_table(attributes)))
     else:
         parts += [part for attribute in attributes for part in _attribute_parts(attribute)]
-    return Group(*parts, *_after_gap(_caution_lines(results)))
+    return Group(*parts, *_after_gap(_fault_lines(results)), *_after_gap(_caution_lines(results)))
 
 
 def _run_line(results: Results) -> Text:
@@ -85,6 +85,11 @@ def _attributes_table(attributes: Sequence[AttributeResults]) -> Table:
         sizes = str(len(attribute.classes)), count(rarest, "image")
         table.add_row(_name(attribute.name), *sizes, value(balanced), interval(balanced))
     return table
+
+
+def _fault_lines(results: Results) -> Iterator[RenderableType]:
+    for fault in results.faults:
+        yield Text(f"Warning: {shown(fault.text)}.")
 
 
 def _caution_lines(results: Results) -> Iterator[RenderableType]:

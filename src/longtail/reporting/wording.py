@@ -36,6 +36,11 @@ def interval(figure: Estimate | None) -> str:
     return NOTHING if figure is None else f"{percent(figure.low)} to {percent(figure.high)}"
 
 
+def sentence(words: str) -> str:
+    """The words with a capital and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def by_frequency(classes: Sequence[ClassFacts]) -> list[int]:
     """Indices of the classes from the most to the least frequent in training; ties keep their order."""
     return sorted(range(len(classes)), key=lambda k: -classes[k].train_count)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.sources import open_dataset
@@ -16,7 +18,7 @@ from longtail.features.cache import cache_folder
 from longtail.features.vectors import FixedNetwork, VectorLoader, open_cache
 from longtail.images.load import ImageLoader, Loader
 from longtail.methods.context import TrainingData
-from longtail.schema import LabelSchema
+from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.config import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
@@ -85,6 +87,13 @@ class Data:
         if self.loader.unreadable:
             watcher.say(f"{len(self.loader.unreadable)} unreadable images left out")
         return replace(self, splits=replace(self.splits, **parts))
+
+
+def class_counts(dataset: Dataset, rows: NDArray[np.int64]) -> list[list[int]]:
+    """For each attribute the images of every class among some rows."""
+    labels, sizes = dataset.labels[rows], dataset.schema.num_classes
+    known = (column[column != UNLABELLED] for column in labels.T)
+    return [np.bincount(own, minlength=size).tolist() for own, size in zip(known, sizes)]
 
 
 def read_dataset(data: str, options: DataOptions, known: LabelSchema | None = None) -> Dataset:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
@@ -28,12 +29,13 @@ from longtail.files import write_text
 from longtail.losses.tables import count_table
 from longtail.methods.recipe import shown
 from longtail.reporting.page import render_report
-from longtail.runs.data import Data, read_dataset
+from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.run import Run
 from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
+from longtail.training.best import judged_epoch
 from longtail.training.config import DataOptions
-from longtail.training.record import EpochRecord
+from longtail.training.faults import Evidence, chance, faults
 from longtail.training.watcher import Silent, Watcher
 from longtail.words import NOTHING, count, did_you_mean
 
@@ -69,7 +71,7 @@ def evaluate(
     found = run.data if data is None else _other_data(run, data, split, options or DataOptions())
     for note in found.dataset.notes:
         watcher.say(note)
-    results = judge(run, found.readable(watcher, (split,)), split)
+    results = judge(run, found.readable(watcher, (split,)), split, own=data is None)
     if output is not None:
         RESULTS.write(output, results)
     elif data is None and split == "test":
@@ -77,8 +79,8 @@ def evaluate(
     return results
 
 
-def judge(run: Run, data: Data, split: str) -> Results:
-    """The results of a model on one split.
+def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
+    """The results of a model on one split of its own data, or of others, and what went wrong in its training.
 
     Raises:
         InputError: when no image is in it.
@@ -87,7 +89,14 @@ def judge(run: Run, data: Data, split: str) -> Results:
     if not len(rows):
         raise InputError(f"{data.dataset.name}: no image in the {split} split to evaluate on")
     scores = run.scores(rows, data.loader, partial(run.watcher.progress, "evaluating"))
-    return build_results(predictions_of(run, data.dataset, rows, scores), _run_info(run, data, split))
+    results = build_results(predictions_of(run, data.dataset, rows, scores), _run_info(run, data, split))
+    evidence = Evidence(
+        run.epochs,
+        chance(run.config, run.card.class_counts),
+        class_counts(data.dataset, data.splits.val) if own else None,
+        run.card.feature_layer == "neck",
+    )
+    return structs.replace(results, faults=faults(results, evidence))
 
 
 def predictions_of(
@@ -133,7 +142,7 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
         seed=config.seed,
         split=split,
         decision=run.decision,
-        training=_training_info(run.epochs),
+        training=_training_info(run),
     )
 
 
@@ -144,12 +153,14 @@ def _imbalance_seen(run: Run) -> str:
     return ", ".join(map(" ".join, zip(run.card.schema.names, given)))
 
 
-def _training_info(epochs: list[EpochRecord]) -> TrainingInfo | None:
-    if not epochs:
+def _training_info(run: Run) -> TrainingInfo | None:
+    epochs, judged = run.epochs, judged_epoch(run.config, run.epochs)
+    if judged is None:
         return None
     seconds = sum(epoch.seconds for epoch in epochs)
     return TrainingInfo(
         epochs=len(epochs),
+        judged_epoch=judged.epoch,
         seconds=seconds,
         seconds_per_epoch=seconds / len(epochs),
         images_per_second=sum(epoch.images_per_second * epoch.seconds for epoch in epochs) / seconds,

@@ -20,8 +20,9 @@ COST = Form(Cost, "costs of a run", "the cost.json of a run", "train the run aga
 class RunFolder:
     """Where a run keeps what it makes.
 
-    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; state.pt
-    while the training is not finished; results and report of other decisions and splits, named after
+    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html;
+    last.safetensors beside the network of the best epoch, or best.safetensors beside that of the last;
+    state.pt while the training is not finished; results and report of other decisions and splits, named after
     them; cost.json where a comparison started the training.
     """
 
@@ -31,6 +32,8 @@ class RunFolder:
         self.splits = path / "splits.json"
         self.metrics = path / "metrics.jsonl"
         self.model = path / "model.safetensors"
+        self.best = path / "best.safetensors"
+        self.last = path / "last.safetensors"
         self.state = path / "state.pt"
         self.results = path / "results.json"
         self.report = path / "report.html"
@@ -40,7 +43,8 @@ class RunFolder:
     def files(self) -> tuple[Path, ...]:
         """Everything a run may write."""
         usual = (self.config, self.splits, self.metrics, self.model, self.state, self.results, self.report)
-        return (*usual, self.cost, *self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
+        others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
+        return (*usual, self.best, self.last, self.cost, *others)
 
     def results_by(self, decision: str | None, split: str = "test") -> Path:
         """results.json; results.DECISION.json, results.SPLIT.DECISION.json where these are not the usual."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -23,7 +24,7 @@ from longtail.methods.recipe import recipe
 from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size
 from longtail.models.classifier import build_backbone, published_normalisation
 from longtail.models.lite0 import has_weights
-from longtail.runs.data import Data, read_dataset
+from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.folder import RunFolder
 from longtail.runs.run import Run
 from longtail.sampling.weighted import over_sampling, under_sampling
@@ -80,8 +81,11 @@ def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str)
         drawn = over_sampling(labels, classes, replicate=True)[1]
     elif (options.sampler or config.row.options.sampler) == "under":
         drawn = under_sampling(labels, classes)[1]
+    checked = class_counts(dataset, splits.val)
     return DataFacts(
         training=len(splits.train),
+        validation=len(splits.val),
+        of_a_class=min(float(np.median(counts)) for counts in checked),
         drawn=max(drawn, 1),
         side=max(config.size or suggest_size(dataset.images)),
         weights=has_weights(),

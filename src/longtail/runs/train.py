@@ -6,7 +6,6 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,10 +28,12 @@ from longtail.runs.preparation import (
     read_and_split,
 )
 from longtail.runs.run import Run
-from longtail.training.checkpoint import save_model
+from longtail.training.best import best_epoch, epochs_without_gain, judged_epoch
+from longtail.training.checkpoint import load_model, save_model
 from longtail.training.config import AUTO, CONFIG, TrainConfig
-from longtail.training.defaults import chosen
+from longtail.training.defaults import chosen, filled
 from longtail.training.fit import fit, rehearse, solve
+from longtail.training.journal import Journal
 from longtail.training.meter import Meter
 from longtail.training.record import EPOCHS, EpochRecord
 from longtail.training.state import TrainingState, load_state, save_state
@@ -64,28 +65,19 @@ def train(
     if fabric.is_global_zero:
         _open(run, state, overwrite)
     fabric.barrier()
-    journal, validate = _Journal(run), partial(_validation, run)
+    journal = _Journal(run)
     with _enough_memory(config):
         if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
-            feed = training.feed
-            solve(fabric, run.learner, config, feed, known, checked, validate=validate, watcher=journal)
-            journal.keep_model()
-        elif not fit(
-            fabric,
-            run.learner,
-            config,
-            training.feed,
-            validate=validate,
-            watcher=journal,
-            save=journal.save,
-            state=state,
-        ):
+            solve(fabric, run.learner, config, training.feed, known, checked, journal)
+            journal.keep_model(run.folder.model)
+        elif not fit(fabric, run.learner, config, training.feed, journal, state):
             again = f" --method {config.method}" if is_outside(config.method) else ""
             place = run.folder.path
             raise Interrupted(
                 f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}"
             )
+    _use_kept(run)
     _evaluate(run)
     if fabric.is_global_zero:
         run.folder.state.unlink(missing_ok=True)
@@ -166,7 +158,7 @@ def _prepared(
     """Everything that a training, or its rehearsal, has before its first step; the state it resumes from."""
     allow(config.method)
     folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
-    state = _unfinished(folder, config) if resume else None
+    config, state = _unfinished(folder, config) if resume else (config, None)
     if state is None and is_first_process():
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
@@ -194,7 +186,7 @@ def _enough_memory(config: TrainConfig) -> Generator[None]:
         ) from None
 
 
-class _Journal(Watcher):
+class _Journal(Journal):
     """Writes what happens in the training to the run's folder, and passes it on to the run's watcher."""
 
     def __init__(self, run: Run) -> None:
@@ -223,17 +215,52 @@ class _Journal(Watcher):
                 "--workers may help"
             )
 
-    def save(self, state: TrainingState) -> None:
-        """The model as it is, and what the training needs to go on."""
-        self.keep_model()
-        if self._run.fabric.is_global_zero:
-            save_state(self._run.folder.state, state)
+    def validate(self) -> Metrics[float | None] | None:
+        """Figures of the run's validation images."""
+        run, rows = self._run, self._run.data.splits.val
+        if not len(rows):
+            return None
+        figures = figures_of(predictions_of(run, run.data.dataset, rows, run.scores(rows))).mean
+        return figures.map(lambda value: None if math.isnan(value) else value)
 
-    def keep_model(self) -> None:
+    def has_enough(self) -> bool:
+        """Whether the run's patience is over."""
+        patience = self._run.config.patience
+        return patience is not None and epochs_without_gain(self._run.epochs) >= patience
+
+    def save(self, state: TrainingState) -> None:
+        """The networks to use and to set beside it, and what the training needs to go on."""
+        run, ended = self._run, state.step == 0
+        best = ended and best_epoch(run.epochs) is run.epochs[-1]
+        last_is_used = run.config.keep == "last" or best_epoch(run.epochs) is None
+        if best or last_is_used:
+            self.keep_model(run.folder.model)
+        if not last_is_used:
+            self.keep_model(run.folder.last)
+        elif best:
+            self.keep_model(run.folder.best)
+        if run.fabric.is_global_zero:
+            save_state(run.folder.state, state)
+
+    def keep_model(self, path: Path) -> None:
         """The model as it is."""
         run = self._run
         if run.fabric.is_global_zero:
-            save_model(run.folder.model, run.learner, run.card)
+            save_model(path, run.learner, run.card)
+
+
+def _use_kept(run: Run) -> None:
+    """Take the network of the epoch that is judged, where that is not the last."""
+    epoch = judged_epoch(run.config, run.epochs)
+    if epoch is None or epoch is run.epochs[-1]:
+        return
+    run.fabric.barrier()  # the first process has written it
+    learner, _ = load_model(run.folder.model, run.config.method)
+    run.learner = learner.to(run.fabric.device)
+    run.watcher.say(
+        f"used: the network of epoch {epoch.epoch} of {len(run.epochs)}, the best on the validation images; "
+        f"that of the last epoch is kept in {run.folder.last.name}"
+    )
 
 
 def _open(run: Run, state: TrainingState | None, overwrite: bool) -> None:
@@ -248,19 +275,13 @@ def _open(run: Run, state: TrainingState | None, overwrite: bool) -> None:
     EPOCHS.write_lines(folder.metrics, kept)
 
 
-def _unfinished(folder: RunFolder, config: TrainConfig) -> TrainingState:
-    found = resumed_config(folder.path, config.method)
-    if replace(found, output=config.output) != config:  # a run may have been moved
+def _unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState]:
+    """The settings and the state of a run that goes on."""
+    found = resumed_config(folder.path, None if config.method == AUTO else config.method)
+    found = replace(found, output=config.output)  # a run may have been moved
+    if found != filled(config, found):
         raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
-    return load_state(folder.state)
-
-
-def _validation(run: Run) -> Metrics[float | None] | None:
-    rows = run.data.splits.val
-    if not len(rows):
-        return None
-    figures = figures_of(predictions_of(run, run.data.dataset, rows, run.scores(rows))).mean
-    return figures.map(lambda value: None if math.isnan(value) else value)
+    return found, load_state(folder.state)
 
 
 def _evaluate(run: Run) -> None:

@@ -108,6 +108,13 @@ class TrainConfig(Settings):
     steps: Annotated[int | None, AT_LEAST_ONE] = None
     """Length of the training in steps, in place of --epochs."""
 
+    keep: Literal["best", "last"] | None = None
+    """Network that is used: that of the best epoch on the validation images, or of the last; by default best,
+    if these images are enough to tell. The other one is kept beside it."""
+
+    patience: Annotated[int | None, AT_LEAST_ONE] = None
+    """Stop after so many epochs without a better one on the validation images."""
+
     batch_size: Annotated[int, AT_LEAST_ONE] = 128
     """Images in a step, of all processes together."""
 

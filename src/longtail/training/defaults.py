@@ -30,6 +30,9 @@ STEPS = 1500
 STEPS_ON_GPU = 6000
 """Budget of a training of a whole network on a GPU."""
 
+FEWEST_VALIDATION, FEWEST_OF_A_CLASS = 100, 5
+"""Validation images, and those of the median class, that are enough to tell the best epoch."""
+
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
 """Limits of what the budget comes to in epochs."""
 
@@ -40,6 +43,8 @@ class DataFacts:
 
     Attributes:
         training: training images.
+        validation: validation images.
+        of_a_class: validation images of the median class, of the attribute that has the fewest.
         drawn: images that an epoch draws of them.
         side: longest side of the images in pixels, as the network sees them.
         weights: whether pretrained weights are at hand, without a network connection.
@@ -47,6 +52,8 @@ class DataFacts:
     """
 
     training: int
+    validation: int
+    of_a_class: float
     drawn: int
     side: int
     weights: bool
@@ -75,6 +82,11 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
     Raises:
         InputError: when the options of the user do not go together with any method that may be chosen.
     """
+    for flag, wanted in (("--keep best", config.keep == "best"), ("--patience", config.patience)):
+        if wanted and not facts.validation:
+            raise InputError(
+                f"{flag}: goes by validation images, and there are none; set --val-share above 0"
+            )
     decided, flags, others, reason = config, list[str](), list[str](), ""
     if _regime_is_open(config):
         freeze = facts.weights and facts.side > SMALLEST_PHOTO
@@ -91,9 +103,24 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
         decided = replace(decided, epochs=epochs, steps=None)
         if budget:
             flags, others = [*flags, f"--epochs {epochs} ({budget})"], [*others, "--epochs", "--steps"]
-    if not flags:
-        return Choice(decided, ())
-    return Choice(decided, (f"chosen: {' '.join(flags)}{reason}; otherwise: {', '.join(others)}",))
+    notes = [f"chosen: {' '.join(flags)}{reason}; otherwise: {', '.join(others)}"] if flags else []
+    if config.keep is None:
+        decided, own = _kept(decided, facts)
+        notes += own
+    return Choice(decided, tuple(notes))
+
+
+def filled(config: TrainConfig, decided: TrainConfig) -> TrainConfig:
+    """The configuration with what it leaves open as it was decided for another one."""
+    is_open = {
+        "method": config.method == AUTO,
+        "epochs": config.epochs is None,
+        "keep": config.keep is None,
+        "freeze": _regime_is_open(config),
+        "from_scratch": _regime_is_open(config),
+    }
+    taken = {name: getattr(decided, name) for name, left in is_open.items() if left}
+    return replace(config, steps=None, **taken)
 
 
 def possible(config: TrainConfig) -> list[TrainConfig]:
@@ -107,6 +134,18 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
 def _regime_is_open(config: TrainConfig) -> bool:
     said = (config.freeze, config.from_scratch, config.start, config.backbone, config.augment)
     return not any(said) and config.row.backbone is None and not config.row.on_vectors
+
+
+def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]]:
+    """Which epoch's network is used, and why where that is the last."""
+    if facts.validation >= FEWEST_VALIDATION and facts.of_a_class >= FEWEST_OF_A_CLASS:
+        return replace(config, keep="best"), []
+    few = (
+        f"the last epoch is used: {facts.validation:,} validation images, {facts.of_a_class:g} of the median "
+        f"class, are too few to tell the best one ({FEWEST_VALIDATION} and {FEWEST_OF_A_CLASS}); otherwise: "
+        "--keep best, --val-share"
+    )
+    return replace(config, keep="last"), [] if config.row.solved else [few]
 
 
 def _why(facts: DataFacts) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -13,18 +12,17 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
-from longtail.evaluation.metrics import Metrics
 from longtail.methods.context import EpochContext, Rows, TrainingData
 from longtail.training.config import TrainConfig
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
 from longtail.training.interruption import Interruption
+from longtail.training.journal import Journal
 from longtail.training.learner import Learner
 from longtail.training.meter import Meter
 from longtail.training.record import EpochRecord
 from longtail.training.schedule import learning_rate
 from longtail.training.state import TrainingState
-from longtail.training.watcher import Watcher
 
 
 def fit(
@@ -32,18 +30,15 @@ def fit(
     learner: Learner,
     config: TrainConfig,
     feed: Feed,
-    *,
-    validate: Callable[[], Metrics[float | None] | None],
-    watcher: Watcher,
-    save: Callable[[TrainingState], None],
+    journal: Journal,
     state: TrainingState | None = None,
 ) -> bool:
     """Train, and say whether the training came to its end.
 
     SGD with momentum under `learning_rate`; each step minimises the sum of the method's loss terms.
-    The learner is changed in place. Its state is saved after every epoch, and after the current step when
-    the user interrupts; a training that goes on from a `state` takes the same steps as one that was never
-    interrupted. `validate` gives the figures after an epoch, if there are images for it.
+    The learner is changed in place. The journal is given its state after every epoch, and after the current
+    step when the user interrupts; a training that goes on from a `state` takes the same steps as one that
+    was never interrupted. It ends when all epochs are done, or the journal has enough.
 
     Raises:
         InputError: when the loss is no longer finite, before it can spoil the weights.
@@ -56,10 +51,12 @@ def fit(
         start, step, seconds = state.epoch, state.step, state.seconds
 
     def keep(epoch: int) -> None:
-        save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
+        journal.save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
 
     with Interruption() as interruption:
         for epoch in range(start, config.planned_epochs):
+            if journal.has_enough():
+                break
             began, waited, first = time.perf_counter(), feed.loader.wait_seconds, step
             context = _context(fabric, learner, config, feed, epoch, step)
             learner.method.start_epoch(context)
@@ -71,7 +68,7 @@ def fit(
                 _update(fabric, module, stepper, total, config.clip_gradient)
                 meter.add({"total": total, **terms}, mined)
                 step += 1
-                watcher.step(epoch, step, feed.steps, meter)
+                journal.step(epoch, step, feed.steps, meter)
                 if stop:
                     seconds += time.perf_counter() - began
                     keep(epoch)
@@ -80,7 +77,7 @@ def fit(
             learner.method.end_epoch(context)
             elapsed, means = time.perf_counter() - began, meter.means()
             seconds += elapsed
-            watcher.epoch(
+            journal.epoch(
                 EpochRecord(
                     epoch=epoch + 1,
                     step=(epoch + 1) * feed.steps,
@@ -90,7 +87,7 @@ def fit(
                     input_wait_share=(feed.loader.wait_seconds - waited) / elapsed,
                     loss=means.loss,
                     mined=means.mined or None,
-                    validation=validate(),
+                    validation=journal.validate(),
                 )
             )
             meter, step, seconds = Meter(), 0, 0.0
@@ -105,16 +102,14 @@ def solve(
     feed: Feed,
     data: TrainingData,
     validation: Rows,
-    *,
-    validate: Callable[[], Metrics[float | None] | None],
-    watcher: Watcher,
+    journal: Journal,
 ) -> None:
     """Train a method that needs no steps; arguments as of `fit`, with the rows that it may look at."""
     began = time.perf_counter()
     context = _context(fabric, learner, config, feed, 0, 0)
     solved = learner.method.solve(context, data, validation)
     for note in solved.notes:
-        watcher.say(note)
+        journal.say(note)
     seconds = time.perf_counter() - began
     record = EpochRecord(
         epoch=1,
@@ -124,9 +119,9 @@ def solve(
         images_per_second=len(data.rows) / seconds,
         input_wait_share=0.0,
         loss={"total": solved.loss},
-        validation=validate(),
+        validation=journal.validate(),
     )
-    watcher.epoch(record)
+    journal.epoch(record)
 
 
 def rehearse(fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed) -> None:

@@ -15,6 +15,9 @@ from longtail.methods.context import Losses
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 
+FEATURE_SPREAD = "feature_spread"
+"""Name of `feature_spread` among what is counted in a batch."""
+
 
 class Learner(nn.Module):
     """What is trained: everything with parameters or buffers.
@@ -45,9 +48,10 @@ class Learner(nn.Module):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Named loss terms and mined statistics of a batch; mixing is for normalised images."""
         batch = self.method.mix(Batch(images, labels, index, task))
-        losses = self.method.loss(self.output(batch.images), batch)
+        output = self.output(batch.images)
+        losses = self.method.loss(output, batch)
         _expect_losses(losses, type(self.method).__name__)
-        return dict(losses.terms), dict(losses.mined)
+        return dict(losses.terms), {FEATURE_SPREAD: feature_spread(output.features), **losses.mined}
 
     def output(self, images: Tensor) -> ModelOutput:
         """Logits, features and the backbone's vector."""
@@ -65,6 +69,23 @@ class Learner(nn.Module):
     def logits(self, images: Tensor) -> Tensor:
         """(N, J, K) logits."""
         return self.output(images).logits
+
+
+@torch.no_grad()
+def feature_spread(features: Tensor) -> Tensor:
+    """How far the features of a batch lie apart: the share of their mean square that differs, by attribute.
+
+        s = 1 - ‖mean_i f_i‖² / mean_i ‖f_i‖²
+
+    Args:
+        features: (N, J, D).
+
+    Returns:
+        (J,) from 0, where all images have one feature vector, to 1.
+    """
+    f = features.float()
+    square = f.square().sum(2).mean(0)
+    return (1 - f.mean(0).square().sum(1) / square).nan_to_num(0.0).clamp(min=0)
 
 
 def _expect_losses(found: object, method: str) -> None:

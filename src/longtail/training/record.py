@@ -20,7 +20,8 @@ class EpochRecord(Part, frozen=True, kw_only=True, omit_defaults=True):
         images_per_second: trained on, without validation.
         input_wait_share: share of the time that the model waited for images.
         loss: mean of each term of the loss, "total" among them; None where it never was a number.
-        mined: by name, means of what the method counts in a batch; left out where it counts nothing.
+        mined: by name, means of what is counted in a batch: how far the features lie apart, and what the
+            method mines.
         validation: figures of the validation images; None where there are no such images.
     """
 

@@ -1,0 +1,173 @@
+"""What went wrong in a training, each by one explicit rule and in one sentence. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import cast
+
+from longtail.evaluation.results import AttributeResults, Fault, FaultName, Results
+from longtail.methods.recipe import recipe
+from longtail.training.config import TrainConfig
+from longtail.training.record import EpochRecord
+from longtail.words import listed, percent
+
+FALLING = 0.02
+"""A loss that falls by more than this share of what knowing the class shares alone gives is still falling."""
+
+FEWEST_EPOCHS = 3
+"""In shorter trainings there is no course of the loss to judge."""
+
+UNFITTED = 0.5
+"""From this share on of the loss that knowing the class shares alone gives, the images are not fitted."""
+
+ACTIVE, NEAR_MARGIN = 0.98, 0.1
+"""Rectification with at least this share of active comparisons, and its loss as near to the margin as this
+share of it, has pulled nothing apart: both distances of its comparisons are alike."""
+
+COLLAPSED = 0.02
+"""Features that differ by less than this share of their mean square are one point."""
+
+FEW_VALIDATION = 5
+"""With fewer validation images than this, one image moves the recall of a class by more than 20 points."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules look at, beside the results.
+
+    Attributes:
+        epochs: of the training, none for a model that was not trained here.
+        chance: cross entropy of a model that knows only the shares of the classes that it is trained on,
+            summed over the attributes; None where the loss is in another unit.
+        validation: for each attribute the validation images of every class; None where not known.
+        neck: whether the features are batch-normalised before the classifier, which tells apart what lies
+            near together.
+    """
+
+    epochs: Sequence[EpochRecord]
+    chance: float | None
+    validation: Sequence[Sequence[int]] | None
+    neck: bool = False
+
+
+def faults(results: Results, evidence: Evidence) -> tuple[Fault, ...]:
+    """All that the rules find, the most serious first."""
+    return tuple(Fault(name, text) for name, rule in RULES.items() for text in rule(results, evidence))
+
+
+def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
+    """A network whose features are one point, or one point a class and its rivals, cannot tell them apart."""
+    mined = evidence.epochs[-1].mined if evidence.epochs and not evidence.neck else None
+    spreads = cast("list[float | None]", (mined or {}).get("feature_spread") or [])
+    names = [a.name for a in results.attributes] if len(spreads) > 1 else ["all attributes"]
+    low = [name for name, spread in zip(names, spreads) if spread is not None and spread < COLLAPSED]
+    active, level = (cast("float | None", (mined or {}).get(n)) for n in ("active_share", "margin_share"))
+    cure = "try a smaller --learning-rate, a smaller weight of that loss, or another method"
+    if low:
+        yield (
+            f"the features have collapsed ({listed(low)}): in the last epoch they were almost the same for "
+            f"all images; {cure}"
+        )
+    elif active is not None and level is not None and active >= ACTIVE and abs(level - 1) <= NEAR_MARGIN:
+        yield (
+            f"the features have collapsed: in the last epoch {percent(active)} % of the comparisons of the "
+            f"rectification violated their margin, and its loss was {level:.2f} of it; {cure}"
+        )
+
+
+def no_better_than_guessing(results: Results, _: Evidence) -> Iterator[str]:
+    """An interval that holds the figure of a coin says nothing for the model."""
+    guessed = [a for a in results.attributes if _guessed(a)]
+    if guessed:
+        names = listed([a.name for a in guessed])
+        yield (
+            f"no better than guessing ({names}): the interval of the class-balanced accuracy covers what one "
+            "class for all images would reach"
+        )
+
+
+def training_not_fitted(_: Results, evidence: Evidence) -> Iterator[str]:
+    """What is not learned on the training images cannot be recognised on others."""
+    loss = _cross_entropy(evidence.epochs[-1:])
+    if evidence.chance and loss is not None and loss > UNFITTED * evidence.chance:
+        yield (
+            f"the training images are not fitted: their cross entropy is {loss:.2f} at the end, knowing only "
+            f"the shares of the classes gives {evidence.chance:.2f}; train longer, with a larger network or "
+            "larger images"
+        )
+
+
+def loss_still_falling(_: Results, evidence: Evidence) -> Iterator[str]:
+    """The mean of the last tenth of the epochs against that of the tenth before it."""
+    epochs, tenth = evidence.epochs, max(1, len(evidence.epochs) // 10)
+    if len(epochs) < FEWEST_EPOCHS or not evidence.chance:
+        return
+    last, before = _cross_entropy(epochs[-tenth:]), _cross_entropy(epochs[-2 * tenth : -tenth])
+    if last is not None and before is not None and before - last > FALLING * evidence.chance:
+        part = "epoch" if tenth == 1 else f"{tenth} epochs"
+        yield (
+            f"the training loss was still falling at the end (from {before:.3f} to {last:.3f} in the last "
+            f"{part}): train longer, --epochs or --steps"
+        )
+
+
+def validation_too_small(_: Results, evidence: Evidence) -> Iterator[str]:
+    """A recall of few images moves in large steps, and what is chosen by it is chosen by chance."""
+    if evidence.validation is None or not any(map(sum, evidence.validation)):
+        return
+    few = sum(number < FEW_VALIDATION for counts in evidence.validation for number in counts)
+    classes = sum(map(len, evidence.validation))
+    if few:
+        yield (
+            f"{few} of {classes} classes have fewer than {FEW_VALIDATION} validation images: figures on "
+            "validation images, and what is chosen by them, mean little; raise --val-share"
+        )
+
+
+RULES: dict[FaultName, Callable[[Results, Evidence], Iterator[str]]] = {
+    "collapsed": collapsed,
+    "guessing": no_better_than_guessing,
+    "not-fitted": training_not_fitted,
+    "still-falling": loss_still_falling,
+    "small-validation": validation_too_small,
+}
+
+
+def chance(config: TrainConfig, class_counts: Sequence[Sequence[int]]) -> float | None:
+    """Cross entropy of a model that knows only how often each class is drawn, summed over the attributes.
+
+    Classes are drawn in proportion to n^p: p = 1 shuffled, ½ by the square root, 0 evened out. None where
+    classes are weighed or the loss is of another form: it has another unit then.
+    """
+    full = recipe(config.method, config.method_options)
+    weighed = full.class_weights != "none" or full.mixing != "none" or full.crl.balance == "tpami"
+    if weighed or full.loss not in ("softmax", "logit-adjusted"):
+        return None
+    power = {"shuffled": 1.0, "root": 0.5}.get(full.sampler or "", 0.0)
+    drawn = ([n**power for n in counts if n] for counts in class_counts)
+    return sum(entropy([n / sum(own) for n in own]) for own in drawn if own)
+
+
+def entropy(shares: Sequence[float]) -> float:
+    """-Σ p ln p of shares that sum to 1, in nats.
+
+    Example:
+        >>> round(entropy([0.5, 0.5, 0.0]), 4)
+        0.6931
+    """
+    return -sum(p * math.log(p) for p in shares if p > 0)
+
+
+def _guessed(attribute: AttributeResults) -> bool:
+    balanced = attribute.metrics.class_balanced_accuracy
+    return balanced is not None and len(attribute.classes) > 1 and balanced.low <= 1 / len(attribute.classes)
+
+
+def _cross_entropy(epochs: Sequence[EpochRecord]) -> float | None:
+    """Mean of the term "ce"; None where it was not a number throughout."""
+    values = [epoch.loss.get("ce") for epoch in epochs]
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
