@@ -133,6 +133,8 @@ def test_the_rise_of_the_first_epochs_is_no_fall_at_the_end():
 def test_validation_images_too_few_to_mean_something_are_counted():
     assert found(validation=[[4, 5, 0, 5]]) == ["small-validation"]
     assert found(validation=[[5, 5, 5, 5]]) == []
+    assert found(validation=[[5] * 9, [4]]) == [], "one class of ten is left to the others"
+    assert found(validation=[[5] * 8, [4]]) == ["small-validation"]
     assert found(validation=[[0, 0, 0, 0]]) == [], "nothing is chosen by images that are not there"
     assert found(validation=None) == []
 

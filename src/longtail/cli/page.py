@@ -69,7 +69,7 @@ METAVARS = {
 
 # fmt: off
 EVERYDAY = {
-    "data", "method", "epochs", "batch_size", "seed", "backbone", "freeze", "image_size",
+    "data", "method", "epochs", "steps", "keep", "batch_size", "seed", "backbone", "freeze", "image_size",
     "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
     "attributes", "split_column", "group_column", "tail_ratio",
     "sampler", "class_weights", "loss", "decision",

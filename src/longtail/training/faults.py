@@ -12,7 +12,7 @@ from longtail.evaluation.results import AttributeResults, Fault, FaultName, Resu
 from longtail.methods.recipe import recipe
 from longtail.training.config import TrainConfig
 from longtail.training.record import EpochRecord
-from longtail.words import listed, percent
+from longtail.words import count, listed, percent
 
 FALLING = 0.02
 """A loss that falls by more than this share of what knowing the class shares alone gives is still falling."""
@@ -32,6 +32,10 @@ COLLAPSED = 0.02
 
 FEW_VALIDATION = 5
 """With fewer validation images than this, one image moves the recall of a class by more than 20 points."""
+
+
+FEW_CLASSES = 0.1
+"""Share of such classes up to which they are left to the figures of the others."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,11 @@ def validation_too_small(_: Results, evidence: Evidence) -> Iterator[str]:
         return
     few = sum(number < FEW_VALIDATION for counts in evidence.validation for number in counts)
     classes = sum(map(len, evidence.validation))
-    if few:
+    if few > FEW_CLASSES * classes:
+        of = count(classes, "class", "classes")
         yield (
-            f"{few} of {classes} classes have fewer than {FEW_VALIDATION} validation images: figures on "
-            "validation images, and what is chosen by them, mean little; raise --val-share"
+            f"fewer than {FEW_VALIDATION} validation images in {few} of {of}: figures on them, and what is "
+            "chosen by these, mean little; raise --val-share"
         )
 
 
