@@ -61,8 +61,7 @@ def comparison(classes: Sequence[int], names: Sequence[str], seeds: int) -> Json
 
 
 def fail(cell: Json, error: str) -> None:
-    cell |= {"status": "failed", "error": error, "own_decision": None, "training": None}
-    cell |= {"faults": [], "decisions": {}}
+    cell |= {"status": "failed", "error": error, "own_decision": None, "training": None, "decisions": {}}
 
 
 def _attribute(j: int, size: int, rng: np.random.Generator) -> Json:
@@ -109,7 +108,6 @@ def _cell(name: str, index: int, seed: int, attributes: list[Json], rng: np.rand
             "images_per_second": 5000 * 20 / seconds,
             "peak_memory_bytes": 500_000_000 + 1000 * seed,
         },
-        "faults": [],
         "decisions": {
             decision: _decision(0.02 * index + shift, attributes, rng)
             for decision, shift in (("argmax", 0.0), ("prior", 0.05))

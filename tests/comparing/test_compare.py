@@ -268,7 +268,7 @@ def test_trials_are_chosen_by_the_decision_that_is_compared(tmp_path, monkeypatc
         return SimpleNamespace(mean=SimpleNamespace(class_balanced_accuracy=balanced))
 
     monkeypatch.setattr("longtail.comparing.tuning.evaluate", evaluated)
-    monkeypatch.setattr("longtail.comparing.tuning.last_validation", lambda run: 0.5)
+    monkeypatch.setattr("longtail.comparing.tuning.judged_validation", lambda run: 0.5)
     comparison = Comparison(BASE, ("ce", "ce+prior", "crt"), tmp_path / "a", seeds=1, tune=2)
     shown = []
     monkeypatch.setattr(

@@ -9,7 +9,7 @@ from longtail.comparing.cells import cell_of, entry_of
 from longtail.comparing.queue import Queue, judged_validation, keep_cost, last_words, peak_memory
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import Metrics
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.record import EPOCHS, EpochRecord
 
 from .comparing import Listening, Scripted, ScriptedLauncher
@@ -191,7 +191,9 @@ def epoch(number, balanced):
 def test_the_judged_validation_is_the_one_that_counts(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
     EPOCHS.write_lines(metrics, [epoch(1, 0.9), epoch(2, 0.4)])
-    assert judged_validation(tmp_path) == 0.4
+    for keep, value in (("last", 0.4), ("best", 0.9)):
+        CONFIG.write(tmp_path / "config.json", TrainConfig(data="digits", keep=keep))
+        assert judged_validation(tmp_path) == value
     EPOCHS.write_lines(metrics, [epoch(1, None)])
     assert judged_validation(tmp_path) is None
     metrics.unlink()

@@ -13,8 +13,8 @@ import torch
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import METRICS, Metrics
 from longtail.evaluation.results import RESULTS
-from longtail.runs import train as job
 from longtail.runs.evaluate import evaluate
+from longtail.runs.journal import RunJournal
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions
@@ -40,7 +40,7 @@ def states(monkeypatch):
         found[epoch] = {n: x.clone() for n, x in journal._run.learner.state_dict().items()}
         return Metrics(*[FIGURES[epoch - 1]] * len(METRICS))
 
-    monkeypatch.setattr(job._Journal, "validate", validate)
+    monkeypatch.setattr(RunJournal, "validate", validate)
     return found
 
 

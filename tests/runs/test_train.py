@@ -317,6 +317,6 @@ def test_without_images_for_a_test_the_validation_images_judge(config, watcher):
 
 
 def test_a_starving_model_is_told_of_once(config, watcher, monkeypatch):
-    monkeypatch.setattr("longtail.runs.train.MOST_WAIT", -1.0)
+    monkeypatch.setattr("longtail.runs.journal.MOST_WAIT", -1.0)
     train(replace(config, epochs=2), watcher=watcher)
     assert len([line for line in watcher.lines if "waiting for images; more --workers may help" in line]) == 1

@@ -198,7 +198,7 @@ def _method(entrant: Entrant, folder: Path) -> ComparedMethod:
 def _outcome(run: CellRun, folder: Path) -> Outcome:
     seed, place = run.config.seed, Path(os.path.relpath(run.path, folder)).as_posix()
     if run.error is not None:
-        return Outcome(seed, place, "failed", run.error, None, None, (), {})
+        return Outcome(seed, place, "failed", run.error, None, None, {})
     results = run.results(run.decision)
     others = [run.results(other) for other in run.shown_by() if run.place(other).exists()]
     decisions = {convert(r.decision, DecisionName): _figures(r) for r in (results, *others)}

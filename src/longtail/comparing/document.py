@@ -72,7 +72,7 @@ class DecisionFigures(Part, frozen=True):
     attributes: tuple[AttributeMetrics, ...]
 
 
-class Outcome(Part, frozen=True):
+class Outcome(Part, frozen=True, omit_defaults=True):
     """How one method ended with one seed.
 
     Attributes:
@@ -82,8 +82,8 @@ class Outcome(Part, frozen=True):
         error: one line; null where it finished.
         own_decision: how the method itself decides, a key of `decisions`; null where it failed.
         training: null where it failed, or the model was not trained here.
-        faults: what went wrong in the training; empty where it failed.
         decisions: by how scores became decisions; empty where it failed.
+        faults: what went wrong in the training; left out where nothing did.
     """
 
     seed: int
@@ -92,8 +92,8 @@ class Outcome(Part, frozen=True):
     error: str | None
     own_decision: DecisionName | None
     training: TrainingCost | None
-    faults: tuple[Fault, ...]
     decisions: dict[DecisionName, DecisionFigures]
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.finished and (self.error is None or self.decisions or self.own_decision is not None):
