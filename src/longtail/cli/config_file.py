@@ -44,7 +44,7 @@ def file_layer(path: Path) -> Layer:
 
 
 def run_layer(run: Path) -> Layer:
-    """What a training that starts from a run takes over: all but its method, its folder, its own start.
+    """What a training that starts from a run takes over: all but its method, its folder, what it began with.
 
     Raises:
         InputError: when there is no such run.
@@ -56,7 +56,7 @@ def run_layer(run: Path) -> Layer:
         raise InputError(f"--from {run}: expected the folder of a trained run, there is no config.json in it")
     config = asdict(CONFIG.read(path))
     del config["method_options"]
-    return Layer(str(path), _flat(config, path)).without("method", "output", "start")
+    return Layer(str(path), _flat(config, path)).without("method", "output", "start", "weights")
 
 
 def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

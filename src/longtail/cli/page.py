@@ -45,7 +45,7 @@ METHOD, DEVICES, RUN = "Parts of the method", "Devices and report", "Run"
 HEADINGS = {
     COMPARISON: ("methods", "seeds", "baseline", "tune", "budget", "parallel", "engine"),
     MODEL: (
-        *("backbone", "freeze", "from_scratch", "image_size"),
+        *("backbone", "weights", "freeze", "from_scratch", "image_size"),
         *("features", "hidden", "shared_feature", "augment"),
     ),
     DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),

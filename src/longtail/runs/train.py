@@ -18,6 +18,8 @@ from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.files import file_name
 from longtail.methods.find import allow, allowed_again, is_outside
+from longtail.models.backbones import IN_FOLDER
+from longtail.runs.beginning import begin
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import judge, predictions_of, publish
 from longtail.runs.folder import RunFolder
@@ -118,9 +120,22 @@ def output_of(config: TrainConfig) -> str:
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute paths, so that its run can be used from any folder."""
-    data, images, start = map(_whole_path, (config.data, config.data_options.images, config.start))
-    options = replace(config.data_options, images=images)
-    return replace(config, data=data or config.data, start=start, data_options=options)
+    options = config.data_options
+    return replace(
+        config,
+        data=_whole_path(config.data) or config.data,
+        start=_whole_path(config.start),
+        weights=_whole_path(config.weights),
+        backbone=_with_whole_folder(config.backbone),
+        data_options=replace(options, images=_whole_path(options.images)),
+    )
+
+
+def _with_whole_folder(backbone: str | None) -> str | None:
+    """The name of a backbone, absolute where it is that of a folder."""
+    if backbone is None or not backbone.startswith(IN_FOLDER):
+        return backbone
+    return f"{IN_FOLDER}{_whole_path(backbone.removeprefix(IN_FOLDER))}"
 
 
 def _whole_path(path: str | None) -> str | None:
@@ -155,8 +170,10 @@ def _prepared(
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
     watcher = watcher if watcher is not None and fabric.is_global_zero else Silent()
-    data = prepare_data(fabric, config, watcher, None if state is None else folder.splits)
-    return prepare_training(fabric, config, data, folder, watcher, fresh=state is None), state
+    beginning = begin(config, None if state is None else folder)
+    splits = None if state is None else folder.splits
+    data = prepare_data(fabric, config, beginning, watcher, splits)
+    return prepare_training(fabric, config, beginning, data, folder, watcher, fresh=state is None), state
 
 
 @contextmanager
