@@ -9,7 +9,7 @@ from torch import Tensor
 
 from longtail.models.backbones import EXPECTED, TIMM_PREFIX, Expected
 from longtail.models.lite0 import named_as_here, published_tensors
-from longtail.models.timm_models import find_model
+from longtail.models.timm_sources import find_model
 from longtail.models.weights import CLASSIFIERS, Weights
 
 _RELEASED = "_conv_stem.weight"
@@ -48,7 +48,8 @@ def find_pretrained(backbone: str) -> Pretrained:
     """
     if backbone.startswith(TIMM_PREFIX):
         found = find_model(backbone)
-        return Pretrained(TIMM_PREFIX + found.name, found.expected, found.weights, found.classifiers)
+        said = found.described
+        return Pretrained(TIMM_PREFIX + found.name, said.expected, found.weights, said.classifiers)
     if backbone in EXPECTED:
         return Pretrained(backbone, EXPECTED[backbone], _of_lite0)
     return Pretrained(backbone)

@@ -47,6 +47,13 @@ class Beginning:
             return None
         return self.expected.mean, self.expected.std
 
+    @property
+    def note(self) -> str | None:
+        """What the user should hear of the weights."""
+        if self.weights is None or self.expected is not None:
+            return None
+        return f"{self.weights.source} says nothing of mean and deviation: measured on the training images"
+
     def image_size(self, images: ImageStore) -> Size:
         """(height, width) of the network where it depends on it; else what suits images and weights."""
         expected = self.expected

@@ -69,6 +69,8 @@ def prepare_data(
         splits = SPLITS_FILE.read(splits_file).rows(dataset.ids, str(splits_file))
     for note in splits.notes:
         watcher.say(note)
+    if beginning.note is not None:
+        watcher.say(beginning.note)
     size = config.size or beginning.image_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.frozen:
