@@ -28,6 +28,13 @@ def test_the_usual_wrappers_around_a_backbone_are_taken_off(tensors, wrapper):
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
+def test_what_belongs_to_a_classifier_is_left_out_with_it(tensors):
+    more = {"top.bn.weight": torch.zeros(2), "top.linear.weight": torch.zeros(2, 2)}
+    build_backbone("convnet", weights=Weights(tensors | more, "f", classifiers=("top.linear",)))
+    with pytest.raises(InputError, match=r"has no top\.bn\.weight"):
+        build_backbone("convnet", weights=Weights(tensors | more, "f", classifiers=("fc",)))
+
+
 def test_counts_of_batches_may_be_missing_and_half_precision_is_widened(tensors):
     halves = {name: x.half() for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
     found = loaded(halves)

@@ -60,6 +60,7 @@ METAVARS = {
     "images": "PATH",
     "methods": "NAMES",
     "output": "FOLDER",
+    "weights": "FILE",
     **dict.fromkeys(("image_column", "split_column", "group_column", "identity_column"), "COLUMN"),
     **dict.fromkeys(("domain_column", "match_column", "tail_attribute"), "COLUMN"),
     **dict.fromkeys(("augment", "backbone", "baseline", "method"), "NAME"),

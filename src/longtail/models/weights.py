@@ -59,7 +59,7 @@ class Weights:
             fault = _fault(name, found.get(name), own[name])
             if fault is not None:
                 raise InputError(f"{self.source}: not the weights of {backbone}, {fault}")
-        tops = tuple(f"{name}." for name in self.classifiers)
+        tops = tuple(f"{name.partition('.')[0]}." for name in self.classifiers)  # with a norm below them
         rest = next((name for name in found if name not in own and not name.startswith(tops)), None)
         if rest is not None:
             raise InputError(f"{self.source}: not the weights of {backbone}, which has no {rest}")

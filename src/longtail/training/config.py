@@ -108,7 +108,7 @@ class TrainConfig(Settings):
     """Decides splits, initial weights, order and augmentation."""
 
     backbone: str | None = None
-    """One that `longtail methods` lists, or timm:NAME; by default by the method or the images' size."""
+    """One that `longtail methods` lists, such as timm:NAME; by default by the method or the images' size."""
 
     weights: str | None = None
     """File with weights of the backbone, safetensors or a state dict of torch, in place of published ones."""
