@@ -45,6 +45,7 @@ from longtail.evaluation.metrics import Evaluation, evaluate
 from longtail.files import write_text
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.rectification.profiling import profile_minorities
+from longtail.runs.beginning import begin
 from longtail.runs.data import Data
 from longtail.runs.device import launch
 from longtail.runs.evaluate import predictions_of
@@ -197,7 +198,7 @@ class Training:
 
     def __init__(self, config: TrainConfig, data: Data) -> None:
         fabric, folder = _fabric(config.precision), RunFolder(Path("nowhere"))
-        prepared = prepare_training(fabric, config, data, folder, Silent())
+        prepared = prepare_training(fabric, config, begin(config), data, folder, Silent())
         self.run, self.feed = prepared.run, prepared.feed
         self.steps = config.planned_epochs * self.feed.sampler.steps(0)
 
@@ -232,7 +233,9 @@ def main() -> None:
         precision="bf16" if options.bf16 else "32",
         data_options=DataOptions(val_share=0.15, **tail),
     )
-    data = prepare_data(_fabric(config.precision), config, *read_and_split(config, Silent()), Silent())
+    data = prepare_data(
+        _fabric(config.precision), config, begin(config), *read_and_split(config, Silent()), Silent()
+    )
     counts = data.training().class_counts
     ratios = [max(own) / min(n for n in own if n) for own in counts]
     j = ratios.index(max(ratios))
@@ -315,7 +318,8 @@ def sweep(config: TrainConfig, seeds: int) -> Json:
     found: Json = {change: [] for change in CHANGES}
     for seed in range(100, 100 + seeds):
         seeded = replace(config, seed=seed)
-        data = prepare_data(_fabric(seeded.precision), seeded, *read_and_split(seeded, Silent()), Silent())
+        splits = read_and_split(seeded, Silent())
+        data = prepare_data(_fabric(seeded.precision), seeded, begin(seeded), *splits, Silent())
         for change, settings in CHANGES.items():
             figures = changed(seeded, data, dict(settings))
             found[change].append(figures)

@@ -1,8 +1,113 @@
-"""Random cases are the same in every run, and a busy machine is no reason to fail."""
+"""Random cases are the same in every run, and a busy machine is no reason to fail. A small timm."""
 
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
 from hypothesis import HealthCheck, settings
+from torch import nn
 
 settings.register_profile(
     "same everywhere", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same everywhere")
+
+
+class Tiny(nn.Module):
+    """A network for images of any size, with a layer behind its pooling as some of timm's have."""
+
+    def __init__(self, in_chans, num_classes, pool="avg"):
+        super().__init__()
+        self.pool = pool
+        self.stem = nn.Sequential(nn.Conv2d(in_chans, 4, 3, bias=False), nn.BatchNorm2d(4))
+        self.behind = nn.Linear(4, 6)
+        self.fc = nn.Linear(6, num_classes) if num_classes else nn.Identity()
+
+    def forward(self, images):
+        maps = self.stem(images)
+        return self.fc(self.behind(maps.mean((2, 3)) if self.pool == "avg" else maps.amax((2, 3))))
+
+
+class Placed(nn.Module):
+    """A network that knows every place of 8x8 pixels of an image, and so its size."""
+
+    def __init__(self, in_chans, num_classes, img_size=(32, 32)):
+        super().__init__()
+        self.patches = nn.Conv2d(in_chans, 5, 8, 8)
+        self.places = nn.Parameter(torch.randn(1, 5, *(side // 8 for side in img_size)))
+        self.head = nn.Linear(5, num_classes) if num_classes else nn.Identity()
+
+    def set_input_size(self, img_size):
+        size = [side // 8 for side in img_size]
+        self.places = nn.Parameter(nn.functional.interpolate(self.places.detach(), size, mode="bilinear"))
+
+    def forward(self, images):
+        return self.head((self.patches(images) + self.places).mean((2, 3)))
+
+
+class Stiff(Placed):
+    """The same, made for one size for good."""
+
+    set_input_size = property()
+
+
+class FakeTimm:
+    """The four functions of timm that are called; `created` keeps with what."""
+
+    NETWORKS = {"tiny": Tiny, "placed": Placed, "stiff": Stiff}  # noqa: RUF012
+
+    def __init__(self):
+        self.created = []
+        self.failure = None
+
+    def is_model(self, name):
+        return name in self.NETWORKS
+
+    def list_models(self, pattern):
+        return ["tiny"]
+
+    def get_pretrained_cfg(self, name):
+        tops, fixed = ("fc", False) if name == "tiny" else ("head", True)
+        mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
+        return SimpleNamespace(
+            mean=mean, std=std, input_size=(3, 32, 32), fixed_input_size=fixed, classifier=tops
+        )
+
+    def create_model(self, name, *, pretrained, num_classes, in_chans, **arguments):
+        self.created.append((name, pretrained, num_classes, in_chans, arguments))
+        if pretrained and self.failure is not None:
+            raise self.failure
+        network = self.NETWORKS[name](in_chans, num_classes, **arguments)
+        if pretrained:
+            for number, parameter in enumerate(network.parameters()):
+                nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
+        return network
+
+
+@pytest.fixture
+def timm(monkeypatch):
+    fake = FakeTimm()
+    monkeypatch.setitem(sys.modules, "timm", fake)
+    return fake
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Writes a folder as timm writes one: a network with classes of its own, and its config.json."""
+
+    def write(name, network, changes=(), **arguments):
+        import json
+
+        from safetensors.torch import save_file
+
+        folder = tmp_path / name
+        folder.mkdir()
+        side = 8 * network.places.shape[2] if isinstance(network, Placed) else 24
+        said = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7), "input_size": (3, side, side)}
+        config = {"architecture": name.partition("-")[0], "pretrained_cfg": said, "model_args": arguments}
+        (folder / "config.json").write_text(json.dumps(config | dict(changes)))
+        save_file(network.state_dict(), folder / "model.safetensors")
+        return folder
+
+    return write

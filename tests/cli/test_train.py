@@ -170,7 +170,9 @@ def test_quiet_is_silent(run: Run, training: Job, tmp_path: Path):
 
 
 def test_a_training_from_a_run_takes_over_its_data_and_settings(run: Run, training: Job, tmp_path: Path):
-    config = TrainConfig(data="photos", method="lmle", epochs=7, image_size="32", output="runs/first")
+    config = TrainConfig(
+        "photos", method="lmle", epochs=7, image_size="32", output="runs/first", weights="w.safetensors"
+    )
     (tmp_path / "config.json").write_text(CONFIG.encode(config))
     assert run("train", "--from", str(tmp_path), "--method", "crt", "--epochs", "3").code == 0
     expected = TrainConfig(data="photos", method="crt", epochs=3, image_size="32", start=str(tmp_path))

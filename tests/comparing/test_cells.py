@@ -23,6 +23,12 @@ LABELS = [
 ]
 
 
+def test_the_first_stage_alone_begins_with_the_weights_of_a_file():
+    base = replace(BASE, weights="w.safetensors")
+    assert entry_of("ce", base).config.weights == "w.safetensors"
+    assert entry_of("crt", base).config.weights is None
+
+
 @pytest.mark.parametrize(
     ("label", "method", "parts"),
     [

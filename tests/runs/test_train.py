@@ -277,6 +277,17 @@ def test_a_plan_refuses_what_its_training_refuses(config, tmp_path, monkeypatch)
             job(config)
 
 
+@pytest.mark.parametrize("job", [plan, train])
+def test_a_place_that_may_not_be_written_is_said_before_the_work(config, tmp_path, job, watcher):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"--output .*/a/run: cannot be written \(Not a directory\)"):
+        job(replace(config, output=str(tmp_path / "notes.txt" / "a" / "run")), watcher=watcher)
+    assert watcher.lines == []
+    with pytest.raises(InputError, match=r"--output /proc/run: cannot be written \("):
+        job(replace(config, output="/proc/run"))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_a_plan_refuses_a_loss_that_is_not_finite(config, monkeypatch):
     def broken(learner, *_):
         return {"ce": learner.model.head.weight.sum() * math.nan}, {}

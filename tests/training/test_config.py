@@ -66,6 +66,8 @@ def test_a_file_that_does_not_fit_is_refused_with_the_place(text: str, fault: st
         ({"few_below": 102}, "--few-below: expected at most --many-above + 1, so that no class is in both"),
         ({"image_size": "96x"}, "--image-size: expected pixels as 128 or 96x64 (at most 4096), got '96x'"),
         ({"method": "crll"}, "got 'crll'. Did you mean 'crl'?"),
+        ({"weights": "w", "from_scratch": True}, "--weights: does not go with --from-scratch, the backbone"),
+        ({"weights": "w", "start": "runs/a"}, "--weights: does not go with --from, the backbone begins"),
         ({"method": "crt"}, "--method crt: goes on from a trained run, name it with --from RUN"),
     ],
 )

@@ -56,7 +56,8 @@ def run_layer(run: Path) -> Layer:
         raise InputError(f"--from {run}: expected the folder of a trained run, there is no config.json in it")
     config = asdict(CONFIG.read(path))
     del config["method_options"]
-    return Layer(str(path), _flat(config, path)).without("method", "output", "start", "from_scratch")
+    own = ("method", "output", "start", "from_scratch", "weights")
+    return Layer(str(path), _flat(config, path)).without(*own)
 
 
 def _flat(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

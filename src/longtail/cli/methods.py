@@ -18,5 +18,10 @@ def methods() -> None:
     """List the methods to train with, and the backbones."""
     print(section("Methods (--method)", ((name, row.summary) for name, row in METHODS.items())))
     print()
-    backbones = {**BACKBONES, "timm:NAME": "any backbone of timm, pretrained"}
+    backbones = {
+        **BACKBONES,
+        "timm:NAME": "any backbone of timm, pretrained",
+        "timm:local-dir:PATH": "one of timm in a folder with its config.json and weights; needs no network",
+        "timm:hf-hub:OWNER/NAME": "one of timm in a repository of the Hugging Face hub",
+    }
     print(section("Backbones (--backbone)", backbones.items()))

@@ -45,7 +45,7 @@ METHOD, DEVICES, RUN = "Parts of the method", "Devices and report", "Run"
 HEADINGS = {
     COMPARISON: ("methods", "seeds", "baseline", "tune", "budget", "parallel", "engine"),
     MODEL: (
-        *("backbone", "freeze", "from_scratch", "image_size"),
+        *("backbone", "weights", "freeze", "from_scratch", "image_size"),
         *("features", "hidden", "shared_feature", "augment"),
     ),
     DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
@@ -60,6 +60,7 @@ METAVARS = {
     "images": "PATH",
     "methods": "NAMES",
     "output": "FOLDER",
+    "weights": "FILE",
     **dict.fromkeys(("image_column", "split_column", "group_column", "identity_column"), "COLUMN"),
     **dict.fromkeys(("domain_column", "match_column", "tail_attribute"), "COLUMN"),
     **dict.fromkeys(("augment", "backbone", "baseline", "method"), "NAME"),

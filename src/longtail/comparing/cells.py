@@ -231,7 +231,10 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
             method = "ce" if method == "threshold-adjustment" else method
             options = replace(options, decision=None)
         options = _used(method, options)
-        config = replace(base, method=method, method_options=options, seed=0, output=None, start=first)
+        weights = None if first else base.weights  # a second stage has those of its run
+        config = replace(
+            base, method=method, method_options=options, seed=0, output=None, start=first, weights=weights
+        )
     except InputError as error:
         raise InputError(f"--methods {label}: {error}") from None
     return Entry(config, decision if decision in AFTERWARDS else None, first)

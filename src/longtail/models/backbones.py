@@ -11,6 +11,9 @@ FeatureLayer = Literal["rectified", "linear", "neck", "vector"]
 
 TIMM_PREFIX = "timm:"
 
+IN_FOLDER, ON_HUB = f"{TIMM_PREFIX}local-dir:", f"{TIMM_PREFIX}hf-hub:"
+"""What a backbone's name begins with where a config.json describes it, beside its weights."""
+
 BACKBONES = {
     "convnet": "four convolutions, 0.24 M parameters: small images, small machines, first tries",
     "resnet32": "ResNet-32 of the CIFAR experiments, 0.46 M parameters: images up to 64 pixels",
@@ -21,15 +24,27 @@ BACKBONES = {
 }
 
 
+SIZED = ("deepid2", "mtct")
+"""Backbones whose layers depend on the size of the images; so do some of timm."""
+
+
 @dataclass(frozen=True)
-class Normalisation:
-    """Mean and deviation of each channel that published weights expect, of pixels in [0, 1]."""
+class Expected:
+    """What the weights of a backbone expect of images.
+
+    Attributes:
+        mean, std: of each channel, of pixels in [0, 1].
+        size: (height, width) that they were trained with.
+        fixed: whether the layers depend on that size.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    size: tuple[int, int]
+    fixed: bool = False
 
 
-PUBLISHED: Mapping[str, Normalisation] = {"lite0": Normalisation((127 / 255,) * 3, (128 / 255,) * 3)}
+EXPECTED: Mapping[str, Expected] = {"lite0": Expected((127 / 255,) * 3, (128 / 255,) * 3, (224, 224))}
 """Backbones of our own with published weights; those of timm say themselves what they expect."""
 
 VECTOR_LENGTH = 10.0

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from longtail.errors import InputError
-from longtail.models.backbones import (
-    BACKBONES,
-    PUBLISHED,
-    TIMM_PREFIX,
-    VECTOR_LENGTH,
-    FeatureLayer,
-    Normalisation,
-)
+from longtail.models.backbones import BACKBONES, SIZED, TIMM_PREFIX, VECTOR_LENGTH, FeatureLayer
 from longtail.models.convnet import ConvNet
 from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
@@ -25,18 +17,19 @@ from longtail.models.lite0 import Lite0
 from longtail.models.mtct import NINTrunk
 from longtail.models.output import ModelOutput
 from longtail.models.resnet import ResNet, resnet18, resnet32
+from longtail.models.timm_models import build_model
+from longtail.models.weights import Weights
 from longtail.schema import LabelSchema
 
-_BUILDERS: dict[str, Callable[..., ConvNet | ResNet | DeepID2 | NINTrunk]] = {
+_Trunk = ConvNet | ResNet | DeepID2 | NINTrunk | Lite0
+
+_BUILDERS: dict[str, Callable[..., _Trunk]] = {
     "convnet": ConvNet,
     "resnet32": resnet32,
     "resnet18": resnet18,
     "deepid2": DeepID2,
     "mtct": NINTrunk,
 }
-
-_SIZED = ("deepid2", "mtct")
-"""Backbones whose layers depend on the size of the images."""
 
 
 class Classifier(nn.Module):
@@ -96,8 +89,8 @@ def build_classifier(
     channels: int = 3,
     features: int = 64,
     shared_feature: bool = False,
-    pretrained: bool = True,
     image_size: tuple[int, int] | None = None,
+    weights: Weights | None = None,
     hidden: int = 0,
     layer: FeatureLayer = "rectified",
     cosine: bool = False,
@@ -110,84 +103,40 @@ def build_classifier(
         channels: of the images.
         features: D, size of the feature vector of an attribute.
         shared_feature: one vector for all attributes.
-        pretrained: load timm's weights; False where a checkpoint's weights follow.
         image_size: (height, width) of the images, for backbones whose layers depend on it; None
             is the size that they were made for.
+        weights: of the backbone; None leaves it as it was initialised.
         hidden, layer, cosine: arguments of `AttributeHead`.
 
     Raises:
-        InputError: when the name is unknown, the images are too small for the backbone, timm is
-            not installed, or its weights cannot be had.
+        InputError: when the name is unknown, the backbone does not take images of that size, timm is
+            not installed, or the weights are those of another network.
     """
-    trunk, size = build_backbone(backbone, channels, pretrained, image_size)
+    trunk, size = build_backbone(backbone, channels, image_size, weights)
     head = AttributeHead(size, schema, features, shared_feature, hidden=hidden, layer=layer, cosine=cosine)
     return Classifier(trunk, head)
 
 
-def published_normalisation(backbone: str) -> Normalisation | None:
-    """What the published weights of a backbone expect, None where it has none."""
-    if not backbone.startswith(TIMM_PREFIX):
-        return PUBLISHED.get(backbone)
-    found = _timm(backbone.removeprefix(TIMM_PREFIX)).get_pretrained_cfg(backbone.removeprefix(TIMM_PREFIX))
-    return None if found is None else Normalisation(tuple(found.mean), tuple(found.std))
-
-
 def build_backbone(
-    backbone: str, channels: int = 3, pretrained: bool = True, image_size: tuple[int, int] | None = None
+    backbone: str,
+    channels: int = 3,
+    image_size: tuple[int, int] | None = None,
+    weights: Weights | None = None,
 ) -> tuple[nn.Module, int]:
     """Images -> vectors, and the size of a vector; arguments and mistakes as of `build_classifier`."""
     if backbone.startswith(TIMM_PREFIX):
-        return _timm_backbone(backbone.removeprefix(TIMM_PREFIX), channels, pretrained)
-    if backbone == "lite0":
-        lite0 = Lite0()
-        if pretrained:
-            lite0.load_pretrained()
-        return lite0, lite0.out_features
-    if backbone not in _BUILDERS:
-        known = ", ".join(BACKBONES)
-        raise InputError(f"--backbone: expected one of {known} or {TIMM_PREFIX}NAME, got {backbone!r}")
-    size = (image_size,) if image_size and backbone in _SIZED else ()
-    trunk = _BUILDERS[backbone](channels, *size)
+        return build_model(backbone.removeprefix(TIMM_PREFIX), channels, image_size, weights)
+    trunk = _own(backbone, channels, image_size)
+    if weights is not None:
+        weights.load_into(trunk, backbone)
     return trunk, trunk.out_features
 
 
-def _timm(name: str) -> Any:
-    """The package timm, which knows a model of that name.
-
-    Raises:
-        InputError: when it is not installed, cannot be imported, or has no such model.
-    """
-    flag = f"--backbone {TIMM_PREFIX}{name}"
-    try:
-        import timm  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            f"{flag}: needs timm ({error}), install it with: pip install 'longtail[timm]'"
-        ) from None
-    except RuntimeError as error:  # "operator torchvision::nms does not exist"
-        raise InputError(
-            f"{flag}: timm cannot be imported ({_first_line(error)}); torch and torchvision are builds that "
-            "do not fit, for instance for a CPU and for CUDA: install both anew from the same place"
-        ) from None
-    if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name[:6]}*")[:3]) or "see timm.list_models()"
-        raise InputError(f"{flag}: timm has no such model; close names: {close}")
-    return timm
-
-
-def _timm_backbone(name: str, channels: int, pretrained: bool) -> tuple[nn.Module, int]:
-    timm = _timm(name)
-    try:
-        trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels)
-    except Exception as error:  # whatever the download met: no network, no such file, no room
-        if not pretrained:
-            raise
-        raise InputError(
-            f"--backbone {TIMM_PREFIX}{name}: its weights cannot be had ({_first_line(error)}); connect "
-            "once, or start without them: --from-scratch"
-        ) from None
-    return trunk, int(trunk.num_features)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120]
+def _own(backbone: str, channels: int, image_size: tuple[int, int] | None) -> _Trunk:
+    if backbone == "lite0":
+        return Lite0()  # shows grey images in all three channels
+    if backbone not in _BUILDERS:
+        known = ", ".join(BACKBONES)
+        raise InputError(f"--backbone: expected one of {known} or {TIMM_PREFIX}NAME, got {backbone!r}")
+    size = (image_size,) if image_size and backbone in SIZED else ()
+    return _BUILDERS[backbone](channels, *size)

@@ -6,6 +6,7 @@ the extra `pretrained` installs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,12 +61,30 @@ class Lite0(nn.Module):
         Raises:
             InputError: when the package is not there, or its weights are not those of this network.
         """
-        found = torch.load(weights_file(), map_location="cpu", weights_only=True)
-        trunk = [tensor for name, tensor in found.items() if not name.startswith("_fc.")]
-        own = self.state_dict()  # both list their tensors in the order in which images pass them
-        if [tensor.shape for tensor in trunk] != [tensor.shape for tensor in own.values()]:
-            raise InputError(f"{weights_file()}: expected the weights of EfficientNet-Lite0; install it anew")
-        self.load_state_dict(dict(zip(own, trunk, strict=True)))
+        self.load_state_dict(named_as_here(published_tensors(), str(weights_file())))
+
+
+def published_tensors() -> dict[str, Tensor]:
+    """The ImageNet weights of the installed package, by the names of their release.
+
+    Raises:
+        InputError: when the package is not there.
+    """
+    return torch.load(weights_file(), map_location="cpu", weights_only=True)
+
+
+def named_as_here(released: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Tensors of the release by the names of `Lite0`; its 1,000 classes are left out.
+
+    Raises:
+        InputError: when they are not those of this network; it begins with `source`.
+    """
+    trunk = [tensor for name, tensor in released.items() if not name.startswith("_fc.")]
+    with torch.device("meta"):  # only names and shapes
+        own = Lite0().state_dict()  # both list their tensors in the order in which images pass them
+    if [tensor.shape for tensor in trunk] != [tensor.shape for tensor in own.values()]:
+        raise InputError(f"{source}: expected the weights of EfficientNet-Lite0; install it anew")
+    return dict(zip(own, trunk, strict=True))
 
 
 def weights_file() -> Path:

@@ -32,11 +32,13 @@ class Data:
         dataset: as found.
         splits: rows of train, val and test.
         loader: reads images in the size of the model, or vectors in their place.
+        network: what makes the vectors, None where there are images.
     """
 
     dataset: Dataset
     splits: Splits
     loader: Loader
+    network: FixedNetwork | None = None
 
     @classmethod
     def of(
@@ -65,7 +67,7 @@ class Data:
         compute = partial(outputs_of, fabric, network.to(fabric.device), self.loader, network)
         cache = open_cache(cache_folder(), network, size)
         loader = VectorLoader(self.loader, self.dataset, cache, compute, write=fabric.is_global_zero)
-        return replace(self, loader=loader)
+        return replace(self, loader=loader, network=network)
 
     def training(self, epochs: int = 1) -> TrainingData:
         """What a method may know of them in a training of so many epochs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from longtail.documents import Form, Part
 from longtail.errors import InputError
@@ -56,7 +57,7 @@ class RunFolder:
         return self.report if decision is None else self.path / f"report.{decision}.html"
 
     def check_free(self, overwrite: bool) -> None:
-        """Refuse a place that holds something, unless it is a run that may be overwritten.
+        """Refuse a place that may not be written, or that holds more than a run that may be overwritten.
 
         Raises:
             InputError: naming --overwrite, --resume and --output.
@@ -64,6 +65,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--output {self.path}: expected a folder to write to, got a file")
         if not self.path.exists() or not any(self.path.iterdir()):
+            self._check_writable()
             return
         if not self.config.exists():
             raise InputError(f"--output {self.path}: the folder holds other files; choose another --output")
@@ -72,6 +74,19 @@ class RunFolder:
                 f"--output {self.path}: a run is there already; --overwrite replaces it, --resume goes on "
                 "with an unfinished one, another --output keeps both"
             )
+        self._check_writable()
+
+    def _check_writable(self) -> None:
+        """Make a folder where the run's is going to be, and remove it: permissions alone do not tell."""
+        path = self.path.absolute()
+        there = next(place for place in (path, *path.parents) if place.exists())
+        try:
+            with TemporaryDirectory(prefix=".longtail-", dir=there):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"--output {self.path}: cannot be written ({error.strerror}); choose another --output"
+            ) from None
 
     def claim(self, overwrite: bool) -> None:
         """Make the folder, without the files of an earlier run.

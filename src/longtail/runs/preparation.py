@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
@@ -17,18 +16,18 @@ from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS
-from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size
-from longtail.models.classifier import build_backbone, published_normalisation
+from longtail.models.backbones import default_backbone, default_hidden
+from longtail.models.classifier import build_backbone
 from longtail.models.lite0 import has_weights
+from longtail.runs.beginning import Beginning
 from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.folder import RunFolder
 from longtail.runs.run import Run
 from longtail.sampling.weighted import over_sampling, under_sampling
-from longtail.training.checkpoint import ModelCard, load_network
+from longtail.training.checkpoint import ModelCard
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import DataFacts
 from longtail.training.feed import Feed
@@ -94,17 +93,24 @@ def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str)
 
 
 def prepare_data(
-    fabric: Fabric, config: TrainConfig, dataset: Dataset, splits: Splits, watcher: Watcher
+    fabric: Fabric,
+    config: TrainConfig,
+    beginning: Beginning,
+    dataset: Dataset,
+    splits: Splits,
+    watcher: Watcher,
 ) -> Data:
     """Check the data, and make them what the network learns from: where it is frozen, its vectors.
 
     Raises:
         InputError: when the data cannot be used as they are.
     """
-    size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
+    if beginning.note is not None:
+        watcher.say(beginning.note)
+    size = config.size or beginning.image_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.frozen:
-        data = data.on_vectors(fabric, *_fixed_network(config, size))
+        data = _on_vectors(fabric, beginning, data)
     data = data.readable(watcher)
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
@@ -114,6 +120,7 @@ def prepare_data(
 def prepare_training(
     fabric: Fabric,
     config: TrainConfig,
+    beginning: Beginning,
     data: Data,
     folder: RunFolder,
     watcher: Watcher,
@@ -129,15 +136,12 @@ def prepare_training(
         InputError: when the method or the network cannot be used with the data, or do not fit the run that
             the training starts from.
     """
-    weights, start = load_network(RunFolder(Path(config.start)).model) if config.start else (None, None)
-    card = model_card(config, data, start)
+    card = model_card(config, beginning, data)
     augmentation = augmentation_name(config, card.image_size)
     torch.manual_seed(config.seed)
-    learner = card.build(pretrained=fresh and not config.from_scratch)
-    if start is not None:
-        _expect_same_network(card, start, config.start)
-    if weights is not None and fresh:
-        _load(weights, learner, config.start)
+    learner = card.build(beginning.weights if fresh else None)
+    if config.start is not None and fresh:
+        _start_from(beginning, card, learner, config.start)
     learner.method.begin(learner.model)
     known = data.training(config.planned_epochs)
     sampler = learner.method.draw(known, config.batch_size, config.seed, fabric.world_size)
@@ -153,14 +157,14 @@ def prepare_training(
     return Training(run, feed, (what, *notes))
 
 
-def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) -> ModelCard:
-    """What the model is going to be; its feature layer is that of the run it starts from, if it does."""
+def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCard:
+    """What the model is going to be; its feature layer is that of the run it goes on from, if it does."""
     own = recipe(config.method, config.method_options).feature_layer
     training = data.training(config.planned_epochs)
     facts = class_of(config.method).facts(training)
-    kept = start.backbone if start is not None and config.frozen else None
-    backbone = config.named_backbone or kept or default_backbone(*data.loader.size)
-    mean, std = _normalisation(config, data, backbone, start)
+    start = beginning.card
+    backbone = beginning.backbone or default_backbone(*data.loader.size)
+    mean, std = _normalisation(beginning, data)
     return ModelCard(
         schema=data.dataset.schema,
         class_counts=training.class_counts,
@@ -181,37 +185,23 @@ def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) 
     )
 
 
-def _normalisation(
-    config: TrainConfig, data: Data, backbone: str, start: ModelCard | None
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _normalisation(beginning: Beginning, data: Data) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the channels: what the weights were trained with, else measured."""
-    if start is not None and config.frozen:
-        return start.mean, start.std
-    published = None if config.from_scratch or start is not None else published_normalisation(backbone)
-    if published is not None:
-        return published.mean, published.std
+    if data.network is not None:
+        return data.network.mean, data.network.std
+    if beginning.normalisation is not None:
+        return beginning.normalisation
     if not isinstance(data.loader, ImageLoader):
-        raise ValueError("expected published weights below vectors")
-    return data.loader.normalisation(data.splits.train)
+        raise ValueError("expected the network that made the vectors")
+    return data.loader.normalisation(data.loader.readable(data.splits.train))
 
 
-def _fixed_network(config: TrainConfig, size: tuple[int, int]) -> tuple[FixedNetwork, int]:
-    """The network that is frozen, and the size of its vectors: published weights, or those of a run."""
-    if config.start is not None:
-        weights, card = load_network(RunFolder(Path(config.start)).model)
-        trunk, vector = build_backbone(card.backbone, len(card.mean), False, card.image_size)
-        prefix = "backbone."
-        trunk.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-        return FixedNetwork(trunk, card.mean, card.std, size), vector
-    backbone = config.named_backbone or PRETRAINED
-    published = published_normalisation(backbone)
-    if published is None:
-        raise InputError(
-            f"--freeze: {backbone} has no published weights; name a backbone that has, such as "
-            f"--backbone {PRETRAINED}, or a trained run, --from RUN"
-        )
-    trunk, vector = build_backbone(backbone, len(published.mean), True, size)
-    return FixedNetwork(trunk, published.mean, published.std, size), vector
+def _on_vectors(fabric: Fabric, beginning: Beginning, data: Data) -> Data:
+    """The data as vectors of the network that is frozen."""
+    mean, std = _normalisation(beginning, data)
+    backbone, size = beginning.backbone or "", data.loader.size
+    trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
+    return data.on_vectors(fabric, FixedNetwork(trunk, mean, std, size), vector)
 
 
 def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
@@ -244,18 +234,20 @@ def _split(dataset: Dataset, config: TrainConfig) -> Splits:
     return replace(splits, train=train, notes=(*splits.notes, note))
 
 
-def _expect_same_network(card: ModelCard, start: ModelCard, run: str | None) -> None:
-    """Refuse to start from a run with another network, or other attributes or classes."""
-    for what in ("backbone", "features", "hidden", "shared_feature", "feature_layer", "image_size", "schema"):
+def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: str) -> None:
+    """Give a learner the weights of a run that had the same network, attributes and classes.
+
+    Raises:
+        InputError: when it had others.
+    """
+    start, network = beginning.card, beginning.network
+    for what in ("features", "hidden", "shared_feature", "feature_layer", "image_size", "schema"):
         found, expected = getattr(start, what), getattr(card, what)
         if found != expected:
             said = "" if what == "schema" else f" {found}, not {expected}"
             raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
-
-
-def _load(weights: dict[str, Tensor], learner: Learner, run: str | None) -> None:
     try:
-        learner.model.load_state_dict(weights)
+        learner.model.load_state_dict(network or {})
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"--from {run}: expected weights that fit their model card, got {reason}") from None

@@ -14,6 +14,8 @@ from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError, Interrupted
 from longtail.files import file_name
 from longtail.methods.find import allow, allowed_again, is_outside
+from longtail.models.backbones import IN_FOLDER
+from longtail.runs.beginning import begin
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
@@ -119,9 +121,22 @@ def output_of(config: TrainConfig) -> str:
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute paths, so that its run can be used from any folder."""
-    data, images, start = map(_whole_path, (config.data, config.data_options.images, config.start))
-    options = replace(config.data_options, images=images)
-    return replace(config, data=data or config.data, start=start, data_options=options)
+    options = config.data_options
+    return replace(
+        config,
+        data=_whole_path(config.data) or config.data,
+        start=_whole_path(config.start),
+        weights=_whole_path(config.weights),
+        backbone=_with_whole_folder(config.backbone),
+        data_options=replace(options, images=_whole_path(options.images)),
+    )
+
+
+def _with_whole_folder(backbone: str | None) -> str | None:
+    """The name of a backbone, absolute where it is that of a folder."""
+    if backbone is None or not backbone.startswith(IN_FOLDER):
+        return backbone
+    return f"{IN_FOLDER}{_whole_path(backbone.removeprefix(IN_FOLDER))}"
 
 
 def _whole_path(path: str | None) -> str | None:
@@ -160,8 +175,9 @@ def _prepared(
     # a run that goes on has decided
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None
     config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
-    data = prepare_data(fabric, config, dataset, splits, watcher)
-    training = prepare_training(fabric, config, data, folder, watcher, fresh=state is None)
+    beginning = begin(config, None if state is None else folder)
+    data = prepare_data(fabric, config, beginning, dataset, splits, watcher)
+    training = prepare_training(fabric, config, beginning, data, folder, watcher, fresh=state is None)
     return replace(training, notes=(*notes, *training.notes)), state
 
 

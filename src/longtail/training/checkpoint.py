@@ -23,6 +23,7 @@ from longtail.methods.options import LOSSES, MethodOptions
 from longtail.methods.recipe import recipe
 from longtail.models.backbones import FeatureLayer
 from longtail.models.classifier import Classifier, build_classifier
+from longtail.models.weights import Weights
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
 
@@ -34,6 +35,9 @@ Size = Annotated[int, Meta(ge=1)]
 
 NETWORK = "model."
 """What the names of the classifier's tensors begin with."""
+
+BACKBONE = "backbone."
+"""What the names of the backbone's tensors begin with, among those of the classifier."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ class ModelCard:
     feature_layer: FeatureLayer = "rectified"
     frozen: bool = False
 
-    def build(self, pretrained: bool = False) -> Learner:
-        """A learner with fresh weights."""
+    def build(self, weights: Weights | None = None) -> Learner:
+        """A learner with fresh weights, or with those of a backbone in it."""
         loss = recipe(self.method, self.method_options).loss
         model = build_classifier(
             self.backbone,
@@ -81,8 +85,8 @@ class ModelCard:
             channels=len(self.mean),
             features=self.features,
             shared_feature=self.shared_feature,
-            pretrained=pretrained,
             image_size=self.image_size,
+            weights=weights,
             hidden=self.hidden,
             layer=self.feature_layer,
             cosine=LOSSES[loss].cosine,
@@ -150,6 +154,15 @@ def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """
     tensors, card = _read_model(path)
     return {name.removeprefix(NETWORK): x for name, x in tensors.items() if name.startswith(NETWORK)}, card
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is one that `save_model` wrote, of any version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:

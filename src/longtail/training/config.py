@@ -122,7 +122,10 @@ class TrainConfig(Settings):
     """Decides splits, initial weights, order and augmentation."""
 
     backbone: str | None = None
-    """One that `longtail methods` lists, or timm:NAME; by default by the method or the images' size."""
+    """One that `longtail methods` lists, such as timm:NAME; by default by the method or the images' size."""
+
+    weights: str | None = None
+    """File with weights of the backbone, safetensors or a state dict of torch, in place of published ones."""
 
     from_scratch: bool = False
     """Start the network from random weights, even where pretrained ones are at hand."""
@@ -132,7 +135,8 @@ class TrainConfig(Settings):
     default so where the images are photos and pretrained weights are at hand."""
 
     image_size: str | None = None
-    """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
+    """Pixels, as 128 or 96x64 (height first); by default the images' own, at most 128, or those that the
+    backbone is made for."""
 
     features: Annotated[int, AT_LEAST_ONE] = 64
     """Size of the feature vector before each classifier."""
@@ -194,6 +198,9 @@ class TrainConfig(Settings):
             raise InputError("--steps: decides the epochs; leave out --epochs")
         if self.freeze and self.from_scratch:
             raise InputError("--freeze: keeps what a network knows, and --from-scratch has it know nothing")
+        if self.weights is not None and (self.from_scratch or self.start is not None):
+            other = "--from-scratch" if self.from_scratch else "--from"
+            raise InputError(f"--weights: does not go with {other}, the backbone begins with one of them")
         if self.freeze and self.augment is not None:
             raise InputError("--augment: with --freeze each image is looked at once, as it is; leave it out")
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
@@ -233,7 +240,7 @@ class TrainConfig(Settings):
     @property
     def named_backbone(self) -> str | None:
         """The backbone that the user or the method asks for, None where the images decide."""
-        frozen = PRETRAINED if self.frozen and self.start is None else None
+        frozen = PRETRAINED if self.frozen and self.start is None and self.weights is None else None
         return self.backbone or self.row.backbone or frozen
 
     @property

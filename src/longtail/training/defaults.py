@@ -132,7 +132,7 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
 
 
 def _regime_is_open(config: TrainConfig) -> bool:
-    said = (config.freeze, config.from_scratch, config.start, config.backbone, config.augment)
+    said = (config.freeze, config.from_scratch, config.start, config.backbone, config.weights, config.augment)
     return not any(said) and config.row.backbone is None and not config.row.on_vectors
 
 
