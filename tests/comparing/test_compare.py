@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from longtail.comparing import collect, queue
 from longtail.comparing.cells import Comparison, entry_of
@@ -13,6 +14,7 @@ from longtail.comparing.figures import standings
 from longtail.comparing.tuning import RATES
 from longtail.errors import InputError
 from longtail.runs import evaluate
+from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
 
 from .comparing import Listening, Scripted, ScriptedLauncher, train_here
@@ -306,16 +308,30 @@ def test_without_validation_images_nothing_is_tuned(tmp_path):
         again(Comparison(base, ("ce",), tmp_path / "a", seeds=1, tune=2))
 
 
-def test_real_processes_are_trained(tmp_path, monkeypatch):
+def untimed(run):
+    """The results of a run without what a clock says, and its weights."""
+    results = json.loads((run / "results.json").read_text())
+    del results["created"], results["training"]
+    return results, (run / "model.safetensors").read_bytes()
+
+
+def test_a_process_takes_one_cell_after_another_and_each_is_as_if_it_were_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(queue, "PAUSE", 0.1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     folder = tmp_path / "a"
-    compare(Comparison(BASE, ("ce",), folder, seeds=1, parallel=2))
-    (cell,) = COMPARISON.read(folder / "comparison.json").methods[0].cells
-    assert cell.training.peak_memory_bytes > 2**26
-    assert cell.decisions.keys() == {"argmax", "prior"}
+    compare(Comparison(BASE, ("ce", "crl"), folder, seeds=1, parallel=1))
+    cells = [method.cells[0] for method in COMPARISON.read(folder / "comparison.json").methods]
+    assert all(cell.training.peak_memory_bytes > 2**26 for cell in cells)
+    assert all(cell.decisions.keys() == {"argmax", "prior"} for cell in cells)
     logs = {path.name for path in (folder / "trainings").iterdir()}
-    assert logs == {f"runs-ce-seed0.{ending}" for ending in ("json", "log", "err")}
-    assert "epoch 1/1" in (folder / "trainings" / "runs-ce-seed0.log").read_text()
+    assert logs == {f"runs-{m}-seed0.{ending}" for m in ("ce", "crl") for ending in ("json", "log", "err")}
+    assert "epoch 1/1" in (folder / "trainings" / "runs-crl-seed0.log").read_text()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    config = entry_of("crl", BASE).config
+    alone = train(replace(config, output=str(tmp_path / "alone")))
+    torch.set_num_threads(threads)
+    assert untimed(folder / cells[1].run) == untimed(alone)
 
 
 def test_the_picture_shows_the_baseline_then_what_rectifies(monkeypatch, tmp_path):

@@ -31,6 +31,9 @@ SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
 MOST_TRIALS = 9
 """Settings there are to try for a method, see `longtail.comparing.tuning`."""
 
+PROGRAM = (sys.executable, "-P", "-m", "longtail")
+"""What a command line of ours begins with, of the Python that runs now and without the current folder."""
+
 Engine = Literal["local", "slurm", "submitit-local"]
 """Who runs the trainings: this machine, a Slurm cluster, or submitit on this machine."""
 
@@ -161,7 +164,7 @@ class Cell:
             "unfinished": ["--resume", str(self.path)],
         }
         method = ["--method", self.config.method] if is_outside(self.config.method) else []
-        return [sys.executable, "-P", "-m", "longtail", "train", *own[state], *method]
+        return [*PROGRAM, "train", *own[state], *method]
 
     def _is_of(self, folder: RunFolder) -> bool:
         try:

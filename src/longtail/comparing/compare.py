@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,8 @@ from longtail.comparing.document import Budget
 from longtail.comparing.launcher import Launcher, LocalLauncher, claimed
 from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
+from longtail.comparing.workers import WorkerLauncher
+from longtail.methods.find import is_outside
 from longtail.runs.data import read_dataset
 from longtail.runs.train import with_whole_paths
 from longtail.training.config import TrainConfig
@@ -48,8 +51,7 @@ def compare(
     read_dataset(comparison.base.data, comparison.base.data_options)  # a mistake in it is said once, and now
     if comparison.seeds == 1:
         watcher.say("one seed: differences have no interval; --seeds 2 or more gives them one")
-    with claimed(folder) as lock:
-        launcher = launcher or _launcher(comparison, folder, lock)
+    with claimed(folder) as lock, _launched(comparison, folder, lock, launcher) as launcher:
         queue = Queue(folder, launcher, watcher, comparison.overwrite)
         progress = _Progress(comparison, queue)
         for stage in _stages(entries):
@@ -60,13 +62,35 @@ def compare(
     return folder
 
 
-def _launcher(comparison: Comparison, folder: Path, lock: int) -> Launcher:
+@contextmanager
+def _launched(comparison: Comparison, folder: Path, lock: int, given: Launcher | None) -> Generator[Launcher]:
+    """The launcher that was given, or else the one for the comparison's engine."""
     trials = len(comparison.labels) * max(comparison.seeds, comparison.tune or 0)
-    if comparison.engine == "local":
-        return LocalLauncher(comparison.parallel, trials, comparison.base, [lock])
-    from longtail.comparing.cluster import ClusterLauncher
+    if given is not None:
+        yield given
+    elif comparison.engine != "local":
+        from longtail.comparing.cluster import ClusterLauncher
 
-    return ClusterLauncher(comparison.engine, comparison.parallel or trials, comparison.base, folder)
+        yield ClusterLauncher(comparison.engine, comparison.parallel or trials, comparison.base, folder)
+    else:
+        local = LocalLauncher(comparison.parallel, trials, comparison.base, [lock])
+        if _may_share(comparison, local):
+            with closing(WorkerLauncher(local)) as workers:
+                yield workers
+        else:
+            yield local
+
+
+def _may_share(comparison: Comparison, local: LocalLauncher) -> bool:
+    """Whether trainings may follow each other in one process.
+
+    Code of the user's own may leave anything behind; several devices are several processes; and where whole
+    networks are trained on GPUs, the start of a process is little beside them.
+    """
+    configs = [entry.config for entry in comparison.entries().values()]
+    if comparison.base.devices > 1 or any(is_outside(config.method) for config in configs):
+        return False
+    return not local.gpus or all(config.frozen for config in configs)
 
 
 def _stages(entries: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import torch
 
@@ -72,24 +72,36 @@ class LocalLauncher:
     def start(self, command: Sequence[str], log: Path) -> LocalJob:
         """See `Launcher`."""
         slot = next(s for s in range(self.parallel) if s not in self._running or self._running[s].ended)
-        with log.open("a") as output, log.with_suffix(".err").open("w") as errors:
-            # in a session of its own a training hears of Ctrl-C from us alone, and once
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                env={**os.environ, **self.environment(slot)},
-                start_new_session=True,
-                pass_fds=self._keep,
-            )
+        with log.open("ab") as output, log.with_suffix(".err").open("wb") as errors:
+            process = self.spawn(command, slot, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         self._running[slot] = LocalJob(process)
         return self._running[slot]
 
+    def spawn(
+        self,
+        command: Sequence[str],
+        slot: int,
+        *,
+        stdin: int,
+        stdout: int | IO[bytes],
+        stderr: IO[bytes],
+    ) -> subprocess.Popen[bytes]:
+        """The process of a command in a slot, with its share of the machine."""
+        # in a session of its own a training hears of Ctrl-C from us alone, and once
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env={**os.environ, **self.environment(slot)},
+            start_new_session=True,
+            pass_fds=self._keep,
+        )
+
     def environment(self, slot: int) -> dict[str, str]:
-        """What the process in a slot may use."""
-        threads = max(1, cores() // self.parallel // self.devices)
-        shares = {"OMP_NUM_THREADS": str(threads)}
+        """What the process in a slot may use; the threads are the user's to say."""
+        threads = str(max(1, cores() // self.parallel // self.devices))
+        shares = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
         if self.gpus:
             first = slot * self.devices
             own = [self.gpus[(first + d) % len(self.gpus)] for d in range(self.devices)]
