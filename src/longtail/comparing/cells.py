@@ -17,7 +17,7 @@ from longtail.methods.rows import METHODS
 from longtail.models.backbones import PUBLISHED, TIMM_PREFIX
 from longtail.runs.folder import RunFolder
 from longtail.settings import AT_LEAST_ONE, Range, Settings
-from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.config import CONFIG, ON_VECTORS, TrainConfig
 from longtail.words import did_you_mean
 
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
@@ -253,7 +253,8 @@ def _for_vectors(base: TrainConfig) -> TrainConfig:
     """
     named = base.backbone
     kept = named if named in PUBLISHED or (named or "").startswith(TIMM_PREFIX) else None
-    return replace(base, backbone=kept, from_scratch=False, augment=None)
+    augment = base.augment if base.augment in ON_VECTORS else None
+    return replace(base, backbone=kept, from_scratch=False, augment=augment)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

@@ -15,7 +15,7 @@ from longtail.data.longtail import TailProfile, impose_on
 from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
-from longtail.images.augment import AUGMENTATIONS
+from longtail.images.augment import AUGMENTATIONS, MIRROR
 from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
@@ -69,7 +69,7 @@ def prepare_data(
     size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.frozen:
-        data = data.on_vectors(fabric, *_fixed_network(config, size))
+        data = data.on_vectors(fabric, *_fixed_network(config, size), mirrored=config.augment == MIRROR)
     data = data.readable(watcher)
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
@@ -186,7 +186,7 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
         InputError: when there is no preset of that name.
     """
     if config.frozen:
-        return "none"
+        return config.augment or "none"
     if config.augment is None:
         if config.data in BUILTIN:
             return "small-noflip"  # all of them are digits, and a mirrored digit is none

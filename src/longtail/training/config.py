@@ -15,6 +15,9 @@ from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 
+ON_VECTORS = ("none", "mirror")
+"""Augmentations of images that are looked at once."""
+
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -129,7 +132,8 @@ class TrainConfig(Settings):
     """One feature vector for all attributes instead of one each."""
 
     augment: str | None = None
-    """none, small, photo, small-noflip or photo-noflip; by default by the size of the images."""
+    """none, mirror, small, photo, small-noflip or photo-noflip; by default by the size of the images, with
+    --freeze none."""
 
     learning_rate: Annotated[float | None, POSITIVE] = None
     """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01."""
@@ -175,11 +179,20 @@ class TrainConfig(Settings):
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
             )
-        if self.freeze and self.from_scratch:
-            raise InputError("--freeze: keeps what a network knows, and --from-scratch has it know nothing")
-        if self.freeze and self.augment is not None:
-            raise InputError("--augment: with --freeze each image is looked at once, as it is; leave it out")
+        self._check_fixed()
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
+
+    def _check_fixed(self) -> None:
+        """Say what does not go with a backbone that stays as it is."""
+        solved = not is_outside(self.method) and row_of(self.method).on_vectors
+        flag = "--freeze" if self.freeze else f"--method {self.method}" if solved else None
+        if flag and self.from_scratch:
+            raise InputError(f"{flag}: keeps what a network knows, and --from-scratch has it know nothing")
+        if flag and self.augment not in (None, *ON_VECTORS):
+            raise InputError(
+                f"--augment {self.augment}: with {flag} an image is looked at once; expected none, or mirror "
+                "to look at its mirror image too"
+            )
 
     def _check_method(self) -> None:
         """Say now what does not go together; of a class of the user's own, once it is there."""
