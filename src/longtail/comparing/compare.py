@@ -41,7 +41,8 @@ def compare(
 ) -> Path:
     """Train every method with every seed, and write comparison.json with its page and tables.
 
-    Every cell is a training in a process of its own, in the folder runs/LABEL-seedSEED. Finished cells
+    Every cell is a training in the folder runs/LABEL-seedSEED, in a process of its own or, where that
+    changes nothing, in one that trained other cells before (`longtail.comparing.workers`). Finished cells
     are never trained again and unfinished ones go on, so that the same call completes a comparison that
     was stopped; cells that failed are tried again. Methods that differ in a decision which is made after
     training share their cells. Second stages are trained when the runs that they go on from are done.
