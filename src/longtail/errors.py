@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class Interrupted(Exception):
     """The user stopped a job; the message says what was kept and how to go on."""
+
+
+class Incomplete(Exception):
+    """A job was done in part; the message says what is missing. The command line exits with code 1."""

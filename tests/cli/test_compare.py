@@ -13,30 +13,36 @@ from longtail.comparing.document import COMPARISON
 from longtail.methods.options import CRLOptions
 from longtail.training.config import CONFIG, DataOptions, TrainConfig
 
-from ..comparing.comparison_documents import single_attribute, typed
+from ..comparing.comparison_documents import several_attributes, single_attribute, typed
 from .conftest import Job, Run, _replace  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture
 def comparing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
-    """In place of longtail.comparing.compare and longtail.comparing.join; both leave a comparison."""
+    """In place of longtail.comparing.compare and .join; both leave a comparison, `act` says which."""
     monkeypatch.chdir(tmp_path)
     job = Job()
 
-    def leave(folder: Path) -> Path:
+    def leave(folder: Path, document: Any) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        COMPARISON.write(folder / "comparison.json", typed(single_attribute()))
+        COMPARISON.write(folder / "comparison.json", typed(document or several_attributes()))
         return folder
 
     def compare(comparison: Comparison, *, watcher: Any) -> Path:
-        job.called("compare", comparison=comparison, watcher=watcher)
-        return leave(comparison.folder)
+        return leave(comparison.folder, job.called("compare", comparison=comparison, watcher=watcher))
 
     def join(runs: list[Path], folder: Path, **arguments: Any) -> Path:
-        job.called("join", runs=runs, folder=folder, **arguments)
-        return leave(folder)
+        return leave(folder, job.called("join", runs=runs, folder=folder, **arguments))
 
-    _replace(monkeypatch, "compare", longtail.comparing, compare=compare)
+    def plan(comparison: Comparison) -> list[str]:
+        job.called("plan", comparison=comparison)
+        return ["ce: 5 runs, 5 new"]
+
+    def with_linear(comparison: Comparison, watcher: Any) -> Comparison:
+        return comparison
+
+    functions: dict[str, Any] = {"compare": compare, "plan": plan, "with_linear": with_linear}
+    _replace(monkeypatch, "compare", longtail.comparing, **functions)
     _replace(monkeypatch, "join", longtail.comparing, join=join)
     return job
 
@@ -110,10 +116,26 @@ def test_the_budget_stands_in_place_of_epochs(run: Run, comparing: Job):
 
 def test_at_the_end_stand_the_table_and_the_place_of_the_page(run: Run, comparing: Job):
     ended = run("compare", "photos", "--output", "cmp")
-    assert "crl-instance" in ended.out
-    assert "out of memory" in ended.out
+    assert "focal" in ended.out
     assert ended.out.endswith("page: cmp/comparison.html\n")
     assert run("compare", "photos", "--quiet").out == ""
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_a_comparison_with_failed_runs_ends_with_a_line_and_a_code_of_its_own(
+    run: Run, comparing: Job, quiet: tuple[str, ...]
+):
+    comparing.act = lambda call: single_attribute()
+    ended = run("compare", "photos", *quiet)
+    assert ended.code == 1
+    assert ended.err == "longtail: 1 of 20 runs failed; the same command tries again\n"
+    assert ("out of memory" in ended.out) == (not quiet)
+
+
+def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(run: Run, comparing: Job):
+    ended = run("compare", "photos", "--dry-run")
+    assert (ended.code, ended.out) == (0, "ce: 5 runs, 5 new\n")
+    assert [call.name for call in comparing.calls] == ["plan"]
 
 
 def test_folders_of_runs_are_joined(run: Run, comparing: Job, tmp_path: Path):

@@ -202,3 +202,17 @@ def test_a_folder_of_other_files_is_never_touched(cell):
     (cell.path / "thesis.tex").touch()
     with pytest.raises(InputError, match="holds other files"):
         cell.state(overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "backbone"),
+    [
+        ({"backbone": "convnet", "from_scratch": True, "augment": "small"}, "lite0"),
+        ({"backbone": "timm:resnet18", "freeze": True}, "timm:resnet18"),
+        ({}, "lite0"),
+    ],
+)
+def test_the_regression_stands_on_published_weights_whatever_the_others_train(changes, backbone):
+    config = entry_of("linear", TrainConfig(data="digits", **changes)).config
+    assert (config.named_backbone, config.from_scratch, config.augment) == (backbone, False, None)
+    assert config.frozen

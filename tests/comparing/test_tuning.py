@@ -10,7 +10,7 @@ from longtail.methods.rows import METHODS
 from longtail.training.config import TrainConfig
 
 BASE = TrainConfig(data="digits")
-LABELS = list(METHODS)
+LABELS = [name for name, row in METHODS.items() if not row.on_vectors]
 
 
 @pytest.mark.parametrize("label", [*LABELS, "crl-i", "triplet+argmax"])
@@ -75,3 +75,8 @@ def test_the_best_trial_is_chosen_of_equals_the_first_and_never_a_failed_one(
     assert [trial.validation for trial in found.tuning.trials] == values
     assert found.tuning.chosen == chosen
     assert found.chosen == found.cells[chosen]
+
+
+def test_what_is_solved_has_one_setting():
+    config = entry_of("linear", TrainConfig(data="digits")).config
+    assert list(settings_of(config)) == [config]

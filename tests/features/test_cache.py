@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +9,17 @@ from hypothesis import strategies as st
 
 from longtail.errors import InputError
 from longtail.features import cache as module
-from longtail.features.cache import FeatureCache, cache_folder, digest_of, entries, trim
+from longtail.features.cache import (
+    LARGEST,
+    FeatureCache,
+    Maker,
+    cache_bound,
+    cache_folder,
+    digest_of,
+    entries,
+    remove,
+    trim,
+)
 
 
 def digests(*names):
@@ -77,15 +89,104 @@ def test_a_damaged_piece_does_not_count_and_the_others_do(tmp_path, ending, faul
     assert again.missing(digests("x", "y", "z")).tolist() == [0, 1]
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch, good):
+    left, save = [good], np.save
+
     def full(*arguments):
-        raise OSError(28, "No space left on device")
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        left[0] -= 1
+        save(*arguments)
 
     cache = FeatureCache(tmp_path, "a", 3)
     monkeypatch.setattr(module.np, "save", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(
+        InputError, match=r"vectors cannot be kept \(.*No space left.*longtail cache --clear"
+    ) as e:
         cache.add(digests("x"), vectors(1))
+    assert "\n" not in str(e.value)
     assert list((tmp_path / "a").iterdir()) == []
+    assert digests("x")[0] not in cache
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"vectors cannot be kept .*another folder, LONGTAIL_CACHE=FOLDER"):
+        FeatureCache(tmp_path / "file", "a", 3).add(digests("x"), vectors(1))
+
+
+def test_a_cache_of_somebody_else_can_be_read(tmp_path, monkeypatch):
+    FeatureCache(tmp_path, "a", 3).add(digests("x"), vectors(1))
+
+    def forbidden(path):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(module.os, "utime", forbidden)
+    assert len(FeatureCache(tmp_path, "a", 3)) == 1
+
+
+FILLING = """
+import sys
+from pathlib import Path
+import numpy as np
+from longtail.features.cache import FeatureCache, Maker, digest_of
+cache = FeatureCache(Path(sys.argv[1]), "a", 3, Maker("net", (4, 4), False, "now"))
+sys.stdin.readline()
+for number in range(20):
+    cache.add([digest_of(str(number).encode())], np.full((1, 3), number, np.float32))
+"""
+
+
+def test_two_processes_may_fill_a_cache_at_once(tmp_path):
+    command = [sys.executable, "-c", FILLING, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+    assert [process.wait() for process in processes] == [0, 0]
+    cache = FeatureCache(tmp_path, "a", 3)
+    assert cache.read(digests(*map(str, range(20))))[:, 0].tolist() == list(range(20))
+    assert [path.name for path in (tmp_path / "a").iterdir() if path.suffix != ".npy"] == ["maker.json"]
+
+
+def test_what_made_the_vectors_is_kept_beside_them(tmp_path):
+    about = Maker("lite0", (128, 96), True, "2026-01-01T00:00:00+00:00")
+    FeatureCache(tmp_path, "a" * 32, 3, about).add(digests("x"), vectors(1))
+    (entry,) = entries(tmp_path)
+    assert (entry.about, str(entry.about), entry.name) == (about, "lite0, 128x96, mirrored", "a" * 8)
+    (tmp_path / ("a" * 32) / "maker.json").write_text("{")
+    assert entries(tmp_path)[0].about is None
+    assert len(FeatureCache(tmp_path, "a" * 32, 3)) == 1
+
+
+def test_folders_of_other_files_are_none_of_the_cache(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "a.tex").write_text("x" * 100)
+    cache = FeatureCache(tmp_path, "a", 3)
+    cache.add(digests("x"), vectors(1))
+    (cache.folder / "note.txt").touch()
+    (entry,) = entries(tmp_path)
+    trim(tmp_path, largest=0)
+    remove(tmp_path, entry)
+    assert [path.name for path in cache.folder.iterdir()] == ["note.txt"]
+    assert (tmp_path / "thesis" / "a.tex").exists()
+    assert entries(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [(None, LARGEST), ("", LARGEST), ("300", 300), ("2k", 2048), ("50 GB", None), ("1.5G", None)],
+)
+def test_its_bound_can_be_set(monkeypatch, said, number):
+    monkeypatch.delenv("LONGTAIL_CACHE_BYTES", raising=False)
+    if said is not None:
+        monkeypatch.setenv("LONGTAIL_CACHE_BYTES", said)
+    if number is None:
+        with pytest.raises(InputError, match="LONGTAIL_CACHE_BYTES: expected a number of bytes"):
+            cache_bound()
+    else:
+        assert cache_bound() == number
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The regression against its own definition: the gradient of the objective, written out, is 0 there."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,3 +103,37 @@ def test_strengths_are_compared_class_by_class_against_the_prior():
     scores = np.array([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
     assert linear._balanced(scores, np.array([0, 0, 1, 1])) == 0.75
     assert linear._balanced(scores, np.array([0, -1, 1, -1])) == 1.0
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_blocks_of_rows_and_single_precision_make_no_difference(monkeypatch, k):
+    x, y = problem(5, k=k)
+    whole = fit_linear(x, y, k, (x, y))
+    monkeypatch.setattr(linear, "BLOCK", 50)
+    blocks = fit_linear(x.astype(np.float32), y, k, (x, y))
+    assert blocks.strength == whole.strength
+    np.testing.assert_allclose(blocks.weight, whole.weight, atol=0.02)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_the_solution_is_that_of_scikit_learn(k):
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = problem(6, n=60, k=k)
+    fit = fit_linear(x, y, k, NONE, [3.0])
+    known = y >= 0
+    other = LogisticRegression(C=3.0, tol=1e-8, max_iter=1000).fit(x[known], y[known])
+    difference = fit.weight.T - (other.coef_ if k > 2 else np.vstack([0 * other.coef_, other.coef_]))
+    np.testing.assert_allclose(difference - difference.mean(0), 0, atol=0.03)
+
+
+def test_thousands_of_classes_need_no_table_of_pairs(monkeypatch):
+    monkeypatch.setattr(linear, "ITERATIONS", 2)
+    monkeypatch.setattr(linear, "BLOCK", 2**15)
+    rng, k = np.random.default_rng(0), 1500
+    x, y = rng.normal(size=(2 * k, 8)), np.arange(2 * k) % k
+    tracemalloc.start()
+    fit_linear(x, y, k, (x[:0], y[:0]), [1.0])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * k * k / 2

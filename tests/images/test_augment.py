@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from longtail.errors import InputError
-from longtail.images.augment import AUGMENTATIONS, augment_and_normalise, crops, draw_parts
+from longtail.images.augment import AUGMENTATIONS, augment_and_normalise, crops, draw_mirrored, draw_parts
 from longtail.images.changes import JITTER, crop
 from longtail.images.normalise import normalise
 
@@ -66,7 +66,8 @@ def test_the_images_do_not_decide_what_is_drawn(name):
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "none"])
 def test_images_of_a_batch_are_changed_independently(name):
     images = pictures(1).expand(12, -1, -1, -1)
-    assert len(torch.unique(augment(images, name, seeded()), dim=0)) > 4
+    kinds = len(torch.unique(augment(images, name, seeded()), dim=0))
+    assert kinds == 2 if name == "mirror" else kinds > 4
 
 
 @pytest.mark.parametrize("name", ["small-noflip", "photo-noflip"])
@@ -95,7 +96,7 @@ def test_brightness_is_jittered_mildly():
 
 
 def test_an_unknown_preset_is_refused_with_the_names_of_the_known():
-    with pytest.raises(InputError, match=r"'huge' is unknown; expected one of none, small, "):
+    with pytest.raises(InputError, match=r"'huge' is unknown; expected one of none, mirror, small, "):
         augment_and_normalise(pictures(1), "huge", seeded(), (0.5,) * 3, (0.2,) * 3)
 
 
@@ -153,3 +154,12 @@ def test_normalised_colours_stay_within_black_and_white(name, channels):
 def test_no_image_is_an_empty_batch(name):
     got = augment_and_normalise(pictures(0), name, seeded(), (0.5,) * 3, (0.2,) * 3)
     assert got.shape == augment(pictures(0), name, seeded()).shape == (0, 3, 16, 12)
+
+
+def test_what_is_drawn_to_be_mirrored_is_what_is_mirrored():
+    images = pictures(12)
+    mirrored = draw_mirrored(tuple(images.shape), seeded())
+    changed = augment(images, "mirror", seeded())
+    for image, result, other in zip(images, changed, mirrored.tolist()):
+        assert torch.equal(result, image.flip(-1) if other else image)
+    assert 0 < mirrored.sum() < 12

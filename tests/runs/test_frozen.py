@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from longtail.errors import InputError, Interrupted
+from longtail.features.cache import entries
 from longtail.features.linear import fit_linear
 from longtail.images import decoder
 from longtail.models import lite0
@@ -19,7 +20,7 @@ from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
 from longtail.runs.run import Run
-from longtail.runs.train import plan, train
+from longtail.runs.train import _prepared, plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 
@@ -134,6 +135,67 @@ def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(f
     assert run.epochs[0].loss["total"] == pytest.approx(fit.loss, abs=1e-3)
 
 
+def mirrored(path):
+    """Mirror an image file left to right."""
+    Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+
+
+def speckle(folder):
+    """Give the images something that their mirror images have on the other side."""
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        image = Image.open(path)
+        for x in range(4):
+            image.putpixel((x, number % 10), (255, 9 * number % 256, 0))
+        image.save(path)
+
+
+def test_an_image_and_its_mirror_image_train_and_the_image_is_judged(frozen, folder, tmp_path, decoded):
+    speckle(folder)
+    plain = train(replace(frozen, output=str(tmp_path / "plain")))
+    decoded.clear()
+    both = replace(frozen, augment="mirror")
+    first = train(replace(both, output=str(tmp_path / "first")))
+    assert len(decoded) < 48  # those of the training alone, and they are kept too
+    decoded.clear()
+    again = train(replace(both, output=str(tmp_path / "again")))
+    evaluate(again)
+    assert decoded == []
+    heads = [weights(run)["model.head.weight"] for run in (plain, first, again)]
+    assert torch.equal(heads[1], heads[2])
+    assert not torch.equal(heads[0], heads[1])
+    kinds = {str(entry.about) for entry in entries(tmp_path / "cache")}
+    assert kinds == {"Lite0, 32x32", "Lite0, 32x32, mirrored"}
+
+
+def test_the_vector_of_a_mirrored_image_is_that_of_the_image_that_was_mirrored(frozen, folder):
+    speckle(folder)
+    data = Run.open(train(replace(frozen, augment="mirror")), "cpu").data
+    training, _ = _prepared(replace(frozen, augment="mirror", output=frozen.output + "2"), False, None)
+    row = int(training.run.data.splits.train[0])
+    (views, *_), *_ = training.feed.loader.batches([[row, row]], [torch.tensor([False, True])])
+    mirrored(Path(data.dataset.images.name(row)))
+    other, _ = _prepared(replace(frozen, output=frozen.output + "3"), False, None)
+    torch.testing.assert_close(other.feed.loader.vectors(np.array([row]))[0], views[1])
+    assert not torch.equal(views[0], views[1])
+
+
+def test_the_regression_takes_both_views_as_rows(frozen, folder, monkeypatch):
+    speckle(folder)
+    seen = []
+
+    def fit(x, y, *rest):
+        seen.append((x, y))
+        return fit_linear(x, y, *rest)
+
+    monkeypatch.setattr("longtail.methods.linear.fit_linear", fit)
+    run = Run.open(train(replace(frozen, method="linear", freeze=False, augment="mirror")), "cpu")
+    ((x, y),) = seen
+    n = len(run.data.splits.train)
+    assert len(x) == len(y) == 2 * n
+    np.testing.assert_array_equal(y[:n], y[n:])
+    assert not np.array_equal(x[:n], x[n:])
+
+
 @pytest.mark.parametrize("method", ["crl", "crl-iccv", "lmle", "triplet", "bcl", "ldam-drw", "linear"])
 def test_methods_of_every_kind_take_vectors(frozen, method):
     lines = plan(replace(frozen, method=method, freeze=method != "linear"))
@@ -164,7 +226,18 @@ def test_the_network_of_a_run_can_be_frozen(frozen, tmp_path):
     ("changes", "message"),
     [
         ({"from_scratch": True}, "--freeze: keeps what a network knows"),
-        ({"augment": "photo"}, "--augment: with --freeze each image is looked at once"),
+        (
+            {"augment": "photo"},
+            "--augment photo: with --freeze an image is looked at once",
+        ),
+        (
+            {"freeze": False, "method": "linear", "from_scratch": True},
+            "--method linear: keeps what",
+        ),
+        (
+            {"freeze": False, "method": "linear", "augment": "small"},
+            "--augment small: with --method",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_with_a_frozen_network_are_refused(frozen, changes, message):

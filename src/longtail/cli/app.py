@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from longtail import __version__
-from longtail.errors import InputError, Interrupted
+from longtail.errors import Incomplete, InputError, Interrupted
 
-MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+INCOMPLETE, MISTAKE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""
 
 HELP, HELP_ALL = ("--help", "-h"), "--help-all"
@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "Evaluate a trained model and show what it achieves on each class.",
     "predict": "Classify images with a trained model.",
     "diagnose": "Report on a data set before you train on it.",
+    "cache": "List the vectors of images that are kept on disk, or remove them.",
     "methods": "List the methods to train with, and the backbones.",
     "data": "List the built-in data sets, and the layouts of data that are understood.",
 }
@@ -32,7 +33,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default that of the process, and return the exit code.
 
-    It is 0, 2 for a mistake in what was given, 130 when stopped.
+    It is 0, 1 for what was done in part, 2 for a mistake in what was given, 130 when stopped.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except InputError as error:
         return _failed(str(error))
+    except Incomplete as found:
+        print(f"longtail: {found}", file=sys.stderr)
+        return INCOMPLETE
     except Interrupted as stopped:
         print(f"longtail: {stopped}", file=sys.stderr)
         return INTERRUPTED

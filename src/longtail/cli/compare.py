@@ -17,8 +17,9 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.cli.train import refuse_idle
 from longtail.comparing.cells import Comparison, Engine
-from longtail.errors import InputError
+from longtail.errors import Incomplete, InputError
 from longtail.training.config import TrainConfig
+from longtail.words import count
 
 USAGE = "longtail compare DATA [OPTIONS]\n       longtail compare RUN RUN... [OPTIONS]"
 
@@ -49,14 +50,16 @@ def compare(
     config: Path | None = None,  # noqa: ARG001  read by `layers`
     output: Path | None = None,
     overwrite: bool = False,
+    dry_run: bool = False,
     quiet: bool = False,
     typed: Typed,
 ) -> None:
     """Train several methods on the same data with paired seeds, and compare them.
 
-    Every run is a process. The same command goes on where it was stopped, tries again what failed, and
-    trains nothing twice. Figures, their differences to the baseline and the pictures are written to
-    comparison.html, .json, .md, .csv and .tex.
+    The same command goes on where it was stopped, tries again what failed, and trains nothing twice. The
+    method linear, a regression on vectors of a pretrained network, is always compared where its weights
+    are installed: it takes seconds, and the others have to beat it. Figures, their differences to the
+    baseline and the pictures are written to comparison.html, .json, .md, .csv and .tex.
 
     Given the folders of finished runs, nothing is trained: runs that differ in the seed alone are one
     method.
@@ -76,6 +79,7 @@ def compare(
         config: Settings as for `longtail train`; flags win over the file.
         output: Folder of the comparison; by default runs/DATA-comparison.
         overwrite: Replace runs that were trained with other settings.
+        dry_run: Say what would be trained, and stop.
         quiet: Show nothing but errors.
     """
     command = shlex.join(["longtail", *sys.argv[1:]])
@@ -106,9 +110,12 @@ def compare(
             refuse_idle(typed, configs, f"--methods {','.join(comparison.labels)}")
             from longtail.comparing import compare as job
 
+            comparison = job.with_linear(comparison, watcher)
+            if dry_run:
+                print("\n".join(job.plan(comparison)))
+                return
             job.compare(comparison, watcher=watcher)
-    if not quiet:
-        _show(folder)
+    _show(folder, quiet)
 
 
 def _names(methods: str) -> tuple[str, ...]:
@@ -155,9 +162,17 @@ def _are_runs(typed: Typed) -> bool:
     return bool(data) and all(runs)
 
 
-def _show(folder: Path) -> None:
+def _show(folder: Path, quiet: bool) -> None:
+    """The table, and what is missing in it."""
     from longtail.comparing.document import COMPARISON
     from longtail.comparing.tables import terminal_table
 
-    show(terminal_table(COMPARISON.read(folder / "comparison.json")))
-    print(f"page: {folder / 'comparison.html'}")
+    document = COMPARISON.read(folder / "comparison.json")
+    if not quiet:
+        show(terminal_table(document))
+        print(f"page: {folder / 'comparison.html'}")
+    cells = [cell for method in document.methods for cell in method.cells]
+    failed = {cell.run for cell in cells if not cell.finished}
+    if failed:
+        runs = count(len({cell.run for cell in cells}), "run")
+        raise Incomplete(f"{len(failed)} of {runs} failed; the same command tries again")

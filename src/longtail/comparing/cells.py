@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from longtail.errors import InputError
 from longtail.files import file_name
-from longtail.methods.find import allow, is_outside
+from longtail.methods.find import allow, is_outside, row_of
 from longtail.methods.options import DECISIONS, DecisionName, MethodOptions
 from longtail.methods.recipe import check_decision, reads, recipe
 from longtail.methods.rows import METHODS
+from longtail.models.backbones import EXPECTED, TIMM_PREFIX
 from longtail.runs.folder import RunFolder
 from longtail.settings import AT_LEAST_ONE, Range, Settings
-from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.config import CONFIG, ON_VECTORS, TrainConfig
 from longtail.words import did_you_mean
 
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
@@ -28,8 +29,14 @@ AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax"
 SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
 """Methods that go on from the runs of another."""
 
+LINEAR = "linear"
+"""Label of the row that every comparison shows."""
+
 MOST_TRIALS = 9
 """Settings there are to try for a method, see `longtail.comparing.tuning`."""
+
+PROGRAM = (sys.executable, "-P", "-m", "longtail")
+"""What a command line of ours begins with, of the Python that runs now and without the current folder."""
 
 Engine = Literal["local", "slurm", "submitit-local"]
 """Who runs the trainings: this machine, a Slurm cluster, or submitit on this machine."""
@@ -161,7 +168,7 @@ class Cell:
             "unfinished": ["--resume", str(self.path)],
         }
         method = ["--method", self.config.method] if is_outside(self.config.method) else []
-        return [sys.executable, "-P", "-m", "longtail", "train", *own[state], *method]
+        return [*PROGRAM, "train", *own[state], *method]
 
     def _is_of(self, folder: RunFolder) -> bool:
         try:
@@ -220,6 +227,8 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     if method not in METHODS and not is_outside(method):
         raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
     allow(method)
+    if row_of(method).on_vectors:
+        base = _for_vectors(base)
     try:
         options = replace(base.method_options, **{_part(value): value for value in values})
         if name in LEVELS:
@@ -238,6 +247,17 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     except InputError as error:
         raise InputError(f"--methods {label}: {error}") from None
     return Entry(config, decision if decision in AFTERWARDS else None, first)
+
+
+def _for_vectors(base: TrainConfig) -> TrainConfig:
+    """What a method on frozen vectors takes of settings for networks that are trained.
+
+    A backbone without published weights gives no vectors, so the usual one stands in its place.
+    """
+    named = base.backbone
+    kept = named if named in EXPECTED or (named or "").startswith(TIMM_PREFIX) else None
+    augment = base.augment if base.augment in ON_VECTORS else None
+    return replace(base, backbone=kept, from_scratch=False, augment=augment)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

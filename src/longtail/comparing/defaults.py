@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from longtail.comparing.cells import Comparison, Entry
 from longtail.comparing.launcher import visible_gpus
 from longtail.runs.preparation import facts_of, read_and_split
 from longtail.training.defaults import chosen
-from longtail.training.watcher import Silent, Watcher
+from longtail.training.watcher import Silent
 
 
-def decided(comparison: Comparison, entries: Mapping[str, Entry], watcher: Watcher) -> dict[str, Entry]:
-    """The entries with nothing left open, by the data as they are split for seed 0; the watcher hears why.
+@dataclass(frozen=True)
+class Decision:
+    """Entries with nothing left open, and the sentences that say what the data are and what was chosen."""
+
+    entries: dict[str, Entry]
+    notes: tuple[str, ...]
+
+
+def decided(comparison: Comparison, entries: Mapping[str, Entry]) -> Decision:
+    """Decide what the entries leave open, by the data as they are split for seed 0.
 
     A second stage has the regime of the runs that it goes on from. Seconds of a budget take the place of
     the length.
@@ -34,6 +42,5 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry], watcher: Watch
         found[label] = replace(entry, config=choice.config)
         for note in choice.notes:
             said.setdefault(note, []).append(label)
-    for note, labels in said.items():
-        watcher.say(f"{', '.join(labels)}: {note}")
-    return {label: found[label] for label in entries}
+    notes = (f"{', '.join(labels)}: {note}" for note, labels in said.items())
+    return Decision({label: found[label] for label in entries}, (*dataset.notes, *notes))

@@ -50,7 +50,7 @@ class Tuning(Part, frozen=True):
 
 
 class TrainingCost(Part, frozen=True):
-    """What one training took."""
+    """What one training took; the peak is that of its process meanwhile, null where that is not known."""
 
     epochs: Count
     seconds: Amount

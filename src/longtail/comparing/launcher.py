@@ -12,12 +12,15 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import torch
 
 from longtail.errors import InputError
 from longtail.training.config import TrainConfig
+
+LOCK = "comparison.lock"
+"""In the folder of a comparison: who works there holds a lock on this file."""
 
 
 class Ended(NamedTuple):
@@ -72,24 +75,36 @@ class LocalLauncher:
     def start(self, command: Sequence[str], log: Path) -> LocalJob:
         """See `Launcher`."""
         slot = next(s for s in range(self.parallel) if s not in self._running or self._running[s].ended)
-        with log.open("a") as output, log.with_suffix(".err").open("w") as errors:
-            # in a session of its own a training hears of Ctrl-C from us alone, and once
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                env={**os.environ, **self.environment(slot)},
-                start_new_session=True,
-                pass_fds=self._keep,
-            )
+        with log.open("ab") as output, log.with_suffix(".err").open("wb") as errors:
+            process = self.spawn(command, slot, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         self._running[slot] = LocalJob(process)
         return self._running[slot]
 
+    def spawn(
+        self,
+        command: Sequence[str],
+        slot: int,
+        *,
+        stdin: int,
+        stdout: int | IO[bytes],
+        stderr: IO[bytes],
+    ) -> subprocess.Popen[bytes]:
+        """The process of a command in a slot, with its share of the machine."""
+        # in a session of its own a training hears of Ctrl-C from us alone, and once
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env={**os.environ, **self.environment(slot)},
+            start_new_session=True,
+            pass_fds=self._keep,
+        )
+
     def environment(self, slot: int) -> dict[str, str]:
-        """What the process in a slot may use."""
-        threads = max(1, cores() // self.parallel // self.devices)
-        shares = {"OMP_NUM_THREADS": str(threads)}
+        """What the process in a slot may use; the threads are the user's to say."""
+        threads = str(max(1, cores() // self.parallel // self.devices))
+        shares = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
         if self.gpus:
             first = slot * self.devices
             own = [self.gpus[(first + d) % len(self.gpus)] for d in range(self.devices)]
@@ -121,6 +136,18 @@ class LocalJob:
                 os.killpg(self.process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
 
 
+def check_folder(folder: Path) -> None:
+    """Expect a folder of a comparison, or none.
+
+    Raises:
+        InputError: when it is a file or holds other files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {folder}: expected a folder to write to, got a file")
+    if folder.exists() and any(folder.iterdir()) and not (folder / LOCK).exists():
+        raise InputError(f"--output {folder}: the folder holds other files; choose another --output")
+
+
 @contextmanager
 def claimed(folder: Path) -> Generator[int]:
     """A lock on the folder of a comparison, as an open file; who inherits that holds the lock too.
@@ -128,14 +155,10 @@ def claimed(folder: Path) -> Generator[int]:
     Raises:
         InputError: when it holds other files, cannot be written, or somebody works there.
     """
-    lock = folder / "comparison.lock"
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output {folder}: expected a folder to write to, got a file")
-    if folder.exists() and any(folder.iterdir()) and not lock.exists():
-        raise InputError(f"--output {folder}: the folder holds other files; choose another --output")
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
+        file = (folder / LOCK).open("a")
     except OSError as error:
         raise InputError(f"--output {folder}: cannot be written ({error.strerror})") from None
     with file:

@@ -23,6 +23,9 @@ from longtail.words import count, percent
 PAUSE = 0.1
 """Seconds between two looks at the running trainings."""
 
+ALIKE = 3
+"""Cells that fail in the same words before any other ends well: the rest would too."""
+
 
 @dataclass(eq=False)
 class Queue:
@@ -42,7 +45,8 @@ class Queue:
         """Train all cells that are not finished, and return what went wrong with those that failed.
 
         Raises:
-            InputError: before anything runs, when a cell's folder holds something else.
+            InputError: before anything runs, when a cell's folder holds something else; or when the first
+                cells of several methods fail alike and none ends well.
             Interrupted: when the user stopped it; what was trained is kept.
         """
         waiting = [cell for cell in cells if cell.state(self.overwrite) != "finished"]
@@ -56,6 +60,7 @@ class Queue:
                         self._running[cell] = self._start(cell)
                     time.sleep(PAUSE)
                     failed |= self._collect(pace)
+                    _expect_some_good(cells, pace.left, failed, what)
                     self.watcher.progress(*pace.progress(self._running))
             finally:
                 self._stop()
@@ -120,6 +125,16 @@ class Queue:
         for cell, _ in ended:
             del self._running[cell]
         return ended
+
+
+def _expect_some_good(cells: Sequence[Cell], left: int, failed: Mapping[Cell, str], what: str) -> None:
+    """Stop where all that ended failed alike, and every method, or three of them, had its try."""
+    words = {fault.replace(str(cell.path), "RUN") for cell, fault in failed.items()}
+    tried, labels = {cell.label for cell in failed}, {cell.label for cell in cells}
+    if len(failed) < max(ALIKE, len(cells) - left) or len(words) > 1 or len(tried) < min(ALIKE, len(labels)):
+        return
+    if left:
+        raise InputError(f"the first {len(failed)} {what} failed alike, the rest is not tried: {words.pop()}")
 
 
 class _Pace:

@@ -16,6 +16,7 @@ from longtail.comparing.document import Trial, Tuning
 from longtail.comparing.queue import Queue, judged_validation
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
+from longtail.methods.find import row_of
 from longtail.methods.options import DecisionName
 from longtail.methods.recipe import reads, recipe
 from longtail.runs.evaluate import evaluate
@@ -58,8 +59,11 @@ def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
     """The nine settings that are tried for a method, its own first.
 
     Three learning rates times three values of the method's main weight or margin, or nine learning
-    rates where it has none: see `RATES` and `MAIN`.
+    rates where it has none: see `RATES` and `MAIN`. A method that is solved has its own settings alone.
     """
+    if row_of(config.method).on_vectors:
+        yield config
+        return
     main = MAIN.get(config.method)
     if main is None or main[0] not in reads(config.method, recipe(config.method, config.method_options)):
         yield from (_at_rate(config, rate) for rate in RATES)
@@ -108,11 +112,12 @@ def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float
     probes = {
         label: cell_of(label, replace(config, epochs=1, steps=None), queue.folder / "probe", 0)
         for label, config in configs.items()
+        if not row_of(config.method).on_vectors  # what is solved has no epochs
     }
     queue.run(list(probes.values()), "measured epochs")
     epochs = {label: _epochs_within(seconds, cell.path) for label, cell in probes.items()}
     queue.watcher.say("epochs: " + ", ".join(f"{label} {number}" for label, number in epochs.items()))
-    return {label: replace(config, epochs=epochs[label]) for label, config in configs.items()}
+    return {label: replace(config, epochs=epochs.get(label, 1)) for label, config in configs.items()}
 
 
 def _epochs_within(seconds: float, probe: Path) -> int:

@@ -3,14 +3,17 @@
 A cache is a folder of folders: one for each maker (network, weights, preprocessing), named after its
 digest. In it lie pieces, each two files of the same number of rows: the digests of images and their
 vectors in half precision, written aside and renamed, the digests last. A piece without digests does not
-count, so that a killed process leaves nothing that is read. Vectors are mapped, not loaded.
+count, so that a killed process leaves nothing that is read, and each process writes pieces of its own, so
+that several may fill a cache at once. Vectors are mapped, not loaded. A small document says for people what
+made them.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +23,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from longtail.documents import Form, Part
+from longtail.errors import InputError
 from longtail.files import written_aside
 
 Halves = NDArray[np.float16]
@@ -27,7 +32,36 @@ Halves = NDArray[np.float16]
 DIGEST_BYTES = 16
 
 LARGEST = 20 * 2**30
-"""Bytes that a cache may take; beyond, what was used longest ago goes first."""
+"""Bytes that a cache may take unless $LONGTAIL_CACHE_BYTES says otherwise."""
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Maker(Part, frozen=True):
+    """What made some vectors, for people: the digest is what counts.
+
+    Attributes:
+        network: its name.
+        image_size: (height, width) of the images.
+        mirrored: whether they were mirrored left to right.
+        made: when the first vector was kept.
+    """
+
+    network: str
+    image_size: tuple[int, int]
+    mirrored: bool
+    made: str
+
+    def __str__(self) -> str:
+        height, width = self.image_size
+        return f"{self.network}, {height}x{width}{', mirrored' if self.mirrored else ''}"
+
+
+MAKER = Form(Maker, "description of vectors", "the maker.json of a cache", "train again")
+"""maker.json beside the vectors."""
+
+MAKER_FILE = "maker.json"
+_OURS = ("*.digests.npy", "*.vectors.npy", MAKER_FILE)
 
 
 @dataclass(frozen=True)
@@ -39,12 +73,19 @@ class Entry:
         images: vectors that are kept.
         bytes: on disk.
         used: seconds since the epoch of its last use.
+        about: what it is, where that is known.
     """
 
     maker: str
     images: int
     bytes: int
     used: float
+    about: Maker | None = None
+
+    @property
+    def name(self) -> str:
+        """What a person types for it."""
+        return self.maker[:8]
 
 
 def digest_of(content: bytes | NDArray[np.uint8]) -> bytes:
@@ -69,6 +110,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtail"
 
 
+def cache_bound() -> int:
+    """Bytes that all vectors together may take: $LONGTAIL_CACHE_BYTES, as 500M or 50G, or `LARGEST`.
+
+    Raises:
+        InputError: when it is no such number.
+    """
+    said = os.environ.get("LONGTAIL_CACHE_BYTES", "")
+    found = re.fullmatch(r"(\d+)([KMGT]?)B?", said.strip().upper())
+    if said and found is None:
+        raise InputError(f"LONGTAIL_CACHE_BYTES: expected a number of bytes, as 500M or 50G, got {said!r}")
+    return LARGEST if found is None else int(found[1]) * _UNITS[found[2]]
+
+
 class FeatureCache:
     """The vectors that one maker gave, by the digests of images.
 
@@ -76,11 +130,13 @@ class FeatureCache:
         root: of all makers, see `cache_folder`.
         maker: digest of network, weights and preprocessing; another digest is another cache.
         size: D, numbers of a vector.
+        about: what is said of them in a list, or None.
     """
 
-    def __init__(self, root: Path, maker: str, size: int) -> None:
+    def __init__(self, root: Path, maker: str, size: int, about: Maker | None = None) -> None:
         self.folder = root / maker
         self.size = size
+        self._about = about
         self._pieces: list[Halves] = []
         self._places: dict[bytes, tuple[int, int]] = {}
         for file in sorted(self.folder.glob("*.digests.npy")):
@@ -111,10 +167,21 @@ class FeatureCache:
             self._take(digests, halves)
             return
         name = uuid4().hex
-        file = self.folder / f"{name}.digests.npy"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _save(self.folder / f"{name}.vectors.npy", halves)
-        _save(file, np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES))
+        file, vectors_file = (self.folder / f"{name}.{what}.npy" for what in ("digests", "vectors"))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._about is not None and not (self.folder / MAKER_FILE).exists():
+                MAKER.write(self.folder / MAKER_FILE, self._about)
+            _save(vectors_file, halves)
+            _save(file, np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES))
+        except (OSError, InputError) as error:
+            with suppress(OSError):
+                vectors_file.unlink()
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(
+                f"vectors cannot be kept ({self.folder}: {reason}); make room with `longtail cache --clear`, "
+                "or name another folder, LONGTAIL_CACHE=FOLDER"
+            ) from None
         self._open(file)
 
     def read(self, digests: Sequence[bytes]) -> Halves:
@@ -123,8 +190,15 @@ class FeatureCache:
         Raises:
             KeyError: when one is not.
         """
-        found = np.empty((len(digests), self.size), np.float16)
-        places = np.array([self._places[digest] for digest in digests], dtype=np.int64).reshape(-1, 2)
+        return self.at(self.places(digests))
+
+    def places(self, digests: Sequence[bytes]) -> NDArray[np.int64]:
+        """(n, 2) where the vectors of images are, for `at`; raises as `read`."""
+        return np.array([self._places[digest] for digest in digests], dtype=np.int64).reshape(-1, 2)
+
+    def at(self, places: NDArray[np.int64]) -> Halves:
+        """(n, D) vectors at places."""
+        found = np.empty((len(places), self.size), np.float16)
         for piece in np.unique(places[:, 0]).tolist():
             own = places[:, 0] == piece
             found[own] = self._pieces[piece][places[own, 1]]
@@ -143,7 +217,8 @@ class FeatureCache:
         if vectors.dtype != np.float16 or vectors.shape[1:] != (self.size,):
             return
         self._take([digest.tobytes() for digest in digests], vectors)
-        os.utime(self.folder)  # so that it counts as used
+        with suppress(OSError):  # it may be shared, and somebody else's
+            os.utime(self.folder)  # so that it counts as used
 
     def _take(self, digests: Sequence[bytes], vectors: Halves) -> None:
         self._places |= {digest: (len(self._pieces), row) for row, digest in enumerate(digests)}
@@ -151,30 +226,49 @@ class FeatureCache:
 
 
 def entries(root: Path) -> list[Entry]:
-    """What a cache holds, the latest used first."""
-    found = [_entry(folder) for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    """What a cache holds, the latest used first; folders of other files are none of it."""
+    folders = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    found = [_entry(folder) for folder in folders if any(any(folder.glob(name)) for name in _OURS)]
     return sorted(found, key=lambda entry: -entry.used)
 
 
-def trim(root: Path, largest: int = LARGEST) -> list[Entry]:
+def trim(root: Path, largest: int | None = None) -> list[Entry]:
     """Remove whole makers, what was used longest ago first, until the rest fits; what was removed.
 
-    The one that was used last stays, however large it is: it is in use.
+    The one that was used last stays, however large it is: it is in use. `largest` is `cache_bound`
+    unless it is said.
     """
     removed: list[Entry] = []
-    total = 0
+    total, most = 0, cache_bound() if largest is None else largest
     for place, entry in enumerate(entries(root)):
         total += entry.bytes
-        if total > largest and place > 0:
-            shutil.rmtree(root / entry.maker, ignore_errors=True)
+        if total > most and place > 0:
+            remove(root, entry)
             removed.append(entry)
     return removed
+
+
+def remove(root: Path, entry: Entry) -> None:
+    """Remove the vectors of a maker; other files in its folder stay."""
+    folder = root / entry.maker
+    for file in [file for name in reversed(_OURS) for file in folder.glob(name)]:
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _entry(folder: Path) -> Entry:
     files = list(_sizes(folder))
     images = sum(max(size - 128, 0) // DIGEST_BYTES for name, size in files if name.endswith(".digests.npy"))
-    return Entry(folder.name, images, sum(size for _, size in files), folder.stat().st_mtime)
+    used = folder.stat().st_mtime
+    return Entry(folder.name, images, sum(size for _, size in files), used, _about(folder / MAKER_FILE))
+
+
+def _about(file: Path) -> Maker | None:
+    try:
+        return MAKER.read(file)
+    except (OSError, InputError):
+        return None  # of another version, or damaged: the vectors are as good as before
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:

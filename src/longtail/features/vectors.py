@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.data.dataset import Dataset
-from longtail.features.cache import FeatureCache, digest_of, trim
+from longtail.features.cache import FeatureCache, Maker, digest_of, trim
 from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
 from longtail.images.normalise import normalise
 
@@ -21,6 +23,9 @@ PIECE = 2048
 
 METHOD = "1"
 """Changes with how an image becomes the pixels that a network sees, so that older vectors do not count."""
+
+UNKNOWN = -1
+"""Place of a vector that was not looked for."""
 
 Compute = Callable[[NDArray[np.int64]], Tensor]
 """Rows of a data set -> (n, B) vectors of their images, on the CPU."""
@@ -33,24 +38,44 @@ class FixedNetwork(nn.Module):
         backbone: normalised images -> (N, B).
         mean, std: that it expects, of pixels in [0, 1].
         size: (height, width) of the images.
+        mirrored: whether it is shown them mirrored left to right.
     """
 
     def __init__(
-        self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float], size: tuple[int, int]
+        self,
+        backbone: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: tuple[int, int],
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-        self.mean, self.std, self.size = tuple(mean), tuple(std), size
+        self.mean, self.std, self.size, self.mirrored = tuple(mean), tuple(std), size, mirrored
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) uint8 -> (N, B), in float32 whatever the precision of the training."""
         with torch.autocast(images.device.type, enabled=False):
-            return self.backbone(normalise(images, self.mean, self.std))
+            shown = images.flip(-1) if self.mirrored else images
+            return self.backbone(normalise(shown, self.mean, self.std))
+
+    def of_mirrored(self) -> FixedNetwork:
+        """The same network, shown mirrored images."""
+        return FixedNetwork(self.backbone, self.mean, self.std, self.size, mirrored=True)
+
+    @property
+    def maker(self) -> Maker:
+        """What it is, for people."""
+        published: object = getattr(self.backbone, "pretrained_cfg", None)  # of timm
+        name = published.get("architecture") if isinstance(published, dict) else None
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        return Maker(str(name or type(self.backbone).__name__), self.size, self.mirrored, made)
 
     @property
     def digest(self) -> str:
         """Of everything that a vector depends on, but the image."""
-        hashed = blake2b(repr((METHOD, self.mean, self.std, self.size)).encode(), digest_size=16)
+        seen = (METHOD, self.mean, self.std, self.size, *["mirrored"] * self.mirrored)
+        hashed = blake2b(repr(seen).encode(), digest_size=16)
         for name, tensor in sorted(self.backbone.state_dict().items()):
             hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             hashed.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -69,13 +94,20 @@ class VectorLoader:
         cache: of the network's vectors.
         compute: what the network makes of images.
         write: whether computed vectors are kept on disk; one process does that for all.
+        mirror: gives the vectors of the mirrored images, where a training sees those too.
     """
 
     cached = True
     """Nothing is decoded, so there is nothing to crop."""
 
     def __init__(
-        self, images: ImageLoader, dataset: Dataset, cache: FeatureCache, compute: Compute, write: bool = True
+        self,
+        images: ImageLoader,
+        dataset: Dataset,
+        cache: FeatureCache,
+        compute: Compute,
+        write: bool = True,
+        mirror: VectorLoader | None = None,
     ) -> None:
         self._images = images
         self._dataset = dataset
@@ -83,6 +115,8 @@ class VectorLoader:
         self._compute = compute
         self._write = write
         self._digests: dict[int, bytes] = {}
+        self._places = np.full((len(dataset), 2), UNKNOWN)
+        self.mirror = mirror
         self.wait_seconds = 0.0
 
     @property
@@ -102,24 +136,38 @@ class VectorLoader:
         new = self._images.readable(rows[~known])
         for start in range(0, len(new), PIECE):
             self._keep(new[start : start + PIECE])
-        return rows[known | np.isin(rows, new)]
+        found = rows[known | np.isin(rows, new)]
+        self._places[found] = self._cache.places([self._digests[row] for row in found.tolist()])
+        return found
 
     def batches(
         self, batch_indices: Iterable[Rows], parts: Iterable[Tensor] | None = None
     ) -> Iterator[HostBatch]:
-        """One batch of vectors for every group of rows, in order; float32 (N, B) in place of images."""
-        if parts is not None:
-            raise ValueError("parts: vectors are of whole images")
-        for indices in batch_indices:
+        """One batch of vectors for every group of rows, in order; float32 (N, B) in place of images.
+
+        What `parts` are of images, here says which images are mirrored: (N,) bool for each batch.
+        """
+        for indices, mirrored in zip(batch_indices, repeat(None) if parts is None else parts):
             rows = np.asarray(indices, np.int64)
-            vectors = torch.from_numpy(self.vectors(rows))
+            vectors = self.vectors(rows) if mirrored is None else self._views(rows, mirrored)
             yield vectors, torch.from_numpy(self._dataset.labels[rows]), torch.from_numpy(rows)
 
-    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, B) of images that `readable` has seen, or sees now."""
-        if not self._known(rows).all():
-            self.readable(rows)
-        return self._cache.read([self._digests[row] for row in rows.tolist()]).astype(np.float32)
+    def vectors(self, rows: NDArray[np.int64]) -> Tensor:
+        """(n, B) float32 of images that `readable` has seen, or sees now.
+
+        Raises:
+            KeyError: when an image has no vector, because it cannot be decoded.
+        """
+        if (self._places[rows] == UNKNOWN).any() and len(self.readable(rows)) < len(rows):
+            raise KeyError("an image that cannot be decoded")
+        return torch.from_numpy(self._cache.at(self._places[rows])).float()  # faster than NumPy's
+
+    def _views(self, rows: NDArray[np.int64], mirrored: Tensor) -> Tensor:
+        if self.mirror is None:
+            raise ValueError("parts: there are no vectors of mirrored images")
+        found, other = self.vectors(rows), mirrored.numpy()
+        found[mirrored] = self.mirror.vectors(rows[other])
+        return found
 
     def _known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows have a vector; the content of all of them is looked at once."""
@@ -144,6 +192,6 @@ class VectorLoader:
 
 def open_cache(root: Path, network: FixedNetwork, size: int) -> FeatureCache:
     """The cache of a network's vectors of `size` numbers; older ones make room where it grew too large."""
-    cache = FeatureCache(root, network.digest, size)
+    cache = FeatureCache(root, network.digest, size, network.maker)
     trim(root)
     return cache

@@ -27,8 +27,12 @@ from longtail.images.normalise import normalise
 PIECE = 2**17
 """Pixels that are changed at a time on a CPU: as many whole images as they make, at least one."""
 
+MIRROR = "mirror"
+"""The augmentation that vectors of a frozen network can have too."""
+
 AUGMENTATIONS: dict[str, tuple[Step, ...]] = {
     "none": (),
+    MIRROR: (random_flip,),
     "small": (random_shift, random_flip),
     "small-noflip": (random_shift,),
     "photo": (random_crop, random_flip, random_colour),
@@ -57,6 +61,11 @@ def draw_parts(shape: Shape, generator: Generator) -> Tensor:
         (N, 4) int64: top, left, height, width in whole pixels.
     """
     return torch.stack(random_crop.draw(shape, generator), dim=1)
+
+
+def draw_mirrored(shape: Shape, generator: Generator) -> Tensor:
+    """Which images of this shape `MIRROR` would mirror: (N,) bool; arguments as of `draw_parts`."""
+    return random_flip.draw(shape, generator)[0]
 
 
 def augment_and_normalise(

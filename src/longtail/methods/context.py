@@ -111,6 +111,7 @@ class EpochContext:
         model: that is trained.
         features: rows -> (n, J or 1, D) float32 on the CPU, of images as they are, not augmented; all
             processes must ask for the same rows.
+        mirrored: the same of the mirrored images, where the training sees those too, else None.
     """
 
     epoch: int
@@ -118,6 +119,7 @@ class EpochContext:
     step: int
     model: Classifier
     features: Callable[[Rows], Tensor]
+    mirrored: Callable[[Rows], Tensor] | None = None
 
 
 @dataclass(frozen=True)

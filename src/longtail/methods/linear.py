@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from longtail.data.dataset import Batch
@@ -14,17 +15,20 @@ from longtail.models.output import ModelOutput
 class Linear(Method):
     """One multinomial logistic regression an attribute, its strength chosen on the validation images.
 
-    See `longtail.features.linear.fit_linear` for the objective; the decision divides by the prior.
+    See `longtail.features.linear.fit_linear` for the objective; the decision divides by the prior. Where the
+    training sees mirrored images too, each image is two rows.
     """
 
     def solve(self, context: EpochContext, data: TrainingData, validation: Rows) -> Solved:
         """Put the solutions into the model's classifier."""
         head = context.model.head
-        own, other = context.features(data.rows).double()[:, 0], context.features(validation).double()[:, 0]
+        views = [view(data.rows) for view in (context.features, context.mirrored) if view is not None]
+        own, other = torch.cat(views)[:, 0], context.features(validation)[:, 0]
+        labels = np.tile(data.labels[data.rows], (len(views), 1))
         length = own.norm(dim=1).median().item()
         x, checked = (own / length).numpy(), (other / length).numpy()
         fits = [
-            fit_linear(x, data.labels[data.rows, j], size, (checked, data.labels[validation, j]))
+            fit_linear(x, labels[:, j], size, (checked, data.labels[validation, j]))
             for j, size in enumerate(data.schema.num_classes)
         ]
         with torch.no_grad():

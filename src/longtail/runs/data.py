@@ -60,14 +60,22 @@ class Data:
         )
         return cls(dataset, splits, loader)
 
-    def on_vectors(self, fabric: Fabric, network: FixedNetwork, size: int) -> Data:
-        """The same with the vectors, of `size` numbers, that a fixed network makes of the images."""
-        if not isinstance(self.loader, ImageLoader):
+    def on_vectors(self, fabric: Fabric, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
+        """The same with the vectors, of `size` numbers, that a fixed network makes of the images.
+
+        With `mirrored`, also those of the images mirrored left to right, for the training.
+        """
+        images = self.loader
+        if not isinstance(images, ImageLoader):
             return self
-        compute = partial(outputs_of, fabric, network.to(fabric.device), self.loader, network)
-        cache = open_cache(cache_folder(), network, size)
-        loader = VectorLoader(self.loader, self.dataset, cache, compute, write=fabric.is_global_zero)
-        return replace(self, loader=loader, network=network)
+
+        def vectors_of(network: FixedNetwork, mirror: VectorLoader | None = None) -> VectorLoader:
+            compute = partial(outputs_of, fabric, network.to(fabric.device), images, network)
+            cache = open_cache(cache_folder(), network, size)
+            return VectorLoader(images, self.dataset, cache, compute, fabric.is_global_zero, mirror)
+
+        mirror = vectors_of(network.of_mirrored()) if mirrored else None
+        return replace(self, loader=vectors_of(network, mirror), network=network)
 
     def training(self, epochs: int = 1) -> TrainingData:
         """What a method may know of them in a training of so many epochs."""
@@ -84,6 +92,8 @@ class Data:
             InputError: see `ImageLoader.readable`.
         """
         parts = {name: self.loader.readable(self.splits.of(name)) for name in names}
+        if isinstance(self.loader, VectorLoader) and self.loader.mirror is not None:
+            self.loader.mirror.readable(parts.get("train", []))
         for _, name, reason in self.loader.unreadable:
             watcher.say(f"left out {name}: {reason}")
         if self.loader.unreadable:

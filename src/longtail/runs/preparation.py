@@ -15,7 +15,7 @@ from longtail.data.longtail import TailProfile, impose_on
 from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
-from longtail.images.augment import AUGMENTATIONS
+from longtail.images.augment import AUGMENTATIONS, MIRROR
 from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
@@ -111,7 +111,7 @@ def prepare_data(
     size = config.size or beginning.image_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.frozen:
-        data = _on_vectors(fabric, beginning, data)
+        data = _on_vectors(fabric, beginning, data, mirrored=config.augment == MIRROR)
     data = data.readable(watcher)
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
@@ -197,12 +197,12 @@ def _normalisation(beginning: Beginning, data: Data) -> tuple[tuple[float, ...],
     return data.loader.normalisation(data.loader.readable(data.splits.train))
 
 
-def _on_vectors(fabric: Fabric, beginning: Beginning, data: Data) -> Data:
+def _on_vectors(fabric: Fabric, beginning: Beginning, data: Data, *, mirrored: bool) -> Data:
     """The data as vectors of the network that is frozen."""
     mean, std = _normalisation(beginning, data)
     backbone, size = beginning.backbone or "", data.loader.size
     trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
-    return data.on_vectors(fabric, FixedNetwork(trunk, mean, std, size), vector)
+    return data.on_vectors(fabric, FixedNetwork(trunk, mean, std, size), vector, mirrored)
 
 
 def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
@@ -212,7 +212,7 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
         InputError: when there is no preset of that name.
     """
     if config.frozen:
-        return "none"
+        return config.augment or "none"
     if config.augment is None:
         if config.data in BUILTIN:
             return "small-noflip"  # all of them are digits, and a mirrored digit is none

@@ -19,6 +19,9 @@ SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 AUTO = "auto"
 """In place of a method: the data decide, see `longtail.training.defaults`."""
 
+ON_VECTORS = ("none", "mirror")
+"""Augmentations of images that are looked at once."""
+
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -148,7 +151,8 @@ class TrainConfig(Settings):
     """One feature vector for all attributes instead of one each."""
 
     augment: str | None = None
-    """none, small, photo, small-noflip or photo-noflip; by default by the size of the images."""
+    """none, mirror, small, photo, small-noflip or photo-noflip; by default by the size of the images, with
+    --freeze none."""
 
     learning_rate: Annotated[float | None, POSITIVE] = None
     """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01."""
@@ -196,14 +200,23 @@ class TrainConfig(Settings):
             )
         if self.epochs is not None and self.steps is not None:
             raise InputError("--steps: decides the epochs; leave out --epochs")
-        if self.freeze and self.from_scratch:
-            raise InputError("--freeze: keeps what a network knows, and --from-scratch has it know nothing")
         if self.weights is not None and (self.from_scratch or self.start is not None):
             other = "--from-scratch" if self.from_scratch else "--from"
             raise InputError(f"--weights: does not go with {other}, the backbone begins with one of them")
-        if self.freeze and self.augment is not None:
-            raise InputError("--augment: with --freeze each image is looked at once, as it is; leave it out")
+        self._check_fixed()
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
+
+    def _check_fixed(self) -> None:
+        """Say what does not go with a backbone that stays as it is."""
+        solved = not is_outside(self.method) and self.row.on_vectors
+        flag = "--freeze" if self.freeze else f"--method {self.method}" if solved else None
+        if flag and self.from_scratch:
+            raise InputError(f"{flag}: keeps what a network knows, and --from-scratch has it know nothing")
+        if flag and self.augment not in (None, *ON_VECTORS):
+            raise InputError(
+                f"--augment {self.augment}: with {flag} an image is looked at once; expected none, or mirror "
+                "to look at its mirror image too"
+            )
 
     def _check_method(self) -> None:
         """Say now what does not go together; of a class of the user's own, once it is there."""

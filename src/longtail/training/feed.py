@@ -11,7 +11,8 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from longtail.data.dataset import Batch
-from longtail.images.augment import augment_and_normalise, crops, draw_parts
+from longtail.features.vectors import VectorLoader
+from longtail.images.augment import MIRROR, augment_and_normalise, crops, draw_mirrored, draw_parts
 from longtail.images.load import Loader
 from longtail.sampling.epochs import Sampler
 
@@ -77,12 +78,14 @@ class Feed:
     def _batches(self, layout: Layout, from_step: int) -> Iterator[Batch]:
         # where images are decoded for every batch, each is cropped in its own pixels while it is decoded
         cropped = crops(self.augmentation) and not self.loader.cached
+        mirrored = isinstance(self.loader, VectorLoader) and self.augmentation == MIRROR
+        draw = draw_parts if cropped else draw_mirrored if mirrored else None
         steps = range(from_step, len(layout.rows))
         rows = [self._own(layout.rows[step]) for step in steps]
         size = (3, *self.loader.size)
         drawn = (self._generator(layout.epoch, step) for step in steps)
-        parts = (draw_parts((len(own), *size), random) for own, random in zip(rows, drawn))
-        read = self.loader.batches(rows, parts if cropped else None)
+        parts = draw and (draw((len(own), *size), random) for own, random in zip(rows, drawn))
+        read = self.loader.batches(rows, parts)
         for step, (images, labels, index) in zip(steps, read, strict=True):
             device, random = self.fabric.device, self._generator(layout.epoch, step)
             images = images.to(device, non_blocking=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
+from longtail.features.vectors import VectorLoader
 from longtail.methods.context import EpochContext, Rows, TrainingData
 from longtail.training.config import TrainConfig
 from longtail.training.feed import Feed
@@ -152,7 +153,9 @@ def _context(
     fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed, epoch: int, step: int
 ) -> EpochContext:
     features = partial(outputs_of, fabric, learner, feed.loader, learner.features)
-    return EpochContext(epoch, config.planned_epochs, step, learner.model, features)
+    mirror = feed.loader.mirror if isinstance(feed.loader, VectorLoader) else None
+    mirrored = mirror and partial(outputs_of, fabric, learner, mirror, learner.features)
+    return EpochContext(epoch, config.planned_epochs, step, learner.model, features, mirrored)
 
 
 def _rate(config: TrainConfig, feed: Feed, epoch: int, step: int) -> float:
