@@ -11,9 +11,11 @@ from rich.console import Console
 
 from longtail.comparing.document import ComparisonDocument
 from longtail.comparing.figures import Figure, standings
+from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import (
     difference_text,
     figure_text,
+    footnotes,
     runs,
     terminal_table,
     to_csv,
@@ -163,3 +165,37 @@ def test_a_single_run_is_one_run():
     assert runs(row) == "1 run"
     assert row.own.accuracy is not None
     assert row.own.accuracy.sd is None
+
+
+def marked() -> ComparisonDocument:
+    """The second method's adjusted figures, and the third's by its own decision, are only near."""
+    plain = single_attribute()
+    for index, decision, reason in ((1, "prior", "mixed images"), (2, "argmax", "an open constant")):
+        for figures in (cell["decisions"].get(decision) for cell in plain["methods"][index]["cells"]):
+            if figures is not None:
+                figures["caveat"] = reason
+    return typed(plain)
+
+
+def test_figures_of_a_decision_that_is_only_near_are_marked_and_a_footnote_says_why():
+    document = marked()
+    _, second, third, *_ = standings(document)
+    assert footnotes(standings(document)) == [
+        f"† {second.method} adjusted: mixed images.",
+        f"† {third.method}: an open constant.",
+    ]
+    printed, latex = "\n".join(terminal(document)), to_latex(document)
+    for text in (printed, to_markdown(document), latex):
+        assert "mixed images." in text
+        assert "an open constant." in text
+    assert figure_text(second.adjusted.class_balanced_accuracy) + "†" in printed
+    assert figure_text(second.own.class_balanced_accuracy) + "†" not in printed
+    assert latex.count(r"\textdagger{}") == 2
+    rows = {row[0].replace("\\", ""): row for row in markdown_rows(document)}
+    assert ["†" in cell for cell in rows[third.method]] == [False, False, True, False, *[True] * 6, False]
+    page = render_comparison(document)
+    assert f"† {second.method} adjusted: mixed images." in page
+
+
+def test_without_caveats_nothing_is_marked():
+    assert "†" not in to_markdown(typed(single_attribute()))
