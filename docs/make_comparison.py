@@ -11,6 +11,7 @@ from pathlib import Path
 from longtail.comparing.document import COMPARISON, ComparisonDocument
 from longtail.comparing.figures import Figure, Standing, standings
 from longtail.comparing.page import render_comparison
+from longtail.comparing.tables import adjusted_mark, footnotes, own_mark
 from longtail.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -49,15 +50,16 @@ def table(document: ComparisonDocument) -> str:
     lines = [[*heads, *METRICS.values()], ["---", *["---:"] * (len(heads) + len(METRICS) - 1)]]
     rows = sorted(standings(document), key=lambda row: -_mean(row.own.class_balanced_accuracy))
     lines += [_cells(row) for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    notes = "".join(f"\n{note}\n" for note in footnotes(rows))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n" + notes
 
 
 def _cells(row: Standing) -> list[str]:
     cells = [f"`{row.method}`" + (f" ({row.failed} failed)" if row.failed else "")]
-    for figures in (row.own, row.adjusted):
+    for figures, mark in ((row.own, own_mark(row)), (row.adjusted, adjusted_mark(row))):
         figure = figures.class_balanced_accuracy
         spread = "" if figure is None or figure.sd is None else f" ± {100 * figure.sd:.1f}"
-        cells += [_percent(figure) + spread, _difference(figure)]
+        cells += [_percent(figure) + spread + mark, _difference(figure)]
     return [*cells, *(_percent(row.own.of(metric)) for metric in METRICS)]
 
 

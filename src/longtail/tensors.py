@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 _SHORTEST = 1e-12  # below this length a vector has no direction
+_NO_MISS = -1e30  # log(1 - p) of the only class that there is
 
 
 def full_precision(values: Tensor) -> Tensor:
@@ -22,6 +23,14 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     vectors = full_precision(vectors)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / length.masked_fill(length < _SHORTEST, float("inf"))
+
+
+def log_miss(logits: Tensor) -> Tensor:
+    """log(1 - p_k) with p the softmax, exact next to p = 1, finite: (..., K) -> (..., K)."""
+    log_p = logits.log_softmax(-1)
+    top = logits.argmax(-1, keepdim=True)
+    others = log_p.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)  # 1 - p of the largest
+    return torch.log1p(-log_p.exp()).scatter(-1, top, others).clamp(min=_NO_MISS)
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:

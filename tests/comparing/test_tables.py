@@ -14,6 +14,7 @@ from longtail.comparing.figures import Figure, standings
 from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import (
     difference_text,
+    fault_lines,
     figure_text,
     footnotes,
     runs,
@@ -83,12 +84,12 @@ def test_markdown_names_failed_runs_and_says_what_stands_there(document: Compari
 
 def test_what_went_wrong_in_several_runs_is_one_footnote_of_the_method():
     made = comparison([3], ["ce", "crl-i"], seeds=3)
-    assert list(footnotes(typed(made))) == []
+    assert list(fault_lines(typed(made))) == []
     for seed in (0, 2):
         made["methods"][1]["cells"][seed]["faults"] = [{"name": "collapsed", "text": f"collapsed, {seed}"}]
     made["methods"][0]["cells"][1]["faults"] = [{"name": "guessing", "text": "a guess"}]
     lines = ["ce, seed 1: a guess", "crl-i, seeds 0 and 2: collapsed, 0"]
-    assert list(footnotes(typed(made))) == lines
+    assert list(fault_lines(typed(made))) == lines
     markdown = to_markdown(typed(made))
     assert "Warnings:\n\n- ce, seed 1: a guess\n- crl-i, seeds 0 and 2: collapsed, 0\n" in markdown
     page = render_comparison(typed(made))
@@ -97,7 +98,7 @@ def test_what_went_wrong_in_several_runs_is_one_footnote_of_the_method():
 
 def test_methods_that_are_no_better_than_the_regression_are_named():
     made = comparison([3], ["ce", "linear", "crl"], seeds=2)  # each method is better than the one before
-    (line,) = footnotes(typed(made))
+    (line,) = fault_lines(typed(made))
     assert line.startswith("ce: no better than linear (")
 
 
@@ -185,3 +186,37 @@ def test_a_single_run_is_one_run():
     assert runs(row) == "1 run"
     assert row.own.accuracy is not None
     assert row.own.accuracy.sd is None
+
+
+def marked() -> ComparisonDocument:
+    """The second method's adjusted figures, and the third's by its own decision, are only near."""
+    plain = single_attribute()
+    for index, decision, reason in ((1, "prior", "mixed images"), (2, "argmax", "an open constant")):
+        for figures in (cell["decisions"].get(decision) for cell in plain["methods"][index]["cells"]):
+            if figures is not None:
+                figures["caveat"] = reason
+    return typed(plain)
+
+
+def test_figures_of_a_decision_that_is_only_near_are_marked_and_a_footnote_says_why():
+    document = marked()
+    _, second, third, *_ = standings(document)
+    assert footnotes(standings(document)) == [
+        f"† {second.method} adjusted: mixed images.",
+        f"† {third.method}: an open constant.",
+    ]
+    printed, latex = "\n".join(terminal(document)), to_latex(document)
+    for text in (printed, to_markdown(document), latex):
+        assert "mixed images." in text
+        assert "an open constant." in text
+    assert figure_text(second.adjusted.class_balanced_accuracy) + "†" in printed
+    assert figure_text(second.own.class_balanced_accuracy) + "†" not in printed
+    assert latex.count(r"\textdagger{}") == 2
+    rows = {row[0].replace("\\", ""): row for row in markdown_rows(document)}
+    assert ["†" in cell for cell in rows[third.method]] == [False, False, True, False, *[True] * 6, False]
+    page = render_comparison(document)
+    assert f"† {second.method} adjusted: mixed images." in page
+
+
+def test_without_caveats_nothing_is_marked():
+    assert "†" not in to_markdown(typed(single_attribute()))

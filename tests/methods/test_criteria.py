@@ -133,6 +133,35 @@ def test_logit_adjustment_shifts_by_what_is_drawn(sampler, data, output, batch):
     torch.testing.assert_close(method.shares, uniform)
 
 
+def test_the_shift_counts_class_weights_from_the_epoch_on_in_which_they_count(output, batch):
+    options = MethodOptions(class_weights="inverse-frequency", defer_weights=0.5)
+    method = build("balanced-softmax", options)
+    weights = method.criterion.class_weights
+    for epoch, expected in (
+        (1, (log_prior(COUNTS), None)),
+        (2, (log_prior(COUNTS) + weights.log(), weights)),
+    ):
+        method.start_epoch(context(epoch, 4))
+        shift, weighed = expected
+        ce = adjusted_cross_entropy(output.logits, batch.labels, shift, class_weights=weighed)
+        torch.testing.assert_close(method.loss(output, batch).terms["ce"], ce)
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(1, 0.8), (2, 0.9), (10, 0.99)])
+def test_deferred_weights_count_in_the_last_epoch_at_least(epochs, share):
+    method = build("class-balanced", MethodOptions(defer_weights=share))
+    method.start_epoch(context(epochs - 1, epochs))
+    assert method.criterion.weighted
+
+
+def test_class_weights_and_what_a_loss_adjusts_leave_nothing_to_the_prior(data):
+    for loss in ("logit-adjusted", "vector-scaling"):
+        method = build("ce", MethodOptions(loss=loss, class_weights="exp-share", sampler="root"))
+        observed(method, data)
+        uniform = torch.tensor([[1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]])
+        torch.testing.assert_close(method.shares, uniform)
+
+
 def test_rectification_goes_with_any_form_of_cross_entropy(output, batch):
     options = MethodOptions(loss="logit-adjusted", crl=CRLOptions(weight=2.0))
     terms = build("crl-iccv", options).loss(output, batch).terms

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from longtail.methods.context import EpochContext
+from longtail.methods.criteria import Softmax
 from longtail.methods.decisions import TauNorm, balanced_accuracy
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import Recipe
@@ -53,5 +54,6 @@ def test_validation_images_choose_the_power():
     logits[:, 0, 2] = -math.inf
     rule.choose(model.head, logits, torch.tensor([[1, -1], [0, -1]]))
     assert 0.5 < rule.tau.item() <= 0.7  # 4^τ must exceed 2 before class b wins its image, and no more
-    chosen = rule.scores(ModelOutput(logits, features), torch.zeros(2, 3)).argmax(2)
+    plain = Softmax(Recipe(), SETTING)
+    chosen = rule.scores(ModelOutput(logits, features), plain, torch.zeros(2, 3)).argmax(2)
     assert chosen[:, 0].tolist() == [1, 0]

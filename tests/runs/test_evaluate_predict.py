@@ -13,6 +13,7 @@ from longtail.evaluation.results import RESULTS
 from longtail.runs.evaluate import _imbalance_seen, evaluate
 from longtail.runs.predict import predict
 from longtail.runs.train import train
+from longtail.training.checkpoint import load_model, save_model
 from longtail.training.config import DataOptions
 
 
@@ -142,3 +143,19 @@ def test_a_missing_image_and_a_missing_run_are_one_line(run, tmp_path):
         list(predict(run, [str(tmp_path / "nothing.png")]))
     with pytest.raises(InputError, match="expected a run folder"):
         list(predict(tmp_path / "norun", ["x.png"]))
+
+
+def test_scores_that_are_not_finite_are_one_line_with_the_model_and_the_image(run, folder):
+    learner, card = load_model(run / "model.safetensors")
+    with torch.no_grad():  # finite, and beyond float32 once they are summed
+        learner.model.head.weight.fill_(3e38)
+        learner.model.head.bias.fill_(3e38)
+        learner.model.head.feature.bias.fill_(3e38)
+    save_model(run / "model.safetensors", learner, card)
+    image = str(folder / "red" / "red3.png")
+    with pytest.raises(
+        InputError, match=r"model\.safetensors: its scores of .*red3\.png are not finite \(1 of 1"
+    ):
+        list(predict(run, [image]))
+    with pytest.raises(InputError, match=r"model\.safetensors: its scores of .*\.png are not finite"):
+        evaluate(run)

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -14,7 +15,7 @@ from longtail.images.normalise import normalise
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import CARD as FORM
-from longtail.training.checkpoint import ModelCard, load_model, save_model
+from longtail.training.checkpoint import ModelCard, load_model, load_network, save_model
 from longtail.training.state import load_state
 
 CARD = ModelCard(
@@ -131,6 +132,13 @@ def card_file(path, **changes):
         ({"card": FORM.encode(replace(CARD, features=0))}, r"m: not valid model card: .*`\$.features`"),
         ({"card": FORM.encode(replace(CARD, image_size=(0, 8)))}, r"m: not valid model card: .*image_size"),
         ({"card": FORM.encode(replace(CARD, std=(0.0,)))}, r"m: not valid model card: .*`\$.std\[0\]`"),
+        ({"card": FORM.encode(replace(CARD, std=(1e-50,)))}, r"m: not valid model card: .*`\$.std\[0\]`"),
+        ({"card": FORM.encode(replace(CARD, std=(1e300,)))}, r"m: not valid model card: .*`\$.std\[0\]`"),
+        ({"card": FORM.encode(replace(CARD, mean=(1e300,)))}, r"m: not valid model card: .*`\$.mean\[0\]`"),
+        (
+            {"card": FORM.encode(replace(CARD, mean=(math.nan,)))},
+            r"m: not valid model card: .*`\$.mean\[0\]`",
+        ),
         ({"card": FORM.encode(replace(CARD, images=-1))}, r"m: not valid model card: .*`\$.images`"),
     ],
 )
@@ -138,3 +146,16 @@ def test_another_format_or_card_is_refused(tmp_path, changes, message):
     with pytest.raises(InputError, match=message) as caught:
         load_model(card_file(tmp_path / "m", **changes))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("load", [load_model, load_network])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["model.head.weight", "model.backbone"])
+def test_weights_that_are_not_finite_are_one_line_with_the_file_and_the_tensor(tmp_path, load, number, name):
+    learner = CARD.build()
+    found = next(n for n, x in learner.state_dict().items() if n.startswith(name) and x.is_floating_point())
+    with torch.no_grad():
+        learner.state_dict()[found].fill_(number)
+    save_model(tmp_path / "m", learner, CARD)
+    with pytest.raises(InputError, match=rf"m: expected finite weights, got NaN or infinity in {found}; "):
+        load(tmp_path / "m")

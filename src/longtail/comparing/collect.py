@@ -226,7 +226,7 @@ def _figures(results: Results) -> DecisionFigures:
     attributes = (
         AttributeMetrics(a.metrics.map(value), tuple(c.recall for c in a.classes)) for a in results.attributes
     )
-    return DecisionFigures(results.mean.map(value), tuple(attributes))
+    return DecisionFigures(results.mean.map(value), tuple(attributes), results.caveat)
 
 
 def _rectifies(method: str) -> bool:

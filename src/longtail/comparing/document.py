@@ -65,11 +65,16 @@ class AttributeMetrics(Part, frozen=True):
     recall: tuple[Share | None, ...]
 
 
-class DecisionFigures(Part, frozen=True):
-    """Figures on the test images by one decision; `mean` is over the attributes that define a figure."""
+class DecisionFigures(Part, frozen=True, omit_defaults=True):
+    """Figures on the test images by one decision; `mean` is over the attributes that define a figure.
+
+    `caveat` says why the decision is only near to what it promises after such a training; it is left out
+    where the decision holds.
+    """
 
     mean: Metrics[Share | None]
     attributes: tuple[AttributeMetrics, ...]
+    caveat: Text | None = None
 
 
 class Outcome(Part, frozen=True, omit_defaults=True):

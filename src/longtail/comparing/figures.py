@@ -47,6 +47,8 @@ class Standing:
         own: figures at the method's own decision; differences to the baseline's own decision.
         adjusted: figures at the decision `ADJUSTED`; differences to the baseline adjusted alike. All
             None where the method has no such decision.
+        own_caveat: why the own decision is only near to what it promises, or None.
+        adjusted_caveat: the same of the decision `ADJUSTED`.
         finished: number of finished cells.
         failed: number of failed cells.
         seconds: mean training time of a finished cell, or None.
@@ -57,6 +59,8 @@ class Standing:
     method: str
     own: Figures
     adjusted: Figures
+    own_caveat: str | None
+    adjusted_caveat: str | None
     finished: int
     failed: int
     seconds: float | None
@@ -120,6 +124,8 @@ def _standing(method: ComparedMethod, baseline: ComparedMethod) -> Standing:
         method=method.name,
         own=_figures(method, baseline, None),
         adjusted=_figures(method, baseline, ADJUSTED),
+        own_caveat=_caveat(method, None),
+        adjusted_caveat=_caveat(method, ADJUSTED),
         finished=finished,
         failed=len(method.cells) - finished,
         seconds=_mean([cost.seconds for cost in costs]),
@@ -128,6 +134,12 @@ def _standing(method: ComparedMethod, baseline: ComparedMethod) -> Standing:
             (cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None), default=None
         ),
     )
+
+
+def _caveat(method: ComparedMethod, decision: DecisionName | None) -> str | None:
+    """That of the first finished cell which has one: cells differ by their seeds alone."""
+    found = (cell.by(decision) for cell in method.cells)
+    return next((figures.caveat for figures in found if figures is not None and figures.caveat), None)
 
 
 def _figures(method: ComparedMethod, baseline: ComparedMethod, decision: DecisionName | None) -> Figures:

@@ -8,11 +8,14 @@ from longtail.comparing import charts
 from longtail.comparing.document import AttributeFacts, ComparisonDocument
 from longtail.comparing.figures import Figures, Standing, gains, standings
 from longtail.comparing.tables import (
+    adjusted_mark,
     difference_text,
     explanation,
     failed_cells,
+    fault_lines,
     figure_text,
     footnotes,
+    own_mark,
     points,
     runs,
     seconds,
@@ -38,12 +41,13 @@ def render_comparison(document: ComparisonDocument) -> str:
         "texts": {"runs": runs, "seconds": seconds, "percent": percent, "whole": _whole},
         "headline": _headline(document, rows),
         "failures": list(failed_cells(document)),
-        "footnotes": list(footnotes(document)),
+        "faults": list(fault_lines(document)),
         "facts": _facts(document),
         "explanation": explanation(document),
+        "footnotes": footnotes(rows),
         "metrics": [METRIC_NAMES[metric] for metric in METRICS],
-        "figures": [(row.method, runs(row), _cells(row.own)) for row in rows],
-        "adjusted": [(row.method, runs(row), _cells(row.adjusted)) for row in adjusted],
+        "figures": [(row.method, runs(row), _cells(row.own, own_mark(row))) for row in rows],
+        "adjusted": [(row.method, runs(row), _cells(row.adjusted, adjusted_mark(row))) for row in adjusted],
         "time": _time(rows),
         "distributions": _distributions(document.attributes),
         "gains": _gain_pictures(document),
@@ -95,9 +99,10 @@ def _facts(document: ComparisonDocument) -> dict[str, str]:
     }
 
 
-def _cells(figures: Figures) -> list[tuple[str, str]]:
-    """Of every metric the figure and its difference."""
-    return [(figure_text(figures.of(metric)), difference_text(figures.of(metric))) for metric in METRICS]
+def _cells(figures: Figures, mark: str) -> list[tuple[str, str]]:
+    """Of every metric the figure with its mark, and its difference."""
+    found = map(figures.of, METRICS)
+    return [(figure_text(figure) + mark, difference_text(figure)) for figure in found]
 
 
 def _whole(number: float | None) -> str:

@@ -28,6 +28,9 @@ from longtail.words import NOTHING, count, listed, percent, shown
 NAME_WIDTH = 22
 """Columns of the terminal for a method's name; a longer one goes on in the next line."""
 
+MARK = "†"
+"""Stands behind figures of a decision that is only near to what it promises; a footnote says why."""
+
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -35,6 +38,7 @@ LATEX_SIGNS = {
     "^": r"\textasciicircum{}",
     "–": "--",
     "±": r"$\pm$",
+    "†": r"\textdagger{}",
     "|": r"\textbar{}",
     "<": "$<$",
     ">": "$>$",
@@ -48,13 +52,16 @@ def to_markdown(document: ComparisonDocument) -> str:
     heads = ["method", "runs", *_markdown_figures(rows[0]), "training, s"]
     table = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     for row in rows:
-        figures = [_with_difference(figure, " ({})") for figure in _markdown_figures(row).values()]
+        marks = [own_mark(row), adjusted_mark(row), *[own_mark(row)] * len(METRICS)]
+        pairs = zip(_markdown_figures(row).values(), marks, strict=False)
+        figures = [_with_difference(figure, " ({})", mark) for figure, mark in pairs]
         table.append([_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
     failures = [f"- {_markdown(line)}" for line in failed_cells(document)]
-    warned = [f"- {_markdown(line)}" for line in footnotes(document)]
+    warned = [f"- {_markdown(line)}" for line in fault_lines(document)]
     notes = [_markdown(explanation(document)), *(["", "Failed:", "", *failures] if failures else [])]
     notes += ["", "Warnings:", "", *warned] if warned else []
+    notes += [line for note in footnotes(rows) for line in ("", _markdown(note))]
     return "\n".join([*lines, "", *notes, ""])
 
 
@@ -62,7 +69,8 @@ def to_csv(document: ComparisonDocument) -> str:
     """A line for each method with every number behind the tables: shares of 0 to 1, empty where undefined.
 
     Columns: method, finished, failed; for every metric, at the method's own decision and adjusted, its
-    mean, sd, and difference with low and high; then seconds, images_per_second, peak_memory_bytes.
+    mean, sd, and difference with low and high; then why either decision is only near to what it promises
+    (caveat, adjusted_caveat), seconds, images_per_second, peak_memory_bytes.
     """
     output = io.StringIO()
     lines = [_numbers(row) for row in standings(document)]
@@ -79,13 +87,13 @@ def to_latex(document: ComparisonDocument) -> str:
     for row in standings(document):
         name = f"{row.method} ({runs(row)})" if row.failed else row.method
         balanced, adjusted = (f.class_balanced_accuracy for f in (row.own, row.adjusted))
-        figures = [figure_text(balanced), difference_text(balanced), figure_text(adjusted)]
-        figures += [difference_text(adjusted), figure_text(row.own.few_recall), seconds(row.seconds)]
-        lines.append(_latex_line([name, *figures]))
+        figures = [figure_text(balanced) + own_mark(row), difference_text(balanced)]
+        figures += [figure_text(adjusted) + adjusted_mark(row), difference_text(adjusted)]
+        lines.append(_latex_line([name, *figures, figure_text(row.own.few_recall), seconds(row.seconds)]))
     head, *body = lines
     return "\n".join(
         [
-            f"% {shown(explanation(document))}",
+            *(f"% {shown(line)}" for line in (explanation(document), *footnotes(standings(document)))),
             "% needs \\usepackage{booktabs}",
             f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
             *["\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""],
@@ -99,19 +107,21 @@ def terminal_table(document: ComparisonDocument) -> RenderableType:
     table.add_column("method", max_width=NAME_WIDTH, overflow="fold")
     for head in ("class-balanced, %", "adjusted, %", "few, %", "s"):
         table.add_column(head, justify="right", no_wrap=True)
-    for row in standings(document):
+    rows = standings(document)
+    for row in rows:
         balanced, adjusted = (f.class_balanced_accuracy for f in (row.own, row.adjusted))
         few = row.own.few_recall
         table.add_row(
             Text(f"{shown(row.method)}\n{runs(row)}"),
-            _with_difference(balanced, "\n{}"),
-            _with_difference(adjusted, "\n{}"),
+            _with_difference(balanced, "\n{}", own_mark(row)),
+            _with_difference(adjusted, "\n{}", adjusted_mark(row)),
             percent(few.mean if few else None),
             seconds(row.seconds),
         )
     failures = [Text(shown(f"Failed: {line}")) for line in failed_cells(document)]
-    warned = [Text(shown(f"Warning: {line}")) for line in footnotes(document)]
-    return Group(table, Padding(Text(shown(explanation(document))), (1, 0, 0, 0)), *failures, *warned)
+    warned = [Text(shown(f"Warning: {line}")) for line in fault_lines(document)]
+    below = [Padding(Text(shown(line)), (1, 0, 0, 0)) for line in (explanation(document), *footnotes(rows))]
+    return Group(table, *below, *failures, *warned)
 
 
 def explanation(document: ComparisonDocument) -> str:
@@ -124,6 +134,27 @@ def explanation(document: ComparisonDocument) -> str:
     )
 
 
+def own_mark(row: Standing) -> str:
+    """The mark of the figures by the method's own decision, if any."""
+    return MARK if row.own_caveat else ""
+
+
+def adjusted_mark(row: Standing) -> str:
+    """The mark of the adjusted figures, if any."""
+    return MARK if row.adjusted_caveat else ""
+
+
+def footnotes(rows: Sequence[Standing]) -> list[str]:
+    """A sentence for each reason why figures are marked: '† mixup, adjusted: mixed images teach …'."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.own_caveat:
+            found.setdefault(row.own_caveat, []).append(row.method)
+        if row.adjusted_caveat and row.adjusted_caveat != row.own_caveat:
+            found.setdefault(row.adjusted_caveat, []).append(f"{row.method} adjusted")
+    return [f"{MARK} {', '.join(names)}: {reason}." for reason, names in found.items()]
+
+
 def failed_cells(document: ComparisonDocument) -> Iterator[str]:
     """A line for every failed cell: 'crl, seed 3: out of memory'."""
     for method in document.methods:
@@ -132,7 +163,7 @@ def failed_cells(document: ComparisonDocument) -> Iterator[str]:
                 yield f"{method.name}, seed {cell.seed}: {cell.error}"
 
 
-def footnotes(document: ComparisonDocument) -> Iterator[str]:
+def fault_lines(document: ComparisonDocument) -> Iterator[str]:
     """A line for each method and each thing that went wrong in its runs: 'crl-i, seeds 0 and 2: …'."""
     for method in document.methods:
         found: dict[str, list[tuple[int, str]]] = {}
@@ -199,10 +230,10 @@ def _markdown_figures(row: Standing) -> dict[str, Figure | None]:
     }
 
 
-def _with_difference(figure: Figure | None, behind: str) -> str:
-    """The figure and, where there is one, its difference in the place of {} in `behind`."""
+def _with_difference(figure: Figure | None, behind: str, mark: str = "") -> str:
+    """The figure with its mark and, where there is one, its difference in the place of {} in `behind`."""
     difference = difference_text(figure)
-    return figure_text(figure) + ("" if difference == NOTHING else behind.format(difference))
+    return figure_text(figure) + mark + ("" if difference == NOTHING else behind.format(difference))
 
 
 def _markdown(text: str) -> str:
@@ -227,6 +258,8 @@ def _numbers(row: Standing) -> dict[str, str | float | int | None]:
         "failed": row.failed,
         **_figure_numbers(row.own, ""),
         **_figure_numbers(row.adjusted, "adjusted_"),
+        "caveat": row.own_caveat,
+        "adjusted_caveat": row.adjusted_caveat,
         "seconds": row.seconds,
         "images_per_second": row.images_per_second,
         "peak_memory_bytes": row.peak_memory_bytes,

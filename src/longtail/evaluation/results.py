@@ -139,6 +139,7 @@ class Results(Part, frozen=True):
         created: when it was evaluated.
         split: name of the evaluated split.
         decision: how scores became decisions.
+        caveat: why the decision is only near to what it promises after such a training; null where it holds.
         training: None where the model was not trained here.
         faults: what went wrong in the training, the most serious first.
         mean: of each figure the mean over the attributes that define it.
@@ -158,6 +159,7 @@ class Results(Part, frozen=True):
     groups: Bounds
     attributes: Annotated[tuple[AttributeResults, ...], Meta(min_length=1)]
     mean: Metrics[Estimate | None]
+    caveat: Text | None = None
 
 
 RESULTS = Form(Results, "results", source="the results.json of a run", anew="evaluate again")
@@ -174,6 +176,7 @@ class RunInfo:
     split: str
     training: TrainingInfo | None = None
     decision: str = "argmax"
+    caveat: str | None = None
 
 
 def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 1000) -> Results:
@@ -210,6 +213,7 @@ def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 10
         groups=Bounds(predictions.frequency.many_above, predictions.frequency.few_below),
         attributes=attributes,
         mean=intervals.mean,
+        caveat=run.caveat,
     )
     return RESULTS.decode(RESULTS.encode(results), f"results of {run.data.name}")
 

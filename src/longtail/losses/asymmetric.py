@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from longtail.losses.focal import modulated
+from longtail.losses.focal import log_slope, modulated
 from longtail.schema import as_labels, as_logits
 from longtail.tensors import full_precision, masked_mean
 
@@ -59,3 +59,54 @@ def asymmetric(
     cost = -torch.where(positive, log_present, log_shifted)
     gamma = torch.where(positive, logits.new_full((), gamma_pos), logits.new_full((), gamma_neg))
     return masked_mean(modulated(cost, gamma), labels >= 0, 0).sum()
+
+
+def asymmetric_posterior(
+    logits: Tensor, gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05
+) -> Tensor:
+    """Logits of the posterior that the asymmetric loss learned: its own softmax is not that posterior.
+
+        η / (1 - η) = L₋'(p) / -L₊'(p),     L₊(p) = -(1 - p)^γ₊ log p,     L₋(p) = -p_m^γ₋ log(1 - p_m)
+
+    with p the softmax probability and η the posterior of class 1: at the minimum of η L₊ + (1 - η) L₋.
+    p ≤ m stands for η = 0, whichever p it is, since a negative costs nothing there. Where m > 0 and
+    γ₊ = 0, p goes to 1 already at η = `asymmetric_ceiling`, and nothing tells what is above.
+
+    Args:
+        logits: (N, J, 2) float.
+        gamma_pos, gamma_neg, clip: γ₊, γ₋ and m, of the training.
+
+    Returns:
+        (N, J, 2), at least float32: 0 and log η / (1 - η), which may be -inf.
+
+    Example:
+        >>> logits = torch.tensor([[[0.5, 0.5]]]).log()
+        >>> asymmetric_posterior(logits).softmax(2)
+        tensor([[[0.8724, 0.1276]]])
+    """
+    log_absent, log_present = full_precision(logits).log_softmax(2).unbind(2)
+    log_clip = log_present.new_full((), math.log(clip) if clip else -math.inf)
+    log_shifted = torch.logaddexp(log_absent, log_clip).clamp(max=0)  # log(1 - p_m)
+    counts = log_present > log_clip
+    log_p_m = log_present + torch.log1p(-torch.where(counts, log_clip - log_present, -torch.inf).exp())
+    odds = log_slope(log_shifted, log_p_m, gamma_neg) - log_slope(log_present, log_absent, gamma_pos)
+    return torch.stack([torch.zeros_like(odds), torch.where(counts, odds, -torch.inf)], 2)
+
+
+def asymmetric_ceiling(gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05) -> float:
+    """The posterior of class 1 from which on the minimiser is p = 1, so that none above can be told.
+
+    Args:
+        gamma_pos, gamma_neg, clip: γ₊, γ₋ and m, of the training.
+
+    Returns:
+        1 where γ₊ > 0 or m = 0: p = 1 then stands for certainty alone.
+
+    Example:
+        >>> round(asymmetric_ceiling(), 3)
+        0.964
+    """
+    if gamma_pos > 0 or clip == 0:
+        return 1.0
+    surest = torch.tensor([[[-torch.inf, 0.0]]])
+    return float(asymmetric_posterior(surest, gamma_pos, gamma_neg, clip).softmax(2)[0, 0, 1])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
 from longtail.losses.tables import weighed
 from longtail.schema import as_labels, as_logits
-from longtail.tensors import full_precision, masked_mean
+from longtail.tensors import full_precision, log_miss, masked_mean
+
+_NEAR = 1e-4  # -log p below which -log p / (1 - p) is 1 + half of it to float32
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Tensor | None = None) -> Tensor:
@@ -54,3 +58,46 @@ def modulated(cost: Tensor, gamma: Tensor) -> Tensor:
     # 1 - p has no rounding near p = 1; x^γ has no finite derivative at 0 where γ < 1
     miss = (-torch.expm1(-cost)).clamp(min=torch.finfo(cost.dtype).tiny)
     return miss**gamma * cost
+
+
+def focal_posterior(logits: Tensor, gamma: float = 2.0) -> Tensor:
+    """Logits of the posterior that focal loss learned: its own softmax is not that posterior.
+
+        η_k ∝ -1 / ℓ'(p_k),     ℓ(p) = -(1 - p)^γ log p,     p = softmax(z)
+
+    At the minimum of Σ_k η_k ℓ(p_k) under Σ_k p_k = 1 all η_k ℓ'(p_k) are equal. The order of the classes
+    is that of p, but p is less sure: with two classes and γ = 2, p = 0.9 stands for η = 0.997.
+
+    Args:
+        logits: z, (N, J, K) float, -inf where an attribute lacks a class.
+        gamma: γ, of the training.
+
+    Returns:
+        (N, J, K), at least float32: log η up to a constant, -inf as in `logits`.
+
+    Source: Charoenphakdee et al., "On Focal Loss for Class-Posterior Probability Estimation", CVPR 2021.
+
+    Example:
+        >>> logits = torch.tensor([[[0.9, 0.1]]]).log()
+        >>> focal_posterior(logits).softmax(2)
+        tensor([[[0.9974, 0.0026]]])
+    """
+    logits = full_precision(logits)
+    return -log_slope(logits.log_softmax(2), log_miss(logits), gamma)
+
+
+def log_slope(log_p: Tensor, log_miss: Tensor, gamma: float) -> Tensor:
+    """log |ℓ'(p)| of ℓ(p) = -(1 - p)^γ log p, for p up to 1 and down to 0.
+
+        |ℓ'(p)| = (1 - p)^γ (1/p - γ log p / (1 - p))
+
+    Args:
+        log_p: log p, float.
+        log_miss: log(1 - p), of the same shape.
+        gamma: γ ≥ 0.
+    """
+    cost = -log_p
+    if gamma == 0:
+        return cost
+    ratio = torch.where(cost < _NEAR, 1 + cost / 2, cost / log_miss.exp())  # -log p / (1 - p)
+    return gamma * log_miss + torch.logaddexp(cost, math.log(gamma) + ratio.log())

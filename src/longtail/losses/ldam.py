@@ -10,7 +10,7 @@ from torch import Tensor
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.tables import at_labels, count_table, expect_table
 from longtail.schema import as_labels, as_logits
-from longtail.tensors import full_precision
+from longtail.tensors import full_precision, log_miss
 
 
 def ldam_margins(counts: Sequence[Sequence[int]], largest: float = 0.5) -> Tensor:
@@ -78,3 +78,28 @@ def ldam(
     lowering = -at_labels(margins, labels)[..., None]
     lowered = logits.scatter_add(2, labels.clamp(min=0)[..., None], lowering)
     return cross_entropy(scale * lowered, labels, class_weights)
+
+
+def ldam_posterior(logits: Tensor, margins: Tensor, scale: float = 30.0) -> Tensor:
+    """Logits of the posterior that margins learned: the softmax of s z is not that posterior.
+
+        η_k ∝ p_k (1 - p_k + e^{-s m_k} p_k),     p = softmax(s z)
+
+    At the minimum of the expected loss, which is convex in z; the order of the classes by η is not that
+    by p where margins differ. Exact as far as cosines reach: with a small s they bound p.
+
+    Args:
+        logits: z, (N, J, K) float, -inf where an attribute lacks a class.
+        margins: m, (J, K) float, of the training.
+        scale: s, of the training.
+
+    Returns:
+        (N, J, K), at least float32: log η up to a constant, -inf as in `logits`.
+
+    Example:
+        >>> ldam_posterior(torch.tensor([[[0.5, 0.0]]]), torch.zeros(1, 2), 2.0).softmax(2)  # no margins
+        tensor([[[0.7311, 0.2689]]])
+    """
+    scaled = scale * full_precision(logits)
+    log_p = scaled.log_softmax(2)
+    return log_p + torch.logaddexp(log_miss(scaled), log_p - scale * margins.to(log_p.dtype))

@@ -47,8 +47,8 @@ class Method(nn.Module, ABC):
         row: what a class of the user's own fixes; those in `METHODS` stand there.
         criterion: its form of cross entropy.
         decision: how it decides; may be replaced after training.
-        shares: (J, K) share of each class as the logits have it after training: counts × drawing
-            rates × class weights, less what the loss itself adjusts. Set by `observe`.
+        shares: (J, K) share of each class in the posteriors of the criterion after training: counts ×
+            drawing rates × class weights, less what the loss itself adjusts. Set by `observe`.
     """
 
     row: ClassVar[Row] = Row("a method of your own")
@@ -136,7 +136,8 @@ class Method(nn.Module, ABC):
 
     def start_epoch(self, context: EpochContext) -> None:
         """Prepare an epoch: curriculum, clustering, deferred weights."""
-        self.criterion.weighted = context.epoch >= round(self.options.defer_weights * context.epochs)
+        start = round(self.options.defer_weights * context.epochs)
+        self.criterion.weighted = context.epoch >= min(start, context.epochs - 1)  # else they never would be
 
     def end_epoch(self, context: EpochContext) -> None:
         """Keep up with the features after an epoch."""
@@ -144,8 +145,7 @@ class Method(nn.Module, ABC):
 
     def scores(self, output: ModelOutput) -> Tensor:
         """(N, J, K) scores from 0 to 1 whose largest decides."""
-        decided = self.criterion.decided(output.logits)
-        return self.decision.scores(output._replace(logits=decided), self.shares)
+        return self.decision.scores(output, self.criterion, self.shares)
 
 
 def build_method(name: str, options: MethodOptions, setting: Setting, model: Classifier) -> Method:

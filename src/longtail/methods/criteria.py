@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.losses.adjusted import adjusted_cross_entropy, log_prior, vector_scaling
-from longtail.losses.asymmetric import asymmetric
+from longtail.losses.asymmetric import asymmetric, asymmetric_posterior
 from longtail.losses.class_weights import (
     effective_number_weights,
     exp_share_weights,
     inverse_frequency_weights,
 )
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.losses.focal import focal
-from longtail.losses.ldam import ldam, ldam_margins
+from longtail.losses.focal import focal, focal_posterior
+from longtail.losses.ldam import ldam, ldam_margins, ldam_posterior
 from longtail.losses.mixing import mixed_cross_entropy
 from longtail.methods.context import Setting
 from longtail.methods.options import WeightsName
@@ -78,12 +78,22 @@ class Criterion(nn.Module, ABC):
             shares: (J, K) share of each class among the draws.
         """
 
-    def decided(self, logits: Tensor) -> Tensor:
-        """The logits that a decision reads: at the scale that they were trained at."""
+    def own(self, logits: Tensor) -> Tensor:
+        """The logits whose largest decides, where the form itself says so: at the scale of its training."""
+        return logits
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """Logits of the posterior that minimising this form learns: where the classes have shares `seen`.
+
+            softmax(posterior)_k = p(k | x) ∝ seen_k p(x | k)
+
+        So a decision that divides by those shares need not know the form. Exact where the logits can be
+        anything at every x; docs/methods.md has the table.
+        """
         return logits
 
     def seen(self, shares: Tensor) -> Tensor:
-        """(J, K) shares of the classes as the plain logits have them after training.
+        """(J, K) shares of the classes in `posterior`, after training.
 
         Args:
             shares: (J, K) share of each class among the draws; class weights multiply them.
@@ -94,7 +104,7 @@ class Criterion(nn.Module, ABC):
         return shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
 
     def left(self, shares: Tensor) -> Tensor:
-        """The shares without what the form itself adjusts for."""
+        """The shares, of draws times weights, without what the form itself adjusts for."""
         return shares
 
 
@@ -119,32 +129,26 @@ class Focal(Criterion):
         """See `focal`."""
         return focal(logits, labels, self.recipe.focal.gamma, weights)
 
+    def posterior(self, logits: Tensor) -> Tensor:
+        """See `focal_posterior`."""
+        return focal_posterior(logits, self.recipe.focal.gamma)
+
 
 class Shifted(Criterion):
     """Cross entropy of logits with a shift, and perhaps a scale, that training alone adds.
 
-    So the plain logits, which decide, have log r less of each class than was drawn.
+    The shift is τ log r of what the loss sees: r is the share of each class among the draws times its weight,
+    from the epoch on in which weights count. So the logits that decide have log r less of each class.
     """
 
+    tau: float
     shift: Tensor
     scale: Tensor | None
-
-    def of(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-        """See `adjusted_cross_entropy`."""
-        return adjusted_cross_entropy(logits, labels, self.shift, self.scale, weights)
-
-    def left(self, shares: Tensor) -> Tensor:
-        """The shares without the shift."""
-        return shares * torch.exp(-self.shift).to(shares)
-
-
-class LogitAdjusted(Shifted):
-    """Logit adjustment: the shift is τ log share of each class."""
 
     def __init__(self, recipe: Recipe, setting: Setting) -> None:
         super().__init__(recipe, setting)
         self.class_counts = setting.class_counts
-        self.keep("shift", log_prior(setting.class_counts, recipe.adjustment.tau))
+        self.keep("shift", log_prior(setting.class_counts, self.tau))
         self.keep("scale", None)
 
     def adjust_to(self, shares: Tensor) -> None:
@@ -153,17 +157,39 @@ class LogitAdjusted(Shifted):
             [share * sum(counts) for share in own[: len(counts)]]
             for own, counts in zip(shares.tolist(), self.class_counts, strict=True)
         ]
-        self.shift.copy_(log_prior(drawn, self.recipe.adjustment.tau))
+        self.shift.copy_(log_prior(drawn, self.tau))
+
+    def of(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """See `adjusted_cross_entropy`."""
+        return adjusted_cross_entropy(logits, labels, self._shift_by(weights), self.scale, weights)
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """The logits at their scale; `seen` leaves the shift out."""
+        return logits if self.scale is None else logits * self.scale.to(logits)
+
+    def left(self, shares: Tensor) -> Tensor:
+        """The shares without the shift."""
+        return shares * torch.exp(-self._shift_by(self.class_weights)).to(shares)
+
+    def _shift_by(self, weights: Tensor | None) -> Tensor:
+        return self.shift if weights is None else self.shift + self.tau * weights.to(self.shift).log()
+
+
+class LogitAdjusted(Shifted):
+    """Logit adjustment: the shift alone."""
+
+    def __init__(self, recipe: Recipe, setting: Setting) -> None:
+        self.tau = recipe.adjustment.tau
+        super().__init__(recipe, setting)
 
 
 class VectorScaling(Shifted):
-    """Vector scaling: scale and shift by the class counts."""
+    """Vector scaling: the shift, and a scale by the class counts."""
 
     def __init__(self, recipe: Recipe, setting: Setting) -> None:
+        self.tau = recipe.vs.tau
         super().__init__(recipe, setting)
-        tables = vector_scaling(setting.class_counts, recipe.vs.gamma, recipe.vs.tau)
-        self.keep("shift", tables.shift)
-        self.keep("scale", tables.scale)
+        self.keep("scale", vector_scaling(setting.class_counts, recipe.vs.gamma, self.tau).scale)
 
 
 class LDAM(Criterion):
@@ -179,9 +205,13 @@ class LDAM(Criterion):
         """See `ldam`."""
         return ldam(logits, labels, self.margins, self.recipe.ldam.scale, weights)
 
-    def decided(self, logits: Tensor) -> Tensor:
+    def own(self, logits: Tensor) -> Tensor:
         """Cosines at the scale that they were trained at."""
         return logits * self.recipe.ldam.scale
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """See `ldam_posterior`."""
+        return ldam_posterior(logits, self.margins, self.recipe.ldam.scale)
 
 
 class Asymmetric(Criterion):
@@ -200,6 +230,11 @@ class Asymmetric(Criterion):
         """See `asymmetric`; it has weights of its own."""
         asl = self.recipe.asl
         return asymmetric(logits, labels, asl.gamma_pos, asl.gamma_neg, asl.clip)
+
+    def posterior(self, logits: Tensor) -> Tensor:
+        """See `asymmetric_posterior`."""
+        asl = self.recipe.asl
+        return asymmetric_posterior(logits, asl.gamma_pos, asl.gamma_neg, asl.clip)
 
 
 CRITERIA: Mapping[str, type[Criterion]] = {

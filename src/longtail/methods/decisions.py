@@ -15,6 +15,7 @@ from longtail.decisions.neighbours import choose_references, neighbour_scores
 from longtail.errors import InputError
 from longtail.losses.tables import present_classes
 from longtail.methods.context import EpochContext, Rows, Setting, TrainedRun, TrainingData
+from longtail.methods.criteria import Criterion
 from longtail.methods.options import LMLEOptions
 from longtail.methods.recipe import Recipe
 from longtail.models.head import AttributeHead
@@ -38,12 +39,13 @@ class Decision(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:
+    def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:
         """(N, J, K) scores from 0 to 1 whose largest decides.
 
         Args:
             output: of the model.
-            shares: (J, K) share of each class in what was trained on.
+            criterion: that it was trained by, which knows what the logits mean.
+            shares: (J, K) share of each class in the posteriors of the criterion.
         """
 
     def prepare(self, data: TrainingData, seed: int) -> None:
@@ -64,19 +66,19 @@ class Decision(nn.Module, ABC):
 
 
 class Argmax(Decision):
-    """The class with the largest softmax probability."""
+    """The class with the largest softmax probability, whatever the loss made of it."""
 
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:  # noqa: ARG002
+    def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:  # noqa: ARG002
         """Probabilities."""
-        return output.logits.float().softmax(2)
+        return criterion.own(output.logits.float()).softmax(2)
 
 
 class Prior(Decision):
-    """Threshold adjustment: probabilities divided by the shares of the classes in training."""
+    """Threshold adjustment: posteriors divided by the shares of the classes in training."""
 
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:
-        """Divided probabilities that sum to 1."""
-        return prior_scores(output.logits, shares)
+    def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:
+        """Divided posteriors that sum to 1."""
+        return prior_scores(criterion.posterior(output.logits.float()), shares)
 
 
 class TauNorm(Decision):
@@ -115,7 +117,7 @@ class TauNorm(Decision):
         found = [balanced_accuracy(tau_normalised(logits, self.bias, self.norms, t), labels) for t in grid]
         self.tau.fill_(grid[int(torch.stack(found).argmax())])
 
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:  # noqa: ARG002
+    def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:  # noqa: ARG002
         """Softmax of the divided logits."""
         return tau_normalised(output.logits, self.bias, self.norms, self.tau).softmax(2)
 
@@ -169,7 +171,7 @@ class Neighbours(Decision):
         self.prepare(run.data, run.seed)
         self.end_epoch(run.context)
 
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:
+    def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:  # noqa: ARG002
         """Shares of the votes."""
         features = normalize(output.features.float(), dim=2)
         return neighbour_scores(features, self.references, self.reference_labels, shares.shape[1], self.k)
@@ -209,7 +211,7 @@ class NearestClusters(Decision):
             "clusters; train it without that flag"
         )
 
-    def scores(self, output: ModelOutput, shares: Tensor) -> Tensor:  # noqa: ARG002
+    def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:  # noqa: ARG002
         """Softmax of the margins."""
         features = normalize(output.features.float(), dim=2)
         return cluster_scores(features, self.centroids, self.classes, self.present, self.k)

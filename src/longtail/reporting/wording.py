@@ -81,10 +81,13 @@ def _balanced_sentence(results: Results, balanced: Estimate) -> str:
 
 
 def cautions(results: Results) -> list[str]:
-    """Reasons not to trust a figure, in sentences: classes without images, groups too small to measure.
+    """Reasons not to trust a figure, in sentences: a decision that does not hold, classes without images,
+    groups too small to measure.
 
     A reason that holds for many attributes is said once.
     """
+    attributes = results.attributes
+    decision = [f"Decision {results.decision}: {results.caveat}."] if results.caveat else []
     meaning = group_meaning(results.groups, "few")
     together = {
         _without_test_images: "some classes have no test image; averages leave them out",
@@ -92,7 +95,8 @@ def cautions(results: Results) -> list[str]:
         _too_few_test_images: f"the rare classes ({meaning} training images) have fewer than "
         f"{FEW_TEST_IMAGES} test images together, so that their recall is little more than a hint",
     }
-    return [line for reason in together for line in _of_kind(results.attributes, reason, together[reason])]
+    lacking = (line for reason in together for line in _of_kind(attributes, reason, together[reason]))
+    return [*decision, *lacking]
 
 
 def _of_kind(

@@ -83,12 +83,13 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
     """The results of a model on one split of its own data, or of others, and what went wrong in its training.
 
     Raises:
-        InputError: when no image is in it.
+        InputError: when no image is in it, or its scores are not finite.
     """
     rows = data.splits.of(split)
     if not len(rows):
         raise InputError(f"{data.dataset.name}: no image in the {split} split to evaluate on")
-    scores = run.scores(rows, data.loader, partial(run.watcher.progress, "evaluating"))
+    name, told = data.dataset.images.name, partial(run.watcher.progress, "evaluating")
+    scores = run.scores(rows, data.loader, name, told)
     results = build_results(predictions_of(run, data.dataset, rows, scores), _run_info(run, data, split))
     evidence = Evidence(
         run.epochs,
@@ -142,6 +143,7 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
         seed=config.seed,
         split=split,
         decision=run.decision,
+        caveat=run.caveat,
         training=_training_info(run),
     )
 

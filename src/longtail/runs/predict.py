@@ -51,7 +51,7 @@ def predict(
     A run of a method of your own needs that named as `method`.
 
     Raises:
-        InputError: when the run, or an image that is not skipped, cannot be used.
+        InputError: when the run, or an image that is not skipped, cannot be used, or scores are not finite.
     """
     watcher = watcher or Silent()
     run = Run.open(path, accelerator, watcher, method=method)
@@ -67,7 +67,7 @@ def predict(
             watcher.say(f"left out {name}: {reason}")
         if not len(rows):
             continue
-        scores = run.scores(rows, loader, partial(watcher.progress, "predicting"))
+        scores = run.scores(rows, loader, store.name, partial(watcher.progress, "predicting"))
         for row, score in zip(rows.tolist(), scores):
             probabilities = {
                 attribute.name: dict(zip(attribute.classes, values.tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.load import Loader, Progress
+from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
 from longtail.methods.recipe import check_decision, recipe
@@ -90,6 +92,13 @@ class Run:
         self.learner.method.decision = rule.to(self.fabric.device)
         self.decision = decision
 
+    @property
+    def caveat(self) -> str | None:
+        """Why its decision is only near to what it promises after such a training, or None."""
+        card, shares = self.card, self.learner.method.shares.tolist()
+        full, tagged = recipe(card.method, card.method_options), bool(card.identities or card.domains)
+        return caveat(self.decision, card.method, full, shares, tagged)
+
     def _trained(self) -> TrainedRun:
         """The data that it was trained on, and what its network makes of them."""
         epochs = self.config.planned_epochs
@@ -128,11 +137,26 @@ class Run:
         return EPOCHS.read_lines(self.folder.metrics)
 
     def scores(
-        self, rows: NDArray[np.int64], loader: Loader | None = None, on_progress: Progress | None = None
+        self,
+        rows: NDArray[np.int64],
+        loader: Loader | None = None,
+        name: Callable[[int], str] | None = None,
+        on_progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """(n, J, K) scores of images: rows of the run's own data, or of those of a loader."""
+        """(n, J, K) scores of images: rows of the run's own data, or of those of a loader.
+
+        Raises:
+            InputError: when a score is not finite, with the image's `name`.
+        """
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
+        wrong = (~found.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+        if wrong:
+            first = (name or self.data.dataset.images.name)(int(rows[wrong[0]]))
+            raise InputError(
+                f"{self.folder.model}: its scores of {first} are not finite ({len(wrong)} of {len(rows)} "
+                "images); training diverged or the file is damaged: train again with a lower learning rate"
+            )
         return found.double().numpy()
 
     def features(self, rows: NDArray[np.int64], loader: Loader | None = None) -> Tensor:

@@ -32,6 +32,8 @@ FORMAT_VERSION = 2
 
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1)]
+Mean = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Deviation = Annotated[float, Meta(ge=1e-6, le=1e6)]  # float32 still divides by it
 
 NETWORK = "model."
 """What the names of the classifier's tensors begin with."""
@@ -67,8 +69,8 @@ class ModelCard:
     hidden: Count
     shared_feature: bool
     image_size: tuple[Size, Size]
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Meta(gt=0)], ...]
+    mean: tuple[Mean, ...]
+    std: tuple[Deviation, ...]
     method: str
     method_options: MethodOptions
     identities: Count = 0
@@ -133,7 +135,7 @@ def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCar
 
     Raises:
         InputError: when the file is missing, damaged, of another format or version, does not hold the
-            weights its card asks for, or needs a method that is not named.
+            weights its card asks for, holds weights that are not finite, or needs a method that is not named.
     """
     tensors, card = _read_model(path)
     card = replace(card, method=allowed_again(card.method, method))
@@ -150,7 +152,8 @@ def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     """The weights of the `Classifier` that `save_model` wrote, whatever method trained it.
 
     Raises:
-        InputError: when the file is missing, damaged, or of another format or version.
+        InputError: when the file is missing, damaged, of another format or version, or holds weights that
+            are not finite.
     """
     tensors, card = _read_model(path)
     return {name.removeprefix(NETWORK): x for name, x in tensors.items() if name.startswith(NETWORK)}, card
@@ -175,7 +178,21 @@ def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             f"{path}: expected model format {FORMAT_VERSION}, got {found}; written by longtail "
             f"{metadata.get('longtail_version')}, this is {__version__}"
         )
-    return tensors, CARD.decode(metadata.get("card", ""), str(path))
+    card = CARD.decode(metadata.get("card", ""), str(path))
+    wrong = next((name for name, x in tensors.items() if not _may_hold(name, x)), None)
+    if wrong is not None:
+        raise InputError(
+            f"{path}: expected finite weights, got NaN or infinity in {wrong}; the training diverged or the "
+            "file is damaged: train again"
+        )
+    return tensors, card
+
+
+def _may_hold(name: str, tensor: Tensor) -> bool:
+    """Whether the values are finite; what a method keeps may have infinities, but no NaN."""
+    if name.startswith(NETWORK):
+        return bool(tensor.isfinite().all())
+    return not bool(tensor.isnan().any())
 
 
 def _serialised(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
