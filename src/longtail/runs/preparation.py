@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +21,18 @@ from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size
+from longtail.models.backbones import (
+    COMPUTED_ONCE,
+    PRETRAINED,
+    FeatureLayer,
+    Normalisation,
+    Tuning,
+    default_backbone,
+    default_hidden,
+    default_size,
+)
 from longtail.models.classifier import build_backbone, published_normalisation
+from longtail.models.cut import fixed_part
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.folder import RunFolder
 from longtail.runs.run import Run
@@ -30,6 +41,15 @@ from longtail.training.config import TrainConfig
 from longtail.training.feed import Feed
 from longtail.training.learner import Learner
 from longtail.training.watcher import Watcher
+
+TUNED: Mapping[Tuning | None, str] = {
+    None: "",
+    "head": " (frozen)",
+    "last": " (its last stage fine-tuned)",
+    "all": " (fine-tuned)",
+    "adapters": " (with adapters)",
+}
+"""What is said of the backbone, by what learns of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +72,7 @@ def prepare_data(
 ) -> Data:
     """Read, split and check the data, and say what was found; a run that goes on has a splits.json.
 
-    Where the backbone is frozen, the data are the vectors that it makes of the images.
+    Where part of the backbone stays as it is, the data are what that part makes of the images.
 
     Raises:
         InputError: when the data cannot be used as they are.
@@ -68,7 +88,7 @@ def prepare_data(
         watcher.say(note)
     size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
-    if config.frozen:
+    if config.tuning in COMPUTED_ONCE:
         data = data.on_vectors(fabric, *_fixed_network(config, size))
     data = data.readable(watcher)
     if len(data.splits.train) == 0:
@@ -112,7 +132,7 @@ def prepare_training(
     feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std)
     height, width = card.image_size
     what = (
-        f"{card.method} on {card.backbone}{' (frozen)' if card.frozen else ''}, "
+        f"{card.method} on {card.backbone}{TUNED[card.tuning]}, "
         f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
     return Training(run, feed, (what, *notes))
@@ -120,10 +140,10 @@ def prepare_training(
 
 def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) -> ModelCard:
     """What the model is going to be; its feature layer is that of the run it starts from, if it does."""
-    own = recipe(config.method, config.method_options).feature_layer
+    own = _feature_layer(config)
     training = data.training(config.epochs)
     facts = class_of(config.method).facts(training)
-    kept = start.backbone if start is not None and config.frozen else None
+    kept = start.backbone if start is not None and config.tuning else None
     backbone = config.named_backbone or kept or default_backbone(*data.loader.size)
     mean, std = _normalisation(config, data, backbone, start)
     return ModelCard(
@@ -142,17 +162,27 @@ def model_card(config: TrainConfig, data: Data, start: ModelCard | None = None) 
         identities=facts.identities,
         domains=facts.domains,
         feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
-        frozen=config.frozen,
+        tuning=config.tuning,
     )
+
+
+def _feature_layer(config: TrainConfig) -> FeatureLayer:
+    """The method's; behind a known backbone that goes on learning, none in place of the rectified one."""
+    found = recipe(config.method, config.method_options).feature_layer
+    if config.finetune and config.method_options.feature_layer is None and found == "rectified":
+        return "vector"
+    return found
 
 
 def _normalisation(
     config: TrainConfig, data: Data, backbone: str, start: ModelCard | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the channels: what the weights were trained with, else measured."""
-    if start is not None and config.frozen:
+    if start is not None and config.tuning:
         return start.mean, start.std
     published = None if config.from_scratch or start is not None else published_normalisation(backbone)
+    if config.tuning:
+        published = _known(config, published, backbone)
     if published is not None:
         return published.mean, published.std
     if not isinstance(data.loader, ImageLoader):
@@ -161,22 +191,30 @@ def _normalisation(
 
 
 def _fixed_network(config: TrainConfig, size: tuple[int, int]) -> tuple[FixedNetwork, int]:
-    """The network that is frozen, and the size of its vectors: published weights, or those of a run."""
+    """What stays of the backbone, and the numbers it gives an image: published weights, or those of a run."""
     if config.start is not None:
         weights, card = load_network(RunFolder(Path(config.start)).model)
         trunk, vector = build_backbone(card.backbone, len(card.mean), False, card.image_size)
         prefix = "backbone."
         trunk.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-        return FixedNetwork(trunk, card.mean, card.std, size), vector
+        part, numbers = fixed_part(trunk, vector, config.tuning, (len(card.mean), *size), card.backbone)
+        return FixedNetwork(part, card.mean, card.std, size), numbers
     backbone = config.named_backbone or PRETRAINED
-    published = published_normalisation(backbone)
+    published = _known(config, published_normalisation(backbone), backbone)
+    trunk, vector = build_backbone(backbone, len(published.mean), True, size)
+    part, numbers = fixed_part(trunk, vector, config.tuning, (len(published.mean), *size), backbone)
+    return FixedNetwork(part, published.mean, published.std, size), numbers
+
+
+def _known(config: TrainConfig, published: Normalisation | None, backbone: str) -> Normalisation:
+    """What published weights expect, which must be there for a backbone to be known."""
     if published is None:
+        flag = f"--finetune {config.finetune}" if config.finetune else "--freeze"
         raise InputError(
-            f"--freeze: {backbone} has no published weights; name a backbone that has, such as "
+            f"{flag}: {backbone} has no published weights; name a backbone that has, such as "
             f"--backbone {PRETRAINED}, or a trained run, --from RUN"
         )
-    trunk, vector = build_backbone(backbone, len(published.mean), True, size)
-    return FixedNetwork(trunk, published.mean, published.std, size), vector
+    return published
 
 
 def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
@@ -185,7 +223,7 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
     Raises:
         InputError: when there is no preset of that name.
     """
-    if config.frozen:
+    if config.tuning in COMPUTED_ONCE:
         return "none"
     if config.augment is None:
         if config.data in BUILTIN:

@@ -10,10 +10,23 @@ from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import FROZEN_DECAY, PRETRAINED, default_learning_rate
+from longtail.models.backbones import (
+    COMPUTED_ONCE,
+    FROZEN_DECAY,
+    PRETRAINED,
+    Tuning,
+    default_learning_rate,
+)
 from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
 
+ADAMW_RATE = 1e-3
+ADAMW_DECAY = 0.05
+LAYER_DECAY = 0.75
+"""Of fine-tuning, unless the user says otherwise; docs/decisions.md."""
+
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
+
+OptimizerName = Literal["sgd", "adamw"]
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -116,6 +129,10 @@ class TrainConfig(Settings):
     freeze: bool = False
     """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
 
+    finetune: Literal["last", "all"] | None = None
+    """What of a pretrained backbone goes on learning: last, its last stage, whose input is computed once and
+    kept; or all of it."""
+
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
 
@@ -131,14 +148,20 @@ class TrainConfig(Settings):
     augment: str | None = None
     """none, small, photo, small-noflip or photo-noflip; by default by the size of the images."""
 
+    optimizer: OptimizerName | None = None
+    """sgd, or adamw, under which norms and biases do not decay; by default sgd, with --finetune adamw."""
+
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01."""
+    """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01, with adamw 0.001."""
+
+    layer_decay: Annotated[float | None, SHARE] = None
+    """With --finetune, the rate of each layer as a share of the rate of the layer above; by default 0.75."""
 
     momentum: Annotated[float, SHARE] = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD, or the first β of AdamW."""
 
     weight_decay: Annotated[float | None, NOT_NEGATIVE] = None
-    """Weight decay of SGD; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005."""
+    """Weight decay; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005, adamw 0.05."""
 
     warmup: Annotated[float, SHARE] = 0.05
     """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
@@ -175,10 +198,7 @@ class TrainConfig(Settings):
             raise InputError(
                 "--few-below: expected at most --many-above + 1, so that no class is in both groups"
             )
-        if self.freeze and self.from_scratch:
-            raise InputError("--freeze: keeps what a network knows, and --from-scratch has it know nothing")
-        if self.freeze and self.augment is not None:
-            raise InputError("--augment: with --freeze each image is looked at once, as it is; leave it out")
+        self._check_tuning()
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
 
     def _check_method(self) -> None:
@@ -188,6 +208,23 @@ class TrainConfig(Settings):
         if row_of(self.method).second_stage and self.start is None:
             raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
         recipe(self.method, self.method_options)
+
+    def _check_tuning(self) -> None:
+        """Say what does not go with a backbone that is known."""
+        asked = "--freeze" if self.freeze else f"--finetune {self.finetune}" if self.finetune else ""
+        if self.freeze and self.finetune:
+            raise InputError("--finetune: goes on training the backbone that --freeze keeps; leave one out")
+        if self.finetune and row_of(self.method).on_vectors:
+            raise InputError(
+                f"--finetune: {self.method} is solved on the vectors of a backbone that stays; choose a "
+                "method that takes steps, such as --method balanced-softmax"
+            )
+        if asked and self.from_scratch:
+            raise InputError(f"{asked}: keeps what a network knows, and --from-scratch has it know nothing")
+        if asked and self.tuning in COMPUTED_ONCE and self.augment is not None:
+            raise InputError(f"--augment: with {asked} each image is looked at once, as it is; leave it out")
+        if self.layer_decay is not None and not self.finetune:
+            raise InputError("--layer-decay: goes with --finetune; without it all layers have one rate")
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -204,26 +241,43 @@ class TrainConfig(Settings):
     @property
     def named_backbone(self) -> str | None:
         """The backbone that the user or the method asks for, None where the images decide."""
-        frozen = PRETRAINED if self.frozen and self.start is None else None
-        return self.backbone or row_of(self.method).backbone or frozen
+        known = PRETRAINED if self.tuning and self.start is None else None
+        return self.backbone or row_of(self.method).backbone or known
 
     @property
     def peak_rate(self) -> float:
-        """`learning_rate`, or what suits the backbone."""
-        usual = default_learning_rate(self.named_backbone)
+        """`learning_rate`, or what suits optimizer and backbone."""
+        usual = ADAMW_RATE if self.descent == "adamw" else default_learning_rate(self.named_backbone)
         return usual if self.learning_rate is None else self.learning_rate
 
     @property
     def decay(self) -> float:
-        """`weight_decay`, or what suits the method."""
+        """`weight_decay`, or what suits optimizer and method."""
         if self.weight_decay is not None:
             return self.weight_decay
+        if self.descent == "adamw":
+            return ADAMW_DECAY
         return FROZEN_DECAY if self.frozen else row_of(self.method).weight_decay
 
     @property
+    def falling_rate(self) -> float:
+        """`layer_decay`, or the usual one."""
+        return LAYER_DECAY if self.layer_decay is None else self.layer_decay
+
+    @property
+    def descent(self) -> OptimizerName:
+        """`optimizer`, or what suits the training."""
+        return self.optimizer or ("adamw" if self.finetune else "sgd")
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What learns of a backbone that is known: on request, or because the method is for vectors."""
+        return "head" if self.freeze or row_of(self.method).on_vectors else self.finetune
+
+    @property
     def frozen(self) -> bool:
-        """Whether the backbone stays as it is: on request, or because the method is for vectors."""
-        return self.freeze or row_of(self.method).on_vectors
+        """Whether the backbone stays as it is."""
+        return self.tuning == "head"
 
 
 CONFIG = Form(
