@@ -84,12 +84,14 @@ def test_rates_fall_with_the_depth_and_biases_do_not_decay(tuning, deepest):
     assert max(below.get(name, 0) for name in grouped) == deepest
 
 
-def test_rates_of_a_step_are_the_schedule_of_each_groups_own_peak():
+def test_rates_of_a_step_are_the_schedule_of_each_groups_own_peak_once_the_head_has_learned_alone():
     config = TrainConfig("data", method="ce", finetune="last")
     optimizer = build_optimizer(learner("last"), config)
-    set_rates(optimizer, 7, 20, 0.1)
-    for group in optimizer.param_groups:
-        assert group["lr"] == learning_rate(7, 20, group["peak"], 0.1)
+    for step in (0, 3, 4, 19):
+        set_rates(optimizer, step, 20, 0.1)
+        for group in optimizer.param_groups:
+            waits = group["peak"] < 1e-3 and step < 4
+            assert group["lr"] == (0.0 if waits else learning_rate(step, 20, group["peak"], 0.1))
 
 
 def test_without_finetuning_all_parameters_are_one_group_under_sgd_as_ever():

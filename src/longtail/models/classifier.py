@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,17 +61,18 @@ class Classifier(nn.Module):
         self.tuning: Tuning | None = None
         self._cut: Cut | None = None
 
-    def tune(self, tuning: Tuning, cut: Cut | None = None) -> None:
+    def tune(self, tuning: Tuning, *, cut: Cut | None = None, adapters: Sequence[nn.Module] = ()) -> None:
         """Take the backbone as known: running means and variances stay, and what does not learn stays too.
 
         Args:
             tuning: what learns.
             cut: the parts of the backbone, where its last stage alone learns.
+            adapters: parts of the backbone that learn, where they alone do.
         """
         self.tuning, self._cut = tuning, cut
         self.backbone.requires_grad_(tuning == "all").eval()
-        if cut is not None:
-            cut.tail.requires_grad_(True)
+        for part in adapters if cut is None else (cut.tail,):
+            part.requires_grad_(True)
 
     @property
     def fixed_part(self) -> tuple[nn.Module, int]:

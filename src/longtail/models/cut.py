@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from longtail.errors import InputError
 from longtail.models.backbones import Tuning
+from longtail.models.halves import halves_of
 from longtail.models.lite0 import Lite0
 from longtail.models.resnet import ResNet
 
@@ -45,15 +46,15 @@ def cut(backbone: nn.Module, image: tuple[int, int, int], name: str) -> Cut:
     Raises:
         InputError: when it has no known last stage.
     """
-    if not isinstance(backbone, Lite0 | ResNet):
+    images = torch.zeros(1, *image, device=next(backbone.parameters()).device)
+    backbone.eval()
+    halves = backbone.halves() if isinstance(backbone, Lite0 | ResNet) else halves_of(backbone, images)
+    if halves is None:
         raise InputError(
             f"--finetune last: {name} has no stage that could learn alone; --finetune all trains all of it"
         )
-    stem, tail = backbone.halves()
     with torch.no_grad():
-        device = next(backbone.parameters()).device
-        shape = stem.eval()(torch.zeros(1, *image, device=device)).shape[1:]
-    return Cut(stem, tail, tuple(shape))
+        return Cut(*halves, tuple(halves[0](images).shape[1:]))
 
 
 def fixed_part(

@@ -21,9 +21,10 @@ from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
 from longtail.methods.options import LOSSES, MethodOptions
 from longtail.methods.recipe import recipe
+from longtail.models.adapters import add_adapters
 from longtail.models.backbones import FeatureLayer, Tuning
 from longtail.models.classifier import Classifier, build_classifier
-from longtail.models.cut import Cut, cut
+from longtail.models.cut import cut
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
 
@@ -89,12 +90,17 @@ class ModelCard:
             cosine=LOSSES[loss].cosine,
         )
         if self.tuning is not None:
-            model.tune(self.tuning, self._cut(model) if self.tuning == "last" else None)
+            self._tune(model, self.tuning)
         method = build_method(self.method, self.method_options, self.setting(model), model)
         return Learner(model, method, self.mean, self.std)
 
-    def _cut(self, model: Classifier) -> Cut:
-        return cut(model.backbone, (len(self.mean), *self.image_size), self.backbone)
+    def _tune(self, model: Classifier, tuning: Tuning) -> None:
+        image, name = (len(self.mean), *self.image_size), self.backbone
+        model.tune(
+            tuning,
+            cut=cut(model.backbone, image, name) if tuning == "last" else None,
+            adapters=add_adapters(model.backbone, name) if tuning == "adapters" else (),
+        )
 
     def setting(self, model: Classifier) -> Setting:
         """What a method of this model is built for."""

@@ -129,9 +129,9 @@ class TrainConfig(Settings):
     freeze: bool = False
     """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
 
-    finetune: Literal["last", "all"] | None = None
-    """What of a pretrained backbone goes on learning: last, its last stage, whose input is computed once and
-    kept; or all of it."""
+    finetune: Literal["last", "all", "adapters"] | None = None
+    """What of a pretrained backbone goes on learning: its last stage, whose input is computed once and kept;
+    all of it; or adapters beside the layers of a transformer."""
 
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""

@@ -12,12 +12,15 @@ from longtail.training.config import TrainConfig
 from longtail.training.learner import Learner
 from longtail.training.schedule import learning_rate
 
+HEAD_FIRST = 0.2
+"""Share of a fine-tuning in which the head learns alone, so that it does not spoil what is known."""
+
 
 def build_optimizer(learner: Learner, config: TrainConfig) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW whose norms and biases do not decay.
 
     In fine-tuning, the peak of a layer's rate is the head's times `layer_decay` to the power of its depth
-    below the head.
+    below the head, and the head learns alone for the first `HEAD_FIRST` of the steps.
     """
     if config.descent == "sgd":
         return torch.optim.SGD(
@@ -36,9 +39,10 @@ def build_optimizer(learner: Learner, config: TrainConfig) -> torch.optim.Optimi
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int, warmup: float) -> None:
-    """Every group's rate at a step, from its own peak."""
+    """Every group's rate at a step, from its own peak; 0 as long as it waits for the head."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, steps, group["peak"], warmup)
+        waits = step < group["waits"] * steps
+        group["lr"] = 0.0 if waits else learning_rate(step, steps, group["peak"], warmup)
 
 
 def depths(backbone: nn.Module) -> dict[str, int]:
@@ -74,10 +78,10 @@ def _decays(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _groups(learner: Learner, config: TrainConfig) -> list[dict[str, Any]]:
-    """Groups of parameters with their peak rate and decay."""
+    """Groups of parameters, each with its peak rate, decay, and the share of the training that it waits."""
     if config.finetune is None and config.descent == "sgd":
-        return [{"params": list(learner.parameters()), "peak": config.peak_rate}]
-    depth = {} if config.finetune is None else depths(learner.model.backbone)
+        return [{"params": list(learner.parameters()), "peak": config.peak_rate, "waits": 0.0}]
+    depth = depths(learner.model.backbone) if config.finetune in ("last", "all") else {}
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
         if parameter.requires_grad:
@@ -88,6 +92,7 @@ def _groups(learner: Learner, config: TrainConfig) -> list[dict[str, Any]]:
             "params": parameters,
             "peak": config.peak_rate * config.falling_rate**below,
             "weight_decay": config.decay if decays else 0.0,
+            "waits": HEAD_FIRST if below else 0.0,
         }
         for (below, decays), parameters in groups.items()
     ]
