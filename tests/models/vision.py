@@ -22,7 +22,7 @@ class Vision(nn.Module):
 
     def __init__(self, width=8, depth=3):
         super().__init__()
-        self.num_features = width
+        self.num_features = self.out_features = width
         self.cls_token = nn.Parameter(torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(torch.randn(1, 5, width))
         self.patch_embed = nn.Conv2d(3, width, 8, 8)

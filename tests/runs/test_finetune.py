@@ -15,7 +15,7 @@ import torch
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.images import decoder
-from longtail.models import lite0
+from longtail.models import classifier, lite0
 from longtail.models.lite0 import LAST_STAGE, Lite0
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
@@ -24,6 +24,7 @@ from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 
+from ..models.vision import Vision
 from .conftest import Listening
 
 pytestmark = pytest.mark.skipif(
@@ -92,14 +93,12 @@ def test_an_image_is_decoded_once_for_all_runs(tuned, monkeypatch, tmp_path):
     evaluate(again)
 
 
-@pytest.mark.parametrize("tuning", ["last", "all"])
-def test_a_stopped_training_goes_on_to_the_same_weights(tuned, tmp_path, tuning):
+def test_a_stopped_training_goes_on_to_the_same_weights(tuned, tmp_path):
     class Stopper(Listening):
         def step(self, epoch, step, steps, meter):
             if (epoch, step) == (1, 1):
                 os.kill(os.getpid(), signal.SIGINT)
 
-    tuned = replace(tuned, finetune=tuning)
     whole = train(replace(tuned, output=str(tmp_path / "whole")))
     with pytest.raises(Interrupted):
         train(tuned, watcher=Stopper())
@@ -133,6 +132,19 @@ def test_the_network_of_a_run_can_be_tuned(tuned, tmp_path):
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert "model.backbone.stages.10.convolution1.weight" in moved
     assert not any(name.startswith(("model.backbone.stem", "model.backbone.stages.9")) for name in moved)
+
+
+def test_adapters_join_the_network_of_a_run_and_learn_with_the_head(tuned, tmp_path, monkeypatch):
+    monkeypatch.setitem(classifier._BUILDERS, "vision", lambda _: Vision())
+    plain = replace(tuned, finetune=None, backbone="vision", image_size="16", output=str(tmp_path / "plain"))
+    first = train(plain)
+    run = train(replace(plain, finetune="adapters", start=str(first), output=tuned.output))
+    before, after = weights(first), weights(run)
+    added = {name for name in after if name not in before}
+    assert added == {name for name in after if ".adapter." in name}
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {name for name in before if name.startswith("model.head.")}
+    evaluate(run)
 
 
 @pytest.mark.parametrize("method", ["crl", "crl-iccv", "lmle", "triplet", "bcl", "mixup"])

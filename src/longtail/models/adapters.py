@@ -13,6 +13,9 @@ from longtail.errors import InputError
 SHARE = 0.01
 """Of the network's parameters, what all adapters together may have."""
 
+MARK = ".adapter."
+"""What the names of their parameters in a network have in them."""
+
 SCALE = 0.1
 """s, how much an adapter counts, as in its paper."""
 

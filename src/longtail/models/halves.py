@@ -86,7 +86,7 @@ class _Until(nn.Module):
         raise RuntimeError("the last stage was not reached")
 
 
-def _stop(_: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Any]) -> None:
+def _stop(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
     if len(inputs) > 1 or any(value is not None for value in named.values()):
         raise ValueError("the last stage is given more than maps")  # such as a rotation by place
     raise _Reached(inputs[0])

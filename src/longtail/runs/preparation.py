@@ -21,6 +21,7 @@ from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
+from longtail.models.adapters import MARK
 from longtail.models.backbones import (
     COMPUTED_ONCE,
     PRETRAINED,
@@ -257,8 +258,10 @@ def _expect_same_network(card: ModelCard, start: ModelCard, run: str | None) -> 
 
 
 def _load(weights: dict[str, Tensor], learner: Learner, run: str | None) -> None:
+    own = learner.model.state_dict()
+    fresh = {name: own[name] for name in own.keys() - weights.keys() if MARK in name}  # the run had none
     try:
-        learner.model.load_state_dict(weights)
+        learner.model.load_state_dict(weights | fresh)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"--from {run}: expected weights that fit their model card, got {reason}") from None
