@@ -76,7 +76,7 @@ def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watc
     published = Lite0()
     published.load_pretrained()
     learner, card = load_model(run / "model.safetensors")
-    assert (card.frozen, card.mean, card.std) == (True, (127 / 255,) * 3, (128 / 255,) * 3)
+    assert (card.tuning, card.mean, card.std) == ("head", (127 / 255,) * 3, (128 / 255,) * 3)
     for name, tensor in learner.model.backbone.state_dict().items():
         assert torch.equal(tensor, published.state_dict()[name])
     assert watcher.records[1].loss["total"] < watcher.records[0].loss["total"]

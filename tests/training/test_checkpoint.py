@@ -114,7 +114,7 @@ def test_metadata_stand_in_the_order_of_their_names(tmp_path):
 
 
 def card_file(path, **changes):
-    metadata = {"format": "longtail-model", "format_version": "2", "card": FORM.encode(CARD)}
+    metadata = {"format": "longtail-model", "format_version": "3", "card": FORM.encode(CARD)}
     save_file(
         {k: v.contiguous() for k, v in CARD.build().state_dict().items()}, path, {**metadata, **changes}
     )
@@ -125,7 +125,7 @@ def card_file(path, **changes):
     ("changes", "message"),
     [
         ({"format": "other"}, "expected a model that longtail wrote"),
-        ({"format_version": "1"}, "expected model format 2, got 1"),
+        ({"format_version": "2"}, "expected model format 3, got 2"),
         ({"card": "{"}, "m: not JSON .*; expected a model that longtail wrote"),
         ({"card": "{}"}, "m: not valid model card: Object missing required field `schema`; train again"),
         ({"card": FORM.encode(replace(CARD, features=9))}, "expected weights that fit their model card"),

@@ -45,7 +45,7 @@ METHOD, DEVICES, RUN = "Parts of the method", "Devices and report", "Run"
 HEADINGS = {
     COMPARISON: ("methods", "seeds", "baseline", "tune", "budget", "parallel", "engine"),
     MODEL: (
-        *("backbone", "weights", "freeze", "from_scratch", "image_size"),
+        *("backbone", "weights", "freeze", "finetune", "from_scratch", "image_size"),
         *("features", "hidden", "shared_feature", "augment"),
     ),
     DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
@@ -70,8 +70,8 @@ METAVARS = {
 
 # fmt: off
 EVERYDAY = {
-    "data", "method", "epochs", "steps", "keep", "batch_size", "seed", "backbone", "freeze", "image_size",
-    "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
+    "data", "method", "epochs", "steps", "keep", "batch_size", "seed", "backbone", "freeze", "finetune",
+    "image_size", "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
     "attributes", "split_column", "group_column", "tail_ratio",
     "sampler", "class_weights", "loss", "decision",
     "devices", "precision", "output", "start",

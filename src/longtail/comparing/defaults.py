@@ -37,7 +37,8 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry]) -> Decision:
     for label, entry in sorted(entries.items(), key=lambda item: item[1].first is not None):
         config = entry.config if comparison.budget is None else replace(entry.config, epochs=1, steps=None)
         if entry.first is not None:
-            config = replace(config, freeze=found[entry.first].config.frozen)
+            of_first = found[entry.first].config
+            config = replace(config, freeze=of_first.frozen, finetune=of_first.finetune)
         choice = chosen(config, facts_of(config, dataset, splits, device))
         found[label] = replace(entry, config=choice.config)
         for note in choice.notes:

@@ -46,7 +46,7 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
     for done, (label, path) in enumerate(runs.items(), 1):
         run = Run.open(path, None)
         shown = replace(data, loader=ImageLoader(data.dataset, run.card.image_size))
-        loader = (run.on_vectors(shown) if run.card.frozen else shown).loader
+        loader = run.on_vectors(shown).loader
         features = run.features(rows, loader).numpy()
         placed = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3)
         points[label] = tuple((x, y) for x, y in placed.tolist())

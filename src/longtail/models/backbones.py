@@ -9,6 +9,13 @@ from typing import Literal
 FeatureLayer = Literal["rectified", "linear", "neck", "vector"]
 """What follows the linear layer that makes the features of an attribute; see `AttributeHead`."""
 
+Tuning = Literal["head", "last", "all", "adapters"]
+"""What learns of a network whose weights are known: what stands on the backbone, its last stage too, all of
+it, or adapters inside it."""
+
+COMPUTED_ONCE: tuple[Tuning, ...] = ("head", "last")
+"""Those under which part of the backbone stays: its output is computed once per image, and kept."""
+
 TIMM_PREFIX = "timm:"
 
 IN_FOLDER, ON_HUB = f"{TIMM_PREFIX}local-dir:", f"{TIMM_PREFIX}hf-hub:"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from longtail.errors import InputError
-from longtail.models.backbones import BACKBONES, SIZED, TIMM_PREFIX, VECTOR_LENGTH, FeatureLayer
+from longtail.models.backbones import BACKBONES, SIZED, TIMM_PREFIX, VECTOR_LENGTH, FeatureLayer, Tuning
 from longtail.models.convnet import ConvNet
+from longtail.models.cut import Cut, FlatMaps
 from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
@@ -38,6 +39,9 @@ class Classifier(nn.Module):
     Args:
         backbone: (N, C, H, W) -> (N, B).
         head: (N, B) -> ModelOutput.
+
+    Attributes:
+        tuning: what learns of a backbone that is known, None where it is trained like any other.
     """
 
     def __init__(self, backbone: nn.Module, head: AttributeHead) -> None:
@@ -46,12 +50,29 @@ class Classifier(nn.Module):
         self.backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.head = head
         self.frozen = False
-        self.backbone_fixed = False
+        self.tuning: Tuning | None = None
+        self._cut: Cut | None = None
 
-    def fix_backbone(self) -> None:
-        """Keep the backbone as it is, running means and variances included; the head learns."""
-        self.backbone_fixed = True
-        self.backbone.requires_grad_(False).eval()
+    def tune(self, tuning: Tuning, *, cut: Cut | None = None, adapters: Sequence[nn.Module] = ()) -> None:
+        """Take the backbone as known: running means and variances stay, and what does not learn stays too.
+
+        Args:
+            tuning: what learns.
+            cut: the parts of the backbone, where its last stage alone learns.
+            adapters: parts of the backbone that learn, where they alone do.
+        """
+        self.tuning, self._cut = tuning, cut
+        self.backbone.requires_grad_(tuning == "all").eval()
+        for part in adapters if cut is None else (cut.tail,):
+            part.requires_grad_(True)
+
+    @property
+    def fixed_part(self) -> tuple[nn.Module, int]:
+        """What of the backbone stays, images -> rows of numbers, and how many of them an image has."""
+        if self._cut is None:
+            return self.backbone, self.head.in_features
+        maps = FlatMaps(self._cut)
+        return maps, maps.numbers
 
     def freeze(self) -> None:
         """Fix all but the last layer, running means and variances included."""
@@ -64,17 +85,22 @@ class Classifier(nn.Module):
     def train(self, mode: bool = True) -> Classifier:
         """As of any module; a network that is fixed stays in evaluation mode."""
         super().train(mode and not self.frozen)
-        if self.backbone_fixed:
+        if self.tuning is not None:
             self.backbone.eval()
         return self
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Normalised images (N, C, H, W), or their vectors (N, B) -> logits, features, the backbone's vector.
+        """Normalised images (N, C, H, W), or what the fixed part gave for them (N, numbers) -> `ModelOutput`.
 
-        Vectors of a fixed backbone are brought to one length, because the head cannot shape them.
+        Vectors of a known backbone are brought to one length, so that heads learn at the usual rates.
         """
-        vectors = images if images.dim() == 2 else self.backbone(images)
-        return self.head(VECTOR_LENGTH * normalize(vectors) if self.backbone_fixed else vectors)
+        vectors = self._vectors(images)
+        return self.head(vectors if self.tuning is None else VECTOR_LENGTH * normalize(vectors))
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        if images.dim() > 2:
+            return self.backbone(images)
+        return images if self._cut is None else self._cut.vectors(images)
 
     @property
     def num_parameters(self) -> int:

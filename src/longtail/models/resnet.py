@@ -62,6 +62,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.out_features = widths[-1]
         self.stem = stem
+        self._blocks = blocks
         layers: list[nn.Module] = []
         for stage, (before, width) in enumerate(pairwise(widths)):
             layers.append(BasicBlock(before, width, 1 if stage == 0 else 2, projection))
@@ -74,6 +75,14 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, widths[-1])."""
         return self.stages(self.stem(images)).mean((2, 3))
+
+    def halves(self) -> tuple[nn.Module, nn.Module]:
+        """Images -> maps before the last stage, and maps -> vectors."""
+        stages, kept = [*self.stages], len(self.stages) - self._blocks
+        return (
+            nn.Sequential(self.stem, *stages[:kept]),
+            nn.Sequential(*stages[kept:], nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        )
 
 
 def resnet32(channels: int = 3) -> ResNet:

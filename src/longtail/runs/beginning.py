@@ -75,7 +75,7 @@ def begin(config: TrainConfig, resumed: RunFolder | None = None) -> Beginning:
     if config.start is not None:
         return _started(config, config.start)
     found = _of_file(config, config.weights) if config.weights else _published(config)
-    if config.frozen and found.weights is None:
+    if config.tuning and found.weights is None:
         raise InputError(_nothing_to_freeze(config, found.backbone))
     return found
 
@@ -139,7 +139,8 @@ def _of_tensors(path: Path, source: str, asked: Pretrained | None) -> Beginning:
 def _nothing_to_freeze(config: TrainConfig, backbone: str | None) -> str:
     if config.from_scratch:
         return f"--from-scratch: --method {config.method} keeps the backbone, which would know nothing"
+    flag = f"--finetune {config.finetune}" if config.finetune else "--freeze"
     return (
-        f"--freeze: {backbone} has no published weights; name a backbone that has, such as --backbone "
+        f"{flag}: {backbone} has no published weights; name a backbone that has, such as --backbone "
         f"{PRETRAINED}, a file of them, --weights FILE, or a trained run, --from RUN"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +21,16 @@ from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import default_backbone, default_hidden
+from longtail.models.adapters import MARK
+from longtail.models.backbones import (
+    COMPUTED_ONCE,
+    FeatureLayer,
+    Tuning,
+    default_backbone,
+    default_hidden,
+)
 from longtail.models.classifier import build_backbone
+from longtail.models.cut import fixed_part
 from longtail.models.lite0 import has_weights
 from longtail.runs.beginning import Beginning
 from longtail.runs.data import Data, class_counts, read_dataset
@@ -34,6 +43,15 @@ from longtail.training.defaults import DataFacts
 from longtail.training.feed import Feed
 from longtail.training.learner import Learner
 from longtail.training.watcher import Watcher
+
+TUNED: Mapping[Tuning | None, str] = {
+    None: "",
+    "head": " (frozen)",
+    "last": " (its last stage fine-tuned)",
+    "all": " (fine-tuned)",
+    "adapters": " (with adapters)",
+}
+"""What is said of the backbone, by what learns of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +128,8 @@ def prepare_data(
         watcher.say(beginning.note)
     size = config.size or beginning.image_size(dataset.images)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
-    if config.frozen:
-        data = _on_vectors(fabric, beginning, data, mirrored=config.augment == MIRROR)
+    if config.tuning in COMPUTED_ONCE:
+        data = _on_vectors(fabric, config, beginning, data)
     data = data.readable(watcher)
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
@@ -152,7 +170,7 @@ def prepare_training(
     feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std)
     height, width = card.image_size
     what = (
-        f"{card.method} on {card.backbone}{' (frozen)' if card.frozen else ''}, "
+        f"{card.method} on {card.backbone}{TUNED[card.tuning]}, "
         f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
     return Training(run, feed, (what, *notes))
@@ -160,7 +178,7 @@ def prepare_training(
 
 def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCard:
     """What the model is going to be; its feature layer is that of the run it goes on from, if it does."""
-    own = recipe(config.method, config.method_options).feature_layer
+    own = _feature_layer(config)
     training = data.training(config.planned_epochs)
     facts = class_of(config.method).facts(training)
     start = beginning.card
@@ -182,8 +200,16 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
         identities=facts.identities,
         domains=facts.domains,
         feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
-        frozen=config.frozen,
+        tuning=config.tuning,
     )
+
+
+def _feature_layer(config: TrainConfig) -> FeatureLayer:
+    """The method's; on a known backbone none, in place of one that only makes features smaller or rectifies."""
+    found = recipe(config.method, config.method_options).feature_layer
+    if config.tuning and config.method_options.feature_layer is None and found in ("rectified", "neck"):
+        return "vector"
+    return found
 
 
 def _normalisation(beginning: Beginning, data: Data) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -197,12 +223,14 @@ def _normalisation(beginning: Beginning, data: Data) -> tuple[tuple[float, ...],
     return data.loader.normalisation(data.loader.readable(data.splits.train))
 
 
-def _on_vectors(fabric: Fabric, beginning: Beginning, data: Data, *, mirrored: bool) -> Data:
-    """The data as vectors of the network that is frozen."""
+def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data: Data) -> Data:
+    """The data as what the part of the network that stays makes of the images."""
     mean, std = _normalisation(beginning, data)
     backbone, size = beginning.backbone or "", data.loader.size
     trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
-    return data.on_vectors(fabric, FixedNetwork(trunk, mean, std, size), vector, mirrored)
+    part, numbers = fixed_part(trunk, vector, config.tuning, (len(mean), *size), backbone)
+    network = FixedNetwork(part, mean, std, size)
+    return data.on_vectors(fabric, network, numbers, mirrored=config.augment == MIRROR)
 
 
 def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
@@ -211,7 +239,7 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
     Raises:
         InputError: when there is no preset of that name.
     """
-    if config.frozen:
+    if config.tuning in COMPUTED_ONCE:
         return config.augment or "none"
     if config.augment is None:
         if config.data in BUILTIN:
@@ -247,8 +275,10 @@ def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: st
         if found != expected:
             said = "" if what == "schema" else f" {found}, not {expected}"
             raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
+    known, own = network or {}, learner.model.state_dict()
+    fresh = {name: own[name] for name in own.keys() - known.keys() if MARK in name}  # the run had none
     try:
-        learner.model.load_state_dict(network or {})
+        learner.model.load_state_dict(known | fresh)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"--from {run}: expected weights that fit their model card, got {reason}") from None

@@ -20,6 +20,7 @@ from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
 from longtail.methods.recipe import check_decision, recipe
+from longtail.models.backbones import COMPUTED_ONCE
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder
@@ -123,13 +124,15 @@ class Run:
             raise InputError(f"{dataset.name}: its attributes or classes are no longer those of the training")
         splits = SPLITS_FILE.read(self.folder.splits).rows(dataset.ids, str(self.folder.splits))
         data = Data.of(dataset, splits, self.card.image_size, options, self.watcher)
-        return self.on_vectors(data) if self.card.frozen else data
+        return self.on_vectors(data)
 
     def on_vectors(self, data: Data) -> Data:
-        """Data with the vectors that this run's frozen backbone makes of their images."""
-        card, model = self.card, self.learner.model
-        network = FixedNetwork(model.backbone, card.mean, card.std, card.image_size)
-        return data.on_vectors(self.fabric, network, model.head.in_features)
+        """Data with what the fixed part of this run's backbone makes of their images, where it has one."""
+        card = self.card
+        if card.tuning not in COMPUTED_ONCE:
+            return data
+        part, numbers = self.learner.model.fixed_part
+        return data.on_vectors(self.fabric, FixedNetwork(part, card.mean, card.std, card.image_size), numbers)
 
     @cached_property
     def epochs(self) -> list[EpochRecord]:

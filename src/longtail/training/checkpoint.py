@@ -21,14 +21,16 @@ from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
 from longtail.methods.options import LOSSES, MethodOptions
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import FeatureLayer
+from longtail.models.adapters import add_adapters
+from longtail.models.backbones import FeatureLayer, Tuning
 from longtail.models.classifier import Classifier, build_classifier
+from longtail.models.cut import cut
 from longtail.models.weights import Weights
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
 
 FORMAT = "longtail-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1)]
@@ -58,7 +60,7 @@ class ModelCard:
         identities: how many the training images show, 0 where that is not used.
         domains: that the training images come from.
         feature_layer: argument of `AttributeHead`: the method's, or that of the run it goes on from.
-        frozen: whether the backbone stayed as it was, and the head alone learned.
+        tuning: what learned of a backbone that was known, None where it was trained like any other.
     """
 
     schema: LabelSchema
@@ -76,7 +78,7 @@ class ModelCard:
     identities: Count = 0
     domains: tuple[str, ...] = ()
     feature_layer: FeatureLayer = "rectified"
-    frozen: bool = False
+    tuning: Tuning | None = None
 
     def build(self, weights: Weights | None = None) -> Learner:
         """A learner with fresh weights, or with those of a backbone in it."""
@@ -93,10 +95,18 @@ class ModelCard:
             layer=self.feature_layer,
             cosine=LOSSES[loss].cosine,
         )
-        if self.frozen:
-            model.fix_backbone()
+        if self.tuning is not None:
+            self._tune(model, self.tuning)
         method = build_method(self.method, self.method_options, self.setting(model), model)
         return Learner(model, method, self.mean, self.std)
+
+    def _tune(self, model: Classifier, tuning: Tuning) -> None:
+        image, name = (len(self.mean), *self.image_size), self.backbone
+        model.tune(
+            tuning,
+            cut=cut(model.backbone, image, name) if tuning == "last" else None,
+            adapters=add_adapters(model.backbone, name) if tuning == "adapters" else (),
+        )
 
     def setting(self, model: Classifier) -> Setting:
         """What a method of this model is built for."""

@@ -11,8 +11,19 @@ from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import Row
-from longtail.models.backbones import FROZEN_DECAY, PRETRAINED, default_learning_rate
+from longtail.models.backbones import (
+    COMPUTED_ONCE,
+    FROZEN_DECAY,
+    PRETRAINED,
+    Tuning,
+    default_learning_rate,
+)
 from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
+
+ADAMW_RATE = 1e-3
+ADAMW_DECAY = 0.05
+LAYER_DECAY = 0.75
+"""Of fine-tuning, unless the user says otherwise; docs/decisions.md."""
 
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 
@@ -21,6 +32,8 @@ AUTO = "auto"
 
 ON_VECTORS = ("none", "mirror")
 """Augmentations of images that are looked at once."""
+
+OptimizerName = Literal["sgd", "adamw"]
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -137,6 +150,10 @@ class TrainConfig(Settings):
     """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk. By
     default so where the images are photos and pretrained weights are at hand."""
 
+    finetune: Literal["last", "all", "adapters"] | None = None
+    """What of a pretrained backbone goes on learning: its last stage, whose input is computed once and kept;
+    all of it; or adapters beside the layers of a transformer."""
+
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default the images' own, at most 128, or those that the
     backbone is made for."""
@@ -154,14 +171,20 @@ class TrainConfig(Settings):
     """none, mirror, small, photo, small-noflip or photo-noflip; by default by the size of the images, with
     --freeze none."""
 
+    optimizer: OptimizerName | None = None
+    """sgd, or adamw, under which norms and biases do not decay; by default sgd, with --finetune adamw."""
+
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01."""
+    """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01, with adamw 0.001."""
+
+    layer_decay: Annotated[float | None, SHARE] = None
+    """With --finetune, the rate of each layer as a share of the rate of the layer above; by default 0.75."""
 
     momentum: Annotated[float, SHARE] = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD, or the first β of AdamW."""
 
     weight_decay: Annotated[float | None, NOT_NEGATIVE] = None
-    """Weight decay of SGD; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005."""
+    """Weight decay; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005, adamw 0.05."""
 
     warmup: Annotated[float, SHARE] = 0.05
     """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
@@ -203,20 +226,8 @@ class TrainConfig(Settings):
         if self.weights is not None and (self.from_scratch or self.start is not None):
             other = "--from-scratch" if self.from_scratch else "--from"
             raise InputError(f"--weights: does not go with {other}, the backbone begins with one of them")
-        self._check_fixed()
+        self._check_tuning()
         self.size  # noqa: B018  a wrong --image-size too, not after the data are read
-
-    def _check_fixed(self) -> None:
-        """Say what does not go with a backbone that stays as it is."""
-        solved = not is_outside(self.method) and self.row.on_vectors
-        flag = "--freeze" if self.freeze else f"--method {self.method}" if solved else None
-        if flag and self.from_scratch:
-            raise InputError(f"{flag}: keeps what a network knows, and --from-scratch has it know nothing")
-        if flag and self.augment not in (None, *ON_VECTORS):
-            raise InputError(
-                f"--augment {self.augment}: with {flag} an image is looked at once; expected none, or mirror "
-                "to look at its mirror image too"
-            )
 
     def _check_method(self) -> None:
         """Say now what does not go together; of a class of the user's own, once it is there."""
@@ -225,6 +236,28 @@ class TrainConfig(Settings):
         if self.row.second_stage and self.start is None:
             raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
         recipe(self.method, self.method_options)
+
+    def _check_tuning(self) -> None:
+        """Say what does not go with a backbone that is known."""
+        if self.freeze and self.finetune:
+            raise InputError("--finetune: goes on training the backbone that --freeze keeps; leave one out")
+        solved = not is_outside(self.method) and self.row.on_vectors
+        if self.finetune and solved:
+            raise InputError(
+                f"--finetune: {self.method} is solved on the vectors of a backbone that stays; choose a "
+                "method that takes steps, such as --method balanced-softmax"
+            )
+        if self.layer_decay is not None and not self.finetune:
+            raise InputError("--layer-decay: goes with --finetune; without it all layers have one rate")
+        asked = "--freeze" if self.freeze else f"--finetune {self.finetune}" if self.finetune else ""
+        flag = asked or (f"--method {self.method}" if solved else "")
+        if flag and self.from_scratch:
+            raise InputError(f"{flag}: keeps what a network knows, and --from-scratch has it know nothing")
+        if flag and self.tuning in COMPUTED_ONCE and self.augment not in (None, *ON_VECTORS):
+            raise InputError(
+                f"--augment {self.augment}: with {flag} an image is looked at once; expected none, or mirror "
+                "to look at its mirror image too"
+            )
 
     @property
     def row(self) -> Row:
@@ -253,26 +286,43 @@ class TrainConfig(Settings):
     @property
     def named_backbone(self) -> str | None:
         """The backbone that the user or the method asks for, None where the images decide."""
-        frozen = PRETRAINED if self.frozen and self.start is None and self.weights is None else None
-        return self.backbone or self.row.backbone or frozen
+        known = PRETRAINED if self.tuning and self.start is None and self.weights is None else None
+        return self.backbone or self.row.backbone or known
 
     @property
     def peak_rate(self) -> float:
-        """`learning_rate`, or what suits the backbone."""
-        usual = default_learning_rate(self.named_backbone)
+        """`learning_rate`, or what suits optimizer and backbone."""
+        usual = ADAMW_RATE if self.descent == "adamw" else default_learning_rate(self.named_backbone)
         return usual if self.learning_rate is None else self.learning_rate
 
     @property
     def decay(self) -> float:
-        """`weight_decay`, or what suits the method."""
+        """`weight_decay`, or what suits optimizer and method."""
         if self.weight_decay is not None:
             return self.weight_decay
+        if self.descent == "adamw":
+            return ADAMW_DECAY
         return FROZEN_DECAY if self.frozen else self.row.weight_decay
 
     @property
+    def falling_rate(self) -> float:
+        """`layer_decay`, or the usual one."""
+        return LAYER_DECAY if self.layer_decay is None else self.layer_decay
+
+    @property
+    def descent(self) -> OptimizerName:
+        """`optimizer`, or what suits the training."""
+        return self.optimizer or ("adamw" if self.finetune else "sgd")
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What learns of a backbone that is known: on request, or because the method is for vectors."""
+        return "head" if self.freeze or self.row.on_vectors else self.finetune
+
+    @property
     def frozen(self) -> bool:
-        """Whether the backbone stays as it is: on request, or because the method is for vectors."""
-        return self.freeze or self.row.on_vectors
+        """Whether the backbone stays as it is."""
+        return self.tuning == "head"
 
 
 CONFIG = Form(

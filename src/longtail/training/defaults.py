@@ -132,8 +132,16 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
 
 
 def _regime_is_open(config: TrainConfig) -> bool:
-    said = (config.freeze, config.from_scratch, config.start, config.backbone, config.weights, config.augment)
-    return not any(said) and config.row.backbone is None and not config.row.on_vectors
+    said = (
+        config.freeze,
+        config.finetune,
+        config.from_scratch,
+        config.start,
+        config.backbone,
+        config.weights,
+        config.augment,
+    )
+    return not any(said) and config.row.backbone is None
 
 
 def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]]:

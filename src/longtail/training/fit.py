@@ -21,8 +21,8 @@ from longtail.training.interruption import Interruption
 from longtail.training.journal import Journal
 from longtail.training.learner import Learner
 from longtail.training.meter import Meter
+from longtail.training.optimizer import build_optimizer, set_rates
 from longtail.training.record import EpochRecord
-from longtail.training.schedule import learning_rate
 from longtail.training.state import TrainingState
 
 
@@ -36,15 +36,15 @@ def fit(
 ) -> bool:
     """Train, and say whether the training came to its end.
 
-    SGD with momentum under `learning_rate`; each step minimises the sum of the method's loss terms.
-    The learner is changed in place. The journal is given its state after every epoch, and after the current
-    step when the user interrupts; a training that goes on from a `state` takes the same steps as one that
-    was never interrupted. It ends when all epochs are done, or the journal has enough.
+    Each step minimises the sum of the method's loss terms, by the optimizer of the configuration under
+    `learning_rate`. The learner is changed in place. The journal is given its state after every epoch, and
+    after the current step when the user interrupts; a training that goes on from a `state` takes the same
+    steps as one that was never interrupted. It ends when all epochs are done, or the journal has enough.
 
     Raises:
         InputError: when the loss is no longer finite, before it can spoil the weights.
     """
-    optimizer = _optimizer(learner, config)
+    optimizer = build_optimizer(learner, config)
     module, stepper = fabric.setup(learner, optimizer)
     meter, start, step, seconds = Meter(), 0, 0, 0.0
     if state is not None:
@@ -63,7 +63,9 @@ def fit(
             learner.method.start_epoch(context)
             learner.train()
             for batch in feed.epoch(epoch, step):
-                optimizer.param_groups[0]["lr"] = _rate(config, feed, epoch, step)
+                set_rates(
+                    optimizer, epoch * feed.steps + step, config.planned_epochs * feed.steps, config.warmup
+                )
                 total, terms, mined = _losses(module, batch)
                 stop = _stop(fabric, total, terms, interruption.requested, epoch, step)
                 _update(fabric, module, stepper, total, config.clip_gradient)
@@ -82,7 +84,7 @@ def fit(
                 EpochRecord(
                     epoch=epoch + 1,
                     step=(epoch + 1) * feed.steps,
-                    learning_rate=_rate(config, feed, epoch, feed.steps - 1),
+                    learning_rate=max(group["lr"] for group in optimizer.param_groups),
                     seconds=seconds,
                     images_per_second=(step - first) * feed.batch_size / elapsed,
                     input_wait_share=(feed.loader.wait_seconds - waited) / elapsed,
@@ -131,22 +133,12 @@ def rehearse(fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed) 
     Raises:
         InputError: as `fit` does.
     """
-    module, _ = fabric.setup(learner, _optimizer(learner, config))
+    module, _ = fabric.setup(learner, build_optimizer(learner, config))
     learner.method.start_epoch(_context(fabric, learner, config, feed, 0, 0))
     learner.train()
     total, terms, _ = _losses(module, next(feed.epoch(0)))
     _stop(fabric, total, terms, False, 0, 0)
     fabric.backward(total)
-
-
-def _optimizer(learner: Learner, config: TrainConfig) -> torch.optim.SGD:
-    return torch.optim.SGD(
-        learner.parameters(),
-        lr=config.peak_rate,
-        momentum=config.momentum,
-        weight_decay=config.decay,
-        nesterov=config.momentum > 0,
-    )
 
 
 def _context(
@@ -156,11 +148,6 @@ def _context(
     mirror = feed.loader.mirror if isinstance(feed.loader, VectorLoader) else None
     mirrored = mirror and partial(outputs_of, fabric, learner, mirror, learner.features)
     return EpochContext(epoch, config.planned_epochs, step, learner.model, features, mirrored)
-
-
-def _rate(config: TrainConfig, feed: Feed, epoch: int, step: int) -> float:
-    done, steps = epoch * feed.steps + step, config.planned_epochs * feed.steps
-    return learning_rate(done, steps, config.peak_rate, config.warmup)
 
 
 def _losses(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
