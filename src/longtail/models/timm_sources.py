@@ -100,8 +100,8 @@ def _by_config(fetch: Fetch, backbone: str) -> TimmModel:
         content = fetch("config.json").read_bytes()
     except Exception as error:  # whatever the hub met: no network, no such repository, no room
         raise InputError(
-            f"{source}: its config.json cannot be had ({first_line(error)}); expected a folder or repository "
-            "of a network that timm wrote"
+            f"{source}: its config.json cannot be had ({first_line(error)}); expected a folder, or while "
+            "connected a repository, of a network that timm wrote"
         ) from None
     try:
         config = msgspec.json.decode(content, type=_Config)
