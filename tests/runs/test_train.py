@@ -43,7 +43,7 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
         "splits.json",
         "metrics.jsonl",
         "model.safetensors",
-        "last.safetensors",
+        "best.safetensors",
         "results.json",
         "report.html",
     }
@@ -141,7 +141,7 @@ def test_a_run_whose_settings_were_left_open_goes_on_with_those_that_were_chosen
     assert note == "chosen: --method crl; otherwise: --method"
     run = train(left, resume=True)
     kept = CONFIG.read(run / "config.json")
-    assert (kept.method, kept.steps, kept.keep) == ("crl", None, "best")
+    assert (kept.method, kept.steps, kept.keep) == ("crl", None, "last")
     assert kept.epochs == len(lines_of(run)) == math.ceil(20 / lines_of(run)[0]["step"])
 
 

@@ -156,7 +156,7 @@ def test_options_that_go_with_no_method_are_refused_with_the_reason():
 
 def test_with_too_few_validation_images_the_last_epoch_is_used_and_said():
     config = TrainConfig("photos", method="ce", freeze=True, epochs=7)
-    for few in (replace(PHOTOS, validation=99), replace(PHOTOS, of_a_class=4.5)):
+    for few in (replace(PHOTOS, validation=199), replace(PHOTOS, of_a_class=4.5)):
         choice = chosen(config, few)
         assert choice.config.keep == "last"
         (note,) = choice.notes
@@ -164,7 +164,7 @@ def test_with_too_few_validation_images_the_last_epoch_is_used_and_said():
             f"the last epoch is used: {few.validation} validation images, {few.of_a_class:g} of"
         )
         assert chosen(replace(config, keep="best"), few) == Choice(replace(config, keep="best"), ())
-    enough = replace(PHOTOS, validation=100, of_a_class=5.0)
+    enough = replace(PHOTOS, validation=200, of_a_class=5.0)
     assert chosen(config, enough) == Choice(replace(config, keep="best"), ())
 
 

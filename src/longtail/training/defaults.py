@@ -30,7 +30,7 @@ STEPS = 1500
 STEPS_ON_GPU = 6000
 """Budget of a training of a whole network on a GPU."""
 
-FEWEST_VALIDATION, FEWEST_OF_A_CLASS = 100, 5
+FEWEST_VALIDATION, FEWEST_OF_A_CLASS = 200, 5
 """Validation images, and those of the median class, that are enough to tell the best epoch."""
 
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
