@@ -23,7 +23,7 @@ COMMANDS = {
     "evaluate": "Evaluate a trained model and show what it achieves on each class.",
     "predict": "Classify images with a trained model.",
     "diagnose": "Report on a data set before you train on it.",
-    "methods": "List the methods to train with, and the backbones.",
+    "methods": "List the methods to train with, the decisions, and the backbones.",
     "data": "List the built-in data sets, and the layouts of data that are understood.",
 }
 """The commands; `longtail.cli.parsing.Command` knows the rest of them."""
