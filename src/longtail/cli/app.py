@@ -24,7 +24,7 @@ COMMANDS = {
     "predict": "Classify images with a trained model.",
     "diagnose": "Report on a data set before you train on it.",
     "cache": "List the vectors of images that are kept on disk, or remove them.",
-    "methods": "List the methods to train with, and the backbones.",
+    "methods": "List the methods to train with, the decisions, and the backbones.",
     "data": "List the built-in data sets, and the layouts of data that are understood.",
 }
 """The commands; `longtail.cli.parsing.Command` knows the rest of them."""

@@ -50,7 +50,8 @@ def evaluate(
         run: Folder of a run.
         data: Other data to evaluate on; by default the run's own.
         split: Which images of the data.
-        decision: Decide by this rule; by default as the run was trained to.
+        decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
+            each holds.
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
         output: Write the results there as JSON, and nowhere else.
         accelerator: Kind of device.

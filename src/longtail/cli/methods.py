@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from longtail.cli.page import section
+from longtail.methods.options import DECISIONS
 from longtail.methods.rows import METHODS
 from longtail.models.backbones import BACKBONES
 
@@ -15,8 +16,10 @@ longtail train photos/ --method ce
 
 
 def methods() -> None:
-    """List the methods to train with, and the backbones."""
+    """List the methods to train with, the decisions, and the backbones."""
     print(section("Methods (--method)", ((name, row.summary) for name, row in METHODS.items())))
+    print()
+    print(section("Decisions (--decision)", ((name, facts.summary) for name, facts in DECISIONS.items())))
     print()
     backbones = {
         **BACKBONES,

@@ -54,7 +54,8 @@ def predict(
         images: Image files, folders of images, or zip archives.
         output: Write there instead of to standard output.
         format: Form of the output; by default the ending of --output, or csv.
-        decision: Decide by this rule; by default as the run was trained to.
+        decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
+            each holds.
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
         skip_unreadable: Leave unreadable images out, said by name.
         accelerator: Kind of device.
