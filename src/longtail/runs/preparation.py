@@ -205,7 +205,7 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
 
 
 def _feature_layer(config: TrainConfig) -> FeatureLayer:
-    """The method's; on a known backbone none, in place of one that only makes features smaller or rectifies."""
+    """The method's; on a known backbone none in place of one that only shrinks or rectifies."""
     found = recipe(config.method, config.method_options).feature_layer
     if config.tuning and config.method_options.feature_layer is None and found in ("rectified", "neck"):
         return "vector"
