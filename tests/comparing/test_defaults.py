@@ -1,0 +1,54 @@
+"""What a comparison leaves open is decided once, for all of its cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from longtail.comparing import defaults
+from longtail.comparing.cells import Comparison
+from longtail.comparing.defaults import decided
+from longtail.runs import preparation
+from longtail.training.config import DataOptions, TrainConfig
+
+from .comparing import Listening
+
+
+def decisions(labels: str, base: TrainConfig, budget: float | None = None):
+    comparison = Comparison(base, tuple(labels.split(",")), Path("unused"), budget=budget)
+    watcher = Listening()
+    found = decided(comparison, comparison.entries(), watcher)
+    assert list(found) == list(comparison.labels)
+    return {label: entry.config for label, entry in found.items()}, watcher.lines
+
+
+@pytest.fixture(autouse=True)
+def without_gpus(monkeypatch):
+    monkeypatch.setattr(defaults, "visible_gpus", list)
+
+
+def test_methods_get_one_length_and_what_was_chosen_is_said_once_for_all_of_them():
+    base = TrainConfig("digits", batch_size=16, data_options=DataOptions(tail_ratio=20))
+    configs, lines = decisions("ce,crl,down-sampling", base)
+    assert configs["ce"].planned_epochs == configs["crl"].planned_epochs
+    assert configs["down-sampling"].planned_epochs > configs["ce"].planned_epochs  # its epochs are short
+    assert all(config.from_scratch and not config.freeze and config.keep for config in configs.values())
+    alike = [line for line in lines if line.startswith("ce, crl: chosen: --from-scratch --epochs ")]
+    assert len(alike) == 1
+
+
+def test_a_second_stage_has_the_regime_of_its_first(monkeypatch):
+    monkeypatch.setattr(preparation, "has_weights", lambda: True)
+    monkeypatch.setattr(preparation, "suggest_size", lambda images: (128, 128))
+    configs, _ = decisions("ce,crt", TrainConfig("digits"))
+    assert [config.freeze for config in configs.values()] == [True, True]
+    assert configs["crt"].start == "ce"
+    configs, _ = decisions("ce,crt", TrainConfig("digits", backbone="convnet"))
+    assert [config.freeze for config in configs.values()] == [False, False]
+
+
+def test_a_budget_of_seconds_takes_the_place_of_the_length():
+    configs, lines = decisions("ce", TrainConfig("digits", backbone="convnet"), budget=5.0)
+    assert configs["ce"].epochs == 1
+    assert not [line for line in lines if "--epochs" in line]
