@@ -87,9 +87,10 @@ class _Until(nn.Module):
 
 
 def _stop(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-    if len(inputs) > 1 or any(value is not None for value in named.values()):
+    maps, *more = inputs
+    if more or any(value is not None for value in named.values()):
         raise ValueError("the last stage is given more than maps")  # such as a rotation by place
-    raise _Reached(inputs[0])
+    raise _Reached(maps)
 
 
 class _From(nn.Module):

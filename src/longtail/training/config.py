@@ -172,13 +172,13 @@ class TrainConfig(Settings):
     --freeze none."""
 
     optimizer: OptimizerName | None = None
-    """sgd, or adamw, under which norms and biases do not decay; by default sgd, with --finetune adamw."""
+    """sgd, or adamw, under which norms and biases do not decay; by default sgd, in fine-tuning adamw."""
 
     learning_rate: Annotated[float | None, POSITIVE] = None
     """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01, with adamw 0.001."""
 
     layer_decay: Annotated[float | None, SHARE] = None
-    """With --finetune, the rate of each layer as a share of the rate of the layer above; by default 0.75."""
+    """In fine-tuning, the rate of each layer as a share of the rate of the layer above; by default 0.75."""
 
     momentum: Annotated[float, SHARE] = 0.9
     """Momentum of SGD, or the first β of AdamW."""
