@@ -20,7 +20,7 @@ from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
-from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size
+from longtail.models.backbones import PRETRAINED, default_backbone, default_hidden, default_size, enlarged
 from longtail.models.classifier import build_backbone, published_normalisation
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.folder import RunFolder
@@ -67,6 +67,8 @@ def prepare_data(
     for note in splits.notes:
         watcher.say(note)
     size = config.size or default_size(config.named_backbone or "") or suggest_size(dataset.images)
+    if config.frozen and config.size is None and config.start is None:
+        size = enlarged(*size)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.frozen:
         data = data.on_vectors(fabric, *_fixed_network(config, size), mirrored=config.augment == MIRROR)

@@ -120,7 +120,8 @@ class TrainConfig(Settings):
     """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
 
     image_size: str | None = None
-    """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most 128."""
+    """Pixels, as 128 or 96x64 (height first); by default the backbone's or the images' own, at most
+    128, with --freeze at least 64."""
 
     features: Annotated[int, AT_LEAST_ONE] = 64
     """Size of the feature vector before each classifier."""
