@@ -135,6 +135,17 @@ def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(f
     assert run.epochs[0].loss["total"] == pytest.approx(fit.loss, abs=1e-3)
 
 
+def test_small_images_are_enlarged_for_a_network_of_photos(frozen, folder):
+    run = train(replace(frozen, image_size=None, method="linear", freeze=False))
+    assert load_model(run / "model.safetensors")[1].image_size == (64, 77)  # of 10x12
+
+
+def test_images_of_which_nothing_is_seen_leave_the_regression_finite(frozen, monkeypatch):
+    monkeypatch.setattr(Lite0, "forward", lambda self, images: torch.zeros(len(images), 1280))
+    run = train(replace(frozen, method="linear", freeze=False))
+    assert all(tensor.isfinite().all() for tensor in weights(run).values())
+
+
 def mirrored(path):
     """Mirror an image file left to right."""
     Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)

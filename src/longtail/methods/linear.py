@@ -25,7 +25,7 @@ class Linear(Method):
         views = [view(data.rows) for view in (context.features, context.mirrored) if view is not None]
         own, other = torch.cat(views)[:, 0], context.features(validation)[:, 0]
         labels = np.tile(data.labels[data.rows], (len(views), 1))
-        length = own.norm(dim=1).median().item()
+        length = own.norm(dim=1).median().item() or 1.0  # 0 where nothing is seen of them
         x, checked = (own / length).numpy(), (other / length).numpy()
         fits = [
             fit_linear(x, labels[:, j], size, (checked, data.labels[validation, j]))

@@ -60,6 +60,9 @@ VECTOR_LENGTH = 10.0
 FROZEN_DECAY = 5e-3
 """Weight decay of a head on frozen vectors unless the user says otherwise; docs/decisions.md."""
 
+LEAST_SEEN, MOST_SEEN = 64, 128
+"""Pixels of small images that a frozen network is shown, see `enlarged`; docs/decisions.md."""
+
 PRETRAINED = "lite0"
 """The backbone that is frozen unless another is named: its weights need no network."""
 
@@ -72,6 +75,20 @@ def default_backbone(height: int, width: int) -> str:
 def default_size(backbone: str) -> tuple[int, int] | None:
     """(height, width) that a backbone was made for, None where any will do."""
     return (55, 47) if backbone == "deepid2" else None
+
+
+def enlarged(height: int, width: int) -> tuple[int, int]:
+    """What a frozen network sees of small images: enlarged until the shorter side has `LEAST_SEEN` pixels.
+
+    It halves its map five times, so that little is left of small images. The longer side has at most
+    `MOST_SEEN` pixels then.
+
+    Example:
+        >>> enlarged(8, 8), enlarged(40, 24), enlarged(128, 96), enlarged(8, 120)
+        ((64, 64), (107, 64), (128, 96), (9, 128))
+    """
+    scale = max(1.0, min(LEAST_SEEN / min(height, width), MOST_SEEN / max(height, width)))
+    return round(height * scale), round(width * scale)
 
 
 def default_learning_rate(backbone: str | None) -> float:

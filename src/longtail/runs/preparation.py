@@ -28,6 +28,7 @@ from longtail.models.backbones import (
     Tuning,
     default_backbone,
     default_hidden,
+    enlarged,
 )
 from longtail.models.classifier import build_backbone
 from longtail.models.cut import fixed_part
@@ -127,6 +128,8 @@ def prepare_data(
     if beginning.note is not None:
         watcher.say(beginning.note)
     size = config.size or beginning.image_size(dataset.images)
+    if config.tuning and config.size is None and config.start is None:
+        size = enlarged(*size)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.tuning in COMPUTED_ONCE:
         data = _on_vectors(fabric, config, beginning, data)

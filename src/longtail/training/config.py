@@ -155,8 +155,8 @@ class TrainConfig(Settings):
     all of it; or adapters beside the layers of a transformer."""
 
     image_size: str | None = None
-    """Pixels, as 128 or 96x64 (height first); by default the images' own, at most 128, or those that the
-    backbone is made for."""
+    """Pixels, as 128 or 96x64 (height first); by default those that the backbone is made for, or the images'
+    own, at most 128, and with a pretrained network at least 64."""
 
     features: Annotated[int, AT_LEAST_ONE] = 64
     """Size of the feature vector before each classifier."""
