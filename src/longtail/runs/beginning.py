@@ -10,7 +10,7 @@ from torch import Tensor
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
 from longtail.images.decode import Size, suggest_size
-from longtail.models.backbones import PRETRAINED, SIZED, Expected, default_size
+from longtail.models.backbones import PRETRAINED, SIZED, Expected, default_size, enlarged
 from longtail.models.classifier import build_backbone
 from longtail.models.pretrained import Pretrained, find_pretrained
 from longtail.models.weights import Weights, read_tensors
@@ -54,13 +54,20 @@ class Beginning:
             return None
         return f"{self.weights.source} says nothing of mean and deviation: measured on the training images"
 
-    def image_size(self, images: ImageStore) -> Size:
-        """(height, width) of the network where it depends on it; else what suits images and weights."""
+    def image_size(self, images: ImageStore, *, known: bool = False) -> Size:
+        """(height, width) of the network where it depends on it; else what suits images and weights.
+
+        A network that is `known` is shown small images enlarged.
+        """
         expected = self.expected
         if expected is not None and expected.fixed:
             return expected.size
         limit = LARGEST if expected is None else min(LARGEST, max(expected.size))
-        return default_size(self.backbone or "") or suggest_size(images, limit)
+        made_for = default_size(self.backbone or "")
+        if made_for is not None:
+            return made_for
+        size = suggest_size(images, limit)
+        return enlarged(*size) if known else size
 
 
 def begin(config: TrainConfig, resumed: RunFolder | None = None) -> Beginning:

@@ -28,7 +28,6 @@ from longtail.models.backbones import (
     Tuning,
     default_backbone,
     default_hidden,
-    enlarged,
 )
 from longtail.models.classifier import build_backbone
 from longtail.models.cut import fixed_part
@@ -127,9 +126,7 @@ def prepare_data(
     """
     if beginning.note is not None:
         watcher.say(beginning.note)
-    size = config.size or beginning.image_size(dataset.images)
-    if config.tuning and config.size is None and config.start is None:
-        size = enlarged(*size)
+    size = config.size or beginning.image_size(dataset.images, known=config.tuning is not None)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
     if config.tuning in COMPUTED_ONCE:
         data = _on_vectors(fabric, config, beginning, data)
