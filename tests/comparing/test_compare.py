@@ -23,6 +23,7 @@ from longtail.training.config import DataOptions, TrainConfig
 from .comparing import Listening, Scripted, ScriptedLauncher, train_here
 
 BASE = TrainConfig(
+    keep="last",
     data="digits",
     epochs=1,
     backbone="convnet",
