@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longtail.decisions.logits import prior_scores
 from longtail.losses.asymmetric import asymmetric_ceiling, asymmetric_posterior
 from longtail.losses.focal import focal_posterior
 from longtail.losses.ldam import ldam_posterior
@@ -83,6 +84,11 @@ def test_a_negative_that_costs_nothing_is_no_positive_and_at_the_ceiling_nothing
     surest = asymmetric_posterior(torch.tensor([[[-100.0, 100.0]]])).softmax(2)[0, 0, 1].item()
     assert surest == pytest.approx(asymmetric_ceiling(), abs=1e-6)
     assert asymmetric_ceiling(clip=0.0) == asymmetric_ceiling(gamma_pos=1.0) == 1
+
+
+def test_where_only_the_second_class_was_trained_on_it_keeps_all_of_the_score():
+    learned = asymmetric_posterior(torch.tensor([[[9.0, -9.0]]]))
+    assert prior_scores(learned, torch.tensor([[0.0, 1.0]])).tolist() == [[[0, 1]]]
 
 
 FORMS = {

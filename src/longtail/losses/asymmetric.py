@@ -11,6 +11,8 @@ from longtail.losses.focal import log_slope, modulated
 from longtail.schema import as_labels, as_logits
 from longtail.tensors import full_precision, masked_mean
 
+_NEVER = -1e30  # the log odds of η = 0; not -inf, so that the only class in training keeps a score
+
 
 def asymmetric(
     logits: Tensor, labels: Tensor, gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05
@@ -77,7 +79,7 @@ def asymmetric_posterior(
         gamma_pos, gamma_neg, clip: γ₊, γ₋ and m, of the training.
 
     Returns:
-        (N, J, 2), at least float32: 0 and log η / (1 - η), which may be -inf.
+        (N, J, 2), at least float32 and finite: 0 and log η / (1 - η), a large negative number where η = 0.
 
     Example:
         >>> logits = torch.tensor([[[0.5, 0.5]]]).log()
@@ -90,7 +92,7 @@ def asymmetric_posterior(
     counts = log_present > log_clip
     log_p_m = log_present + torch.log1p(-torch.where(counts, log_clip - log_present, -torch.inf).exp())
     odds = log_slope(log_shifted, log_p_m, gamma_neg) - log_slope(log_present, log_absent, gamma_pos)
-    return torch.stack([torch.zeros_like(odds), torch.where(counts, odds, -torch.inf)], 2)
+    return torch.stack([torch.zeros_like(odds), torch.where(counts, odds, _NEVER)], 2)
 
 
 def asymmetric_ceiling(gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05) -> float:
