@@ -50,8 +50,7 @@ class DecisionFacts:
     """What goes with a decision.
 
     Attributes:
-        summary: one sentence for people: what it does, and where it holds.
-        table: field of `MethodOptions` with its options, or None.
+        summary, table: a sentence for people; the field of `MethodOptions` with its options, or None.
         learned: whether training makes what it decides by: only methods that read `table` do.
         afterwards: whether it is chosen on validation images, once the network is trained.
         lengths: whether it reads the lengths of the class vectors, which cosines do not have.
@@ -66,15 +65,10 @@ class DecisionFacts:
 
 DECISIONS: Mapping[str, DecisionFacts] = {
     "argmax": DecisionFacts("the largest score of the loss itself; vs leaves open which that is"),
-    "prior": DecisionFacts(
-        "probabilities divided by the shares of the classes in training; only approximate after mixing, "
-        "class-level rectification, batches of pairs, and sampling by several attributes"
-    ),
+    "prior": DecisionFacts("probabilities divided by training shares; docs/methods.md: where it is exact"),
     "knn": DecisionFacts("the nearest training images vote", "knn"),
     "clusters": DecisionFacts("the nearest clusters of lmle decide", "lmle", learned=True),
-    "tau-norm": DecisionFacts(
-        "shorter class vectors, by as much as validation images choose", afterwards=True, lengths=True
-    ),
+    "tau-norm": DecisionFacts("class vectors shortened as validation says", afterwards=True, lengths=True),
 }
 """The decisions; their classes stand in `longtail.methods.decisions`."""
 
@@ -310,8 +304,7 @@ class MethodOptions(Settings):
 
     sampler: SamplerName | None = None
     """How batches are drawn: all images shuffled, rare classes as often as others (over), half way to that
-    (root), or of frequent classes only a part (under). With several attributes any of these changes what the
-    images of a class look like, root least."""
+    (root, before over with several attributes), or of frequent classes only a part (under)."""
 
     replicate: bool = False
     """Over-sampling makes an epoch as long as if every class had the size of the largest."""
@@ -340,8 +333,7 @@ class MethodOptions(Settings):
     batch-normalised before the classifier (neck)."""
 
     decision: DecisionName | None = None
-    """How to decide: by the largest score, against the shares in training, by neighbours or clusters; see
-    "longtail methods" for where each holds."""
+    """How to decide: by the largest score, against the shares in training, by neighbours or clusters."""
 
     crl: CRLOptions = field(default_factory=CRLOptions)
     focal: FocalOptions = field(default_factory=FocalOptions)
