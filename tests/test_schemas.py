@@ -32,9 +32,9 @@ def test_every_object_demands_its_keys_and_refuses_others(schemas) -> None:
         assert all(part["additionalProperties"] is False for part in objects)
 
 
-def test_the_schema_of_results_demands_every_key(schemas) -> None:
+def test_the_schema_of_results_demands_every_key_but_the_latest(schemas) -> None:
     for part in schemas.FORMS["results"].schema()["$defs"].values():
-        assert set(part["required"]) == set(part["properties"])
+        assert set(part["properties"]) - set(part["required"]) <= {"faults", "caveat"}  # older files are read
 
 
 def test_descriptions_have_no_indentation_left_over(schemas) -> None:

@@ -12,15 +12,12 @@ from longtail.comparing.defaults import decided
 from longtail.runs import preparation
 from longtail.training.config import DataOptions, TrainConfig
 
-from .comparing import Listening
-
 
 def decisions(labels: str, base: TrainConfig, budget: float | None = None):
     comparison = Comparison(base, tuple(labels.split(",")), Path("unused"), budget=budget)
-    watcher = Listening()
-    found = decided(comparison, comparison.entries(), watcher)
-    assert list(found) == list(comparison.labels)
-    return {label: entry.config for label, entry in found.items()}, watcher.lines
+    found = decided(comparison, comparison.entries())
+    assert list(found.entries) == list(comparison.labels)
+    return {label: entry.config for label, entry in found.entries.items()}, found.notes
 
 
 @pytest.fixture(autouse=True)

@@ -69,7 +69,7 @@ def test_results_say_what_was_evaluated(results: Results):
 def test_the_file_has_these_keys_in_this_order(document: Json):
     assert list(document) == [
         "schema_version", "longtail_version", "created", "method", "model", "data", "seed", "split",
-        "decision", "training", "faults", "groups", "attributes", "mean", "caveat",
+        "decision", "training", "groups", "attributes", "mean", "faults", "caveat",
     ]  # fmt: skip
     assert list(document["attributes"][0]) == [
         "name", "train_labelled", "test_labelled", "imbalance_ratio", "metrics", "classes", "confusion",

@@ -257,7 +257,7 @@ def _for_vectors(base: TrainConfig) -> TrainConfig:
     named = base.backbone
     kept = named if named in EXPECTED or (named or "").startswith(TIMM_PREFIX) else None
     augment = base.augment if base.augment in ON_VECTORS else None
-    return replace(base, backbone=kept, from_scratch=False, augment=augment)
+    return replace(base, backbone=kept, from_scratch=False, finetune=None, layer_decay=None, augment=augment)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

@@ -44,4 +44,4 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry]) -> Decision:
         for note in choice.notes:
             said.setdefault(note, []).append(label)
     notes = (f"{', '.join(labels)}: {note}" for note, labels in said.items())
-    return Decision({label: found[label] for label in entries}, (*dataset.notes, *notes))
+    return Decision({label: found[label] for label in entries}, (*dataset.notes, *splits.notes, *notes))

@@ -155,10 +155,10 @@ class Results(Part, frozen=True):
     split: Text
     decision: Text
     training: TrainingInfo | None
-    faults: tuple[Fault, ...]
     groups: Bounds
     attributes: Annotated[tuple[AttributeResults, ...], Meta(min_length=1)]
     mean: Metrics[Estimate | None]
+    faults: tuple[Fault, ...] = ()
     caveat: Text | None = None
 
 

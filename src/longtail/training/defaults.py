@@ -132,15 +132,7 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
 
 
 def _regime_is_open(config: TrainConfig) -> bool:
-    said = (
-        config.freeze,
-        config.finetune,
-        config.from_scratch,
-        config.start,
-        config.backbone,
-        config.weights,
-        config.augment,
-    )
+    said = (config.tuning, config.from_scratch, config.start, config.backbone, config.weights, config.augment)
     return not any(said) and config.row.backbone is None
 
 
