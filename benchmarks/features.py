@@ -25,13 +25,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import OURS, ResidentPeak, case, results, show, take_turns, write
+from measuring import OURS, case, peak_bytes, results, show, take_turns, write
 from PIL import Image
 
 from longtail.data.dataset import Dataset
 from longtail.data.splits import split_dataset
 from longtail.features.linear import STRENGTHS, fit_linear
-from longtail.features.vectors import FixedNetwork, VectorLoader, open_cache
+from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
 from longtail.images.load import ImageLoader
 from longtail.models.backbones import PUBLISHED
 from longtail.models.lite0 import Lite0
@@ -41,7 +41,6 @@ from longtail.training.config import DataOptions
 from longtail.training.inference import outputs_of
 
 PLAIN, SKLEARN = "plain loop", "scikit-learn"
-BATCH = 64
 
 
 def main() -> None:
@@ -67,8 +66,8 @@ def main() -> None:
             _regression(dataset, network, options.repeats, Path(folder) / "all"),
         ]
     command = (
-        f"python benchmarks/features.py {options.data} --images {options.images} --size {options.size} "
-        f"--threads {options.threads} --repeats {options.repeats}"
+        f"python benchmarks/features.py {Path(options.data).name} --images {options.images} "
+        f"--size {options.size} --threads {options.threads} --repeats {options.repeats}"
     )
     document = results("features", command, cases, options.repeats)
     show(document)
@@ -87,7 +86,7 @@ def _loader(dataset: Dataset, network: FixedNetwork, cache: Path) -> VectorLoade
     fabric = launch("cpu")
 
     def compute(rows: np.ndarray) -> torch.Tensor:
-        return outputs_of(fabric, network, images, network, rows)
+        return outputs_of(fabric, network, images, network, rows, batch_size=BATCH)
 
     return VectorLoader(images, dataset, open_cache(cache, network, Lite0.out_features), compute)
 
@@ -178,12 +177,7 @@ def _cpu_seconds(run: Callable[[], object]) -> float:
 
 
 def _peaks(contenders: dict[str, Callable[[], object]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, run in contenders.items():
-        with ResidentPeak() as peak:
-            run()
-        found[name] = peak.bytes
-    return found
+    return {name: peak_bytes(run) for name, run in contenders.items()}
 
 
 if __name__ == "__main__":

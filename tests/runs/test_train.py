@@ -222,7 +222,7 @@ def test_mixed_precision_trains(config, folder):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"augment": "smal"}, "--augment: expected one of none, small"),
+        ({"augment": "smal"}, "--augment: expected one of none, mirror"),
         ({"backbone": "resnet33"}, "--backbone: expected one of convnet"),
         ({"method_options": MethodOptions(crl=CRLOptions(kappa=0))}, "--crl.kappa: expected at least 1"),
         ({"data_options": DataOptions(tail_ratio=5, tail_attribute="digt")}, "Did you mean 'digit'"),

@@ -15,7 +15,7 @@ from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits
 from longtail.data.tables.roles import ColumnChoice
 from longtail.features.cache import cache_folder
-from longtail.features.vectors import FixedNetwork, VectorLoader, open_cache
+from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
 from longtail.images.load import ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.schema import UNLABELLED, LabelSchema
@@ -70,7 +70,8 @@ class Data:
             return self
 
         def vectors_of(network: FixedNetwork, mirror: VectorLoader | None = None) -> VectorLoader:
-            compute = partial(outputs_of, fabric, network.to(fabric.device), images, network)
+            network = network.to(fabric.device)
+            compute = partial(outputs_of, fabric, network, images, network, batch_size=BATCH)
             cache = open_cache(cache_folder(), network, size)
             return VectorLoader(images, self.dataset, cache, compute, fabric.is_global_zero, mirror)
 
