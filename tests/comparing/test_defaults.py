@@ -39,10 +39,10 @@ def test_a_second_stage_has_the_regime_of_its_first(monkeypatch):
     monkeypatch.setattr(preparation, "has_weights", lambda: True)
     monkeypatch.setattr(preparation, "suggest_size", lambda images: (128, 128))
     configs, _ = decisions("ce,crt", TrainConfig("digits"))
-    assert [config.freeze for config in configs.values()] == [True, True]
+    assert [config.finetune for config in configs.values()] == ["last", "last"]
     assert configs["crt"].start == "ce"
     configs, _ = decisions("ce,crt", TrainConfig("digits", backbone="convnet"))
-    assert [config.freeze for config in configs.values()] == [False, False]
+    assert [config.finetune for config in configs.values()] == [None, None]
 
 
 def test_a_budget_of_seconds_takes_the_place_of_the_length():

