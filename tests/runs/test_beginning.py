@@ -118,7 +118,7 @@ def test_from_scratch_needs_no_weights_and_measures_mean_and_deviation(small, ti
     timm.failure = OSError("no route")
     run = train(replace(small, backbone="timm:tiny", from_scratch=True))
     assert opened(run)[1].mean != (0.4, 0.5, 0.6)
-    with pytest.raises(InputError, match="--from-scratch: --method linear keeps the backbone"):
+    with pytest.raises(InputError, match="--method linear: keeps what a network knows, and --from-scratch"):
         train(
             replace(
                 small, backbone="timm:tiny", from_scratch=True, method="linear", output=str(tmp_path / "x")

@@ -153,6 +153,7 @@ def torch_image(path: Path):
 
 def test_it_is_compared_and_its_cells_are_told_its_name(own):
     words = ["compare", "digits", "--methods", f"ce,{OWN}+knn", "--seeds", "1", "--output", "all", *SMALL]
+    words += ["--image-size", "16"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ended = subprocess.run(
         [sys.executable, "-m", "longtail", *words],

@@ -10,7 +10,7 @@ from torch import Tensor
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
 from longtail.images.decode import Size, suggest_size
-from longtail.models.backbones import PRETRAINED, SIZED, Expected, default_size, enlarged
+from longtail.models.backbones import LEAST_SEEN, PRETRAINED, SIZED, Expected, default_size, enlarged
 from longtail.models.classifier import build_backbone
 from longtail.models.pretrained import Pretrained, find_pretrained
 from longtail.models.weights import Weights, read_tensors
@@ -57,7 +57,7 @@ class Beginning:
     def image_size(self, images: ImageStore, *, known: bool = False) -> Size:
         """(height, width) of the network where it depends on it; else what suits images and weights.
 
-        A network that is `known` is shown small images enlarged.
+        A network that is `known` from larger images is shown small ones enlarged.
         """
         expected = self.expected
         if expected is not None and expected.fixed:
@@ -67,7 +67,8 @@ class Beginning:
         if made_for is not None:
             return made_for
         size = suggest_size(images, limit)
-        return enlarged(*size) if known else size
+        larger = expected is not None and min(expected.size) >= LEAST_SEEN
+        return enlarged(*size) if known and larger else size
 
 
 def begin(config: TrainConfig, resumed: RunFolder | None = None) -> Beginning:
