@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.evaluation.influence import Composite, Units, attribute_influence, ranking_influence
+from longtail.evaluation.influence import Composite, Units, attribute_influence
 from longtail.evaluation.metrics import METRICS, Predictions, evaluate
+from longtail.evaluation.ranking import ranking_influence
 
 from .problems import gaussian, problems
 from .test_metrics import mean_or_nan

@@ -16,11 +16,11 @@ from longtail.evaluation.metrics import (
     METRICS,
     FrequencyBounds,
     Predictions,
-    average_precision,
     class_counts,
     evaluate,
     imbalance_ratio,
 )
+from longtail.evaluation.ranking import average_precision
 
 from .problems import gaussian, problems, schema_of
 
@@ -265,9 +265,9 @@ def test_labels_of_another_type_are_refused():
 def test_examples_in_the_documentation_run():
     import doctest
 
-    from longtail.evaluation import intervals, metrics
+    from longtail.evaluation import intervals, metrics, ranking
 
-    for module in (metrics, intervals):
+    for module in (metrics, ranking, intervals):
         tested = doctest.testmod(module)
         assert tested.attempted > 0, Path(module.__file__ or "").name
         assert tested.failed == 0

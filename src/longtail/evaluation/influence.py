@@ -20,10 +20,10 @@ from longtail.evaluation.metrics import (
     Ints,
     Metrics,
     Predictions,
-    Ranking,
     rare_class,
     ratio,
 )
+from longtail.evaluation.ranking import ranking_influence
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,27 +102,6 @@ def attribute_influence(
     balanced, many, medium, few = _recalls(images, found, [every, *by_group])
     mean, alone = _precisions(images, found, scores, [every, np.arange(len(groups)) == rare])
     return Metrics(balanced, _accuracy(images), _f1(images, found), mean, many, medium, few, alone)
-
-
-def ranking_influence(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Floats:
-    """Influence of every image on the average precision of a ranking, see `average_precision`.
-
-    With A_t positives and B_t images at or above the score t, n_t positives at it, P positives, and y
-    whether image k is one:
-
-        P · influence_k = y (A_k / B_k - AP) + Σ_{t ≤ s_k} n_t (y / B_t - A_t / B_t²)
-
-    Args:
-        scores: (n,) finite.
-        positive: (n,) which images are of the class, at least one.
-    """
-    found = Ranking.of(scores, positive)
-    images = found.steps.sum()
-    mean = (found.steps * found.precision).sum() / images
-    below = np.append(0.0, -(found.steps * found.precision / found.above).cumsum())[found.reached]
-    own = found.precision - mean + (found.steps / found.above).cumsum()
-    below[positive] += own[found.reached[positive] - 1]
-    return below / images
 
 
 @dataclass(frozen=True, eq=False)

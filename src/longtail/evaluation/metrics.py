@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from longtail.documents import Part
 from longtail.errors import InputError
+from longtail.evaluation.ranking import average_precision
 from longtail.schema import UNLABELLED, LabelSchema
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Metrics(Part, Generic[T], frozen=True):
+class Metrics(Part, Generic[T], frozen=True, omit_defaults=True):
     """One thing, a number or an estimate, for every figure of an attribute, in the order of tables."""
 
     class_balanced_accuracy: T
@@ -36,7 +37,7 @@ class Metrics(Part, Generic[T], frozen=True):
     many_recall: T
     medium_recall: T
     few_recall: T
-    rare_average_precision: T | None = None  # documents of earlier versions lack it
+    rare_average_precision: T | None = None  # left out of documents where no attribute has two classes
 
     @staticmethod
     def each(make: Callable[[str], U]) -> Metrics[U]:
@@ -237,54 +238,6 @@ def attribute_figures(
     return figures.map(float)
 
 
-def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Average precision of a ranking: the area under its precision-recall steps.
-
-    AP = (1/P) Σ_{i positive} (positives scored ≥ s_i) / (images scored ≥ s_i), which is
-    Σ_t (R_t - R_{t-1})·precision_t over the distinct scores t: images with equal scores enter
-    together, and there is no interpolation. NaN without a positive.
-
-    Args:
-        scores: (n,) finite.
-        positive: (n,) which images are of the class.
-
-    Example:
-        >>> round(average_precision(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])), 3)
-        0.833
-    """
-    if not positive.any():
-        return float("nan")
-    found = Ranking.of(scores, positive)
-    return float((found.steps * found.precision).sum() / found.steps.sum())
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """One class's ranking, reduced to the m distinct scores of its images, lowest first.
-
-    Attributes:
-        reached: (n,) how many of these scores an image reaches.
-        steps: (m,) images of the class with this score.
-        above: (m,) images with at least this score.
-        precision: (m,) the share of them that is of the class.
-    """
-
-    reached: NDArray[np.intp]
-    steps: Ints
-    above: Ints
-    precision: Floats
-
-    @classmethod
-    def of(cls, scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Ranking:
-        """The ranking of images by their scores (n,), at least one of them positive."""
-        # only at the score of a positive does recall step, so only these thresholds matter
-        thresholds = np.unique(scores[positive])
-        reached = np.searchsorted(thresholds, scores, side="right")
-        steps = np.bincount(reached[positive], minlength=len(thresholds) + 1)[1:]
-        above = _from_the_top(np.bincount(reached, minlength=len(thresholds) + 1)[1:])
-        return cls(reached, steps, above, _from_the_top(steps) / above)
-
-
 def class_counts(labels: Ints, schema: LabelSchema) -> Ints:
     """(J, K) images of every class of labels (N, J); 0 where an attribute has no such class."""
     _expect_shape("labels", labels.shape, (len(labels), schema.num_attributes))
@@ -331,11 +284,6 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
         average_precision=precisions,
         figures=attribute_figures(confusion, precisions, predictions.class_groups(column), rare),
     )
-
-
-def _from_the_top(counts: Ints) -> Ints:
-    """Sums of an entry and all behind it."""
-    return counts[::-1].cumsum()[::-1]
 
 
 def _expect_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
