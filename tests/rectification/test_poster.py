@@ -12,7 +12,7 @@ from longtail.rectification.comparison import HardPairs, distribution
 
 
 def printed(distances: Sequence[float], nodes: int) -> list[float]:
-    """h_t with the kernel ς as printed: d - b_{t-1} and b_{t+1} - d, without the 1/Δ, on nodes over [-1, 1]."""
+    """h_t with the kernel ς as printed, d - b_{t-1} and b_{t+1} - d without 1/Δ, on nodes over [-1, 1]."""
     spacing = 2 / (nodes - 1)
     b = [-1 + t * spacing for t in range(-1, nodes + 1)]  # b[t + 1] is b_t
     h = []
