@@ -11,7 +11,7 @@ from pathlib import Path
 from longtail.comparing.document import COMPARISON, ComparisonDocument
 from longtail.comparing.figures import Figure, Standing, standings
 from longtail.comparing.page import render_comparison
-from longtail.comparing.tables import adjusted_mark, footnotes, own_mark
+from longtail.comparing.tables import adjusted_mark, difference_text, footnotes, own_mark
 from longtail.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -59,19 +59,12 @@ def _cells(row: Standing) -> list[str]:
     for figures, mark in ((row.own, own_mark(row)), (row.adjusted, adjusted_mark(row))):
         figure = figures.class_balanced_accuracy
         spread = "" if figure is None or figure.sd is None else f" ± {100 * figure.sd:.1f}"
-        cells += [_percent(figure) + spread + mark, _difference(figure)]
+        cells += [_percent(figure) + spread + mark, difference_text(figure)]
     return [*cells, *(_percent(row.own.of(metric)) for metric in METRICS)]
 
 
 def _percent(figure: Figure | None) -> str:
     return "–" if figure is None else f"{100 * figure.mean:.1f}"
-
-
-def _difference(figure: Figure | None) -> str:
-    found = None if figure is None else figure.difference
-    if found is None:
-        return "–"
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 
 def _mean(figure: Figure | None) -> float:

@@ -38,6 +38,9 @@ def test_each_is_a_configuration_that_says_what_is_reported_and_what_is_assumed(
     assert config.method == "crl-iccv"
     text = path.read_text()
     assert "Assumed" in text
+    if "CRL(I)" in text:
+        assert config.method_options.crl.level == "instance"
+        assert config.method_options.crl.raw_features != ("Not as stated: distances" in text)
     assert "eproduced here" in text or "report no figure" in text
     size = config.size or (32, 32)
     model = build_classifier(config.backbone, SCHEMA, image_size=size, hidden=config.hidden or 0)

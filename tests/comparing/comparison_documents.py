@@ -117,7 +117,9 @@ def _cell(name: str, index: int, seed: int, attributes: list[Json], rng: np.rand
 
 def _decision(shift: float, attributes: list[Json], rng: np.random.Generator) -> Json:
     found = [_figures(shift, attribute, rng) for attribute in attributes]
-    return {"mean": {m: _mean([a["metrics"][m] for a in found]) for m in METRICS}, "attributes": found}
+    defined = [metric for metric in METRICS if any(metric in a["metrics"] for a in found)]
+    mean = {metric: _mean([a["metrics"].get(metric) for a in found]) for metric in defined}
+    return {"mean": mean, "attributes": found}
 
 
 def _figures(shift: float, attribute: Json, rng: np.random.Generator) -> Json:
@@ -138,6 +140,7 @@ def _figures(shift: float, attribute: Json, rng: np.random.Generator) -> Json:
         "macro_f1": 0.95 * balanced,
         "mean_average_precision": 0.9 * balanced,
         **{f"{group}_recall": value for group, value in groups.items()},
+        **({"rare_average_precision": 0.5 * balanced} if len(classes) == 2 else {}),
     }
     return {"metrics": metrics, "recall": recall}
 

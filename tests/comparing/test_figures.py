@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from longtail.comparing.figures import Figure, Gain, gains, standings
+from longtail.comparing.figures import Figure, Gain, claim, gains, standings, widening
+from longtail.evaluation.intervals import paired_difference
 from longtail.evaluation.metrics import METRICS
 
 from .comparison_documents import comparison, fail, several_attributes, single_attribute, typed
@@ -28,7 +30,7 @@ def numbers(document: Json, name: str, decision: str, metric: str) -> dict[int, 
         for cell in method["cells"]:
             key = cell["own_decision"] if decision == "own" else decision
             if cell["status"] == "finished" and key in cell["decisions"]:
-                value = cell["decisions"][key]["mean"][metric]
+                value = cell["decisions"][key]["mean"].get(metric)
                 if value is not None:
                     found[cell["seed"]] = value
     return found
@@ -47,6 +49,8 @@ def slow_figure(document: Json, name: str, decision: str, metric: str) -> tuple[
     if name == document["baseline"] or len(d) < 2:
         return mean, sd, None, None, None
     m = sum(d) / len(d)
+    if len(d) == 2:
+        return mean, sd, m, None, None
     error = math.sqrt(sum((x - m) ** 2 for x in d) / (len(d) - 1) / len(d))
     half = stats.t.ppf(0.975, len(d) - 1) * error
     return mean, sd, m, m - half, m + half
@@ -77,6 +81,60 @@ def check_against_loops(document: Json) -> None:
 @pytest.mark.parametrize("make", [single_attribute, several_attributes])
 def test_figures_are_means_deviations_and_paired_differences_of_the_cells(make: Callable[[], Json]):
     check_against_loops(make())
+
+
+def test_two_seeds_have_a_difference_without_an_interval():
+    document = comparison([3], ["ce", "crl"], seeds=2)
+    found = standings(typed(document))[1].own.accuracy
+    assert found is not None
+    assert found.difference is not None
+    assert found.difference.low is found.difference.high is None
+
+
+def test_the_best_of_equal_methods_is_seldom_said_to_gain():
+    document = comparison([2], ["ce", *(f"m{i}" for i in range(19))], seeds=5)
+    rng, uncorrected, corrected = np.random.default_rng(0), 0, 0
+    for _ in range(100):
+        figures = rng.normal(0.5, 0.02, (20, 5))
+        for method, row in zip(document["methods"], figures.tolist(), strict=True):
+            for cell, figure in zip(method["cells"], row, strict=True):
+                cell["decisions"]["argmax"]["mean"]["class_balanced_accuracy"] = figure
+        best = int(figures.mean(1).argmax())
+        found = claim(typed(document), document["methods"][best]["name"])
+        if found is not None:
+            uncorrected += paired_difference(figures[best].tolist(), figures[0].tolist()).low > 0
+            corrected += found.seeds.low > 0
+    assert uncorrected >= 7
+    assert corrected <= 3
+
+
+def test_a_claim_is_corrected_for_the_rivals_and_for_other_images():
+    document = typed(single_attribute())
+    found = claim(document, "crl-instance")
+    difference = standings(document)[3].own.class_balanced_accuracy
+    assert found is not None
+    assert found.images is not None
+    assert difference is not None
+    assert difference.difference is not None
+    assert difference.difference.low is not None
+    half = difference.difference.value - difference.difference.low
+    assert found.rivals == 3
+    quantiles = stats.t.ppf(1 - 0.025 / 3, 4) / stats.t.ppf(0.975, 4)
+    assert found.seeds.value - found.seeds.low == pytest.approx(quantiles * half)
+    wider = math.sqrt(1 + 5 * 1200 / 5000)
+    assert widening(document) == pytest.approx(wider)
+    assert found.images.value - found.images.low == pytest.approx(wider * quantiles * half)
+
+
+def test_nothing_is_claimed_of_the_baseline_of_two_seeds_or_of_unknown_images():
+    assert claim(typed(single_attribute()), "ce") is None
+    assert claim(typed(comparison([3], ["ce", "crl"], seeds=2)), "crl") is None
+    assert widening(typed(comparison([3], ["ce", "crl"], seeds=2))) is None
+    document = comparison([3], ["ce", "crl"], seeds=3)
+    document["data"]["images"] = {"test": 100}
+    found = claim(typed(document), "crl")
+    assert found is not None
+    assert found.images is widening(typed(document)) is None
 
 
 @given(st.data())

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from longtail.comparing.document import ComparisonDocument
-from longtail.comparing.figures import Figure, standings
+from longtail.comparing.figures import Difference, Figure, standings
 from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import (
     difference_text,
@@ -18,12 +18,12 @@ from longtail.comparing.tables import (
     figure_text,
     footnotes,
     runs,
+    shown_metrics,
     terminal_table,
     to_csv,
     to_latex,
     to_markdown,
 )
-from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.metrics import METRICS
 
 from .comparison_documents import comparison, fail, several_attributes, single_attribute, typed
@@ -55,19 +55,22 @@ def markdown_rows(document: ComparisonDocument) -> list[list[str]]:
 
 
 def test_figures_are_percentages_and_differences_have_signs():
-    figure = Figure(0.7123, 0.011, Estimate(0.023, -0.0001, 0.042))
+    figure = Figure(0.7123, 0.011, Difference(0.023, -0.0001, 0.042))
     assert figure_text(figure) == "71.2 ± 1.1"
     assert difference_text(figure) == "+2.3 [+0.0, +4.2]"
+    assert difference_text(Figure(0.7123, 0.011, Difference(0.023, None, None))) == "+2.3, too few runs"
     assert figure_text(Figure(0.5, None, None)) == "50.0"
     assert figure_text(None) == difference_text(None) == difference_text(Figure(0.5, None, None)) == "–"
 
 
 def test_markdown_has_a_row_for_each_method_with_every_figure(document: ComparisonDocument):
     head, rule, *rows = markdown_rows(document)
-    assert len(head) == len(rule) == 3 + len(METRICS) + 1
+    metrics = shown_metrics(standings(document))
+    assert metrics == list(METRICS[:-1])  # no attribute has two classes
+    assert len(head) == len(rule) == 3 + len(metrics) + 1
     for cells, row in zip(rows, standings(document), strict=True):
         assert len(cells) == len(head)
-        for metric, cell in zip(METRICS[1:], cells[4:-1], strict=True):
+        for metric, cell in zip(metrics[1:], cells[4:-1], strict=True):
             assert cell.startswith(figure_text(row.own.of(metric)))
         assert cells[0] == row.method.replace("_", r"\_")
         assert figure_text(row.adjusted.class_balanced_accuracy) in cells[3]
@@ -94,6 +97,22 @@ def test_what_went_wrong_in_several_runs_is_one_footnote_of_the_method():
     assert "Warnings:\n\n- ce, seed 1: a guess\n- crl-i, seeds 0 and 2: collapsed, 0\n" in markdown
     page = render_comparison(typed(made))
     assert all(f"<li>{line}.</li>" in page for line in lines)
+
+
+def test_the_rarer_of_two_classes_has_a_column_where_an_attribute_has_two():
+    document = typed(several_attributes())
+    head, *_ = markdown_rows(document)
+    assert head[-2] == "average precision, rarer of two"
+    figure = standings(document)[2].own.rare_average_precision
+    assert figure_text(figure) in markdown_rows(document)[4][-2]
+    assert figure_text(figure) in render_comparison(document)
+
+
+def test_a_table_says_what_holds_for_other_images(document: ComparisonDocument):
+    said = "for other images of the same kind the intervals are about 1.5 times as wide"
+    assert said in " ".join("\n".join(terminal(document)).split())
+    assert said in to_markdown(document)
+    assert "times as wide" not in to_markdown(typed(several_attributes()))  # two seeds have no interval
 
 
 def test_methods_that_are_no_better_than_the_regression_are_named():
@@ -136,7 +155,9 @@ def test_csv_holds_every_number_in_full(document: ComparisonDocument):
         for prefix, figures in (("", row.own), ("adjusted_", row.adjusted)):
             for metric in METRICS:
                 figure = figures.of(metric)
-                assert figure is not None
+                assert (figure is None) == (metric == "rare_average_precision")
+                if figure is None:
+                    continue
                 found = figure.difference
                 of = (found.value, found.low, found.high) if found else (None, None, None)
                 expected = [figure.mean, figure.sd, *of]

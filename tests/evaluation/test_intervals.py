@@ -8,55 +8,116 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import astuple
 
-from longtail.evaluation import intervals
-from longtail.evaluation.intervals import Estimate, Intervals, bootstrap_intervals, paired_difference
+from longtail.evaluation.intervals import Estimate, Intervals, intervals, paired_difference
 from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, class_counts, evaluate
 
 from .problems import gaussian, problems, schema_of
 
 
-def bootstrap(predictions: Predictions, resamples: int = 200, seed: int = 0) -> Intervals:
-    return bootstrap_intervals(predictions, evaluate(predictions), resamples=resamples, seed=seed)
+def intervals_of(predictions: Predictions) -> Intervals:
+    return intervals(predictions, evaluate(predictions))
 
 
 def width(predictions: Predictions, name: str = "class_balanced_accuracy") -> float:
-    found = bootstrap(predictions).mean.of(name)
+    found = intervals_of(predictions).mean.of(name)
     assert found is not None
     return found.high - found.low
 
 
-def drawn_weights(predictions: Predictions, resamples: int, seed: int = 0) -> np.ndarray:
-    return np.concatenate(list(intervals._weights(predictions, resamples, seed)), axis=1)
+def decided(classes: list[list[int]], frequency: FrequencyBounds = FrequencyBounds(1, 1)) -> Predictions:  # noqa: B008 - frozen
+    """For each class whether each of its images is right; a wrong one goes to the next class."""
+    size = len(classes)
+    labels = np.repeat(np.arange(size), [len(images) for images in classes])[:, None]
+    found = [c if right else (c + 1) % size for c, images in enumerate(classes) for right in images]
+    scores = np.eye(size)[np.array(found, dtype=np.int64)][:, None]
+    counts = class_counts(labels, schema_of(size))
+    return Predictions(scores, labels, schema_of(size), counts, frequency)
+
+
+def slow_wilson(value: float, n: float, z: float = 1.959963985) -> tuple[float, float]:
+    """The two shares p that lie z standard errors √(p(1 - p)/n) from the value."""
+    root = math.sqrt(z**2 * (z**2 + 4 * n * value * (1 - value)))
+    return (2 * n * value + z**2 - root) / (2 * (n + z**2)), (2 * n * value + z**2 + root) / (2 * (n + z**2))
+
+
+@pytest.mark.parametrize(
+    ("hits", "images", "low", "high"),
+    # the first two as printed by Brown, Cai and DasGupta's formula; one image, all and none of six
+    [
+        (5, 10, 0.2366, 0.7634),
+        (81, 263, 0.2553, 0.3662),
+        (1, 1, 0.2065, 1),
+        (6, 6, 0.6097, 1),
+        (0, 6, 0, 0.3903),
+    ],
+)
+def test_the_interval_of_a_recall_is_wilsons(hits: int, images: int, low: float, high: float):
+    predictions = decided([[1] * hits + [0] * (images - hits), []])
+    found = intervals_of(predictions)
+    expected = Estimate(hits / images, pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5))
+    assert found.recalls[0] == (expected, None)
+    assert found.mean.class_balanced_accuracy == found.mean.accuracy == expected
 
 
 @settings(deadline=None, max_examples=40)
-@given(problems(), st.integers(0, 5), st.booleans())
-def test_weighted_figures_equal_the_figures_of_images_that_are_really_copied(
-    predictions: Predictions, seed: int, grouped: bool
-):
-    if grouped:
-        predictions = replace(predictions, groups=np.arange(len(predictions.labels)) // 3)
-    drawn = intervals._resampled_figures(predictions, 5, seed)
-    weights = drawn_weights(predictions, 5, seed).astype(int)
-    for resample in range(5):
-        copies = np.repeat(np.arange(len(predictions.labels)), weights[:, resample])
-        copied = replace(
-            predictions, scores=predictions.scores[copies], labels=predictions.labels[copies], groups=None
+@given(st.lists(st.lists(st.integers(0, 1), max_size=9), min_size=2, max_size=5))
+def test_every_recall_and_the_accuracy_equal_a_slow_twin(classes: list[list[int]]):
+    found = intervals_of(decided(classes))
+    for estimate, images in zip(found.recalls[0], classes, strict=True):
+        assert (estimate is None) == (not images)
+        if estimate is not None:
+            ends = slow_wilson(sum(images) / len(images), len(images))
+            assert (estimate.low, estimate.high) == pytest.approx(ends, abs=1e-9)
+    every = [right for images in classes for right in images]
+    if every:
+        accuracy = found.mean.accuracy
+        assert accuracy is not None
+        assert (accuracy.low, accuracy.high) == pytest.approx(
+            slow_wilson(sum(every) / len(every), len(every))
         )
-        for j, attribute in enumerate(evaluate(copied).attributes):
-            for name in METRICS:
-                np.testing.assert_allclose(
-                    drawn.of(name)[resample, j], attribute.figures.of(name), atol=1e-12, err_msg=name
-                )
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=9), min_size=2, max_size=5))
+def test_class_balanced_accuracy_has_as_many_images_as_a_share_needs_to_vary_alike(classes: list[list[int]]):
+    found = intervals_of(decided(classes)).mean.class_balanced_accuracy
+    assert found is not None
+    theta, variance, at_the_ends = statistics.fmean(map(statistics.fmean, classes)), 0.0, 0.0
+    for images in classes:
+        own, u = statistics.fmean(images), len(images)
+        together = (sum(images) + 4 * theta) / (u + 4)  # with four more at the mean
+        variance += max(own * (1 - own), together * (1 - together)) / u / len(classes) ** 2
+        at_the_ends += 1 / u / len(classes) ** 2
+    n = theta * (1 - theta) / variance if 0 < theta < 1 else 1 / at_the_ends
+    assert (found.low, found.high) == pytest.approx(slow_wilson(theta, n), abs=1e-9)
+
+
+def test_classes_that_are_all_right_or_all_wrong_do_not_make_a_figure_sure():
+    found = intervals_of(decided([[1] * 4, [0] * 4, [0] * 4])).mean.class_balanced_accuracy
+    assert found is not None
+    # with four more at a third 2/3, 1/6 and 1/6 are right: V = (2/9 + 2 · 5/36) / 36 = 1/72, n = (2/9) / V
+    assert (found.low, found.high) == pytest.approx(slow_wilson(1 / 3, 16))
+
+
+def test_one_image_of_each_class_gives_an_interval_with_two_ends():
+    for right in (0, 1, 5, 10):
+        found = intervals_of(decided([[int(c < right)] for c in range(10)])).mean
+        for name in ("class_balanced_accuracy", "macro_f1", "mean_average_precision"):
+            estimate = found.of(name)
+            assert estimate is not None
+            assert estimate.high - estimate.low > 0.25, (right, name)
 
 
 @settings(deadline=None, max_examples=25)
-@given(problems())
-def test_an_interval_holds_its_figure_and_is_absent_exactly_where_the_figure_is(predictions: Predictions):
+@given(problems(), st.booleans())
+def test_an_interval_holds_its_figure_and_is_absent_exactly_where_the_figure_is(
+    predictions: Predictions, grouped: bool
+):
+    if grouped:
+        predictions = replace(predictions, groups=np.arange(len(predictions.labels)) // 3)
     evaluation = evaluate(predictions)
-    found = bootstrap(predictions, resamples=100)
+    found = intervals_of(predictions)
     tables = [
         *zip(found.attributes, (a.figures for a in evaluation.attributes)),
         (found.mean, evaluation.mean),
@@ -66,17 +127,9 @@ def test_an_interval_holds_its_figure_and_is_absent_exactly_where_the_figure_is(
             estimate = estimates.of(name)
             assert (estimate is None) == math.isnan(figures.of(name))
             if estimate is not None:
-                assert estimate.value == figures.of(name)
+                assert estimate.value == pytest.approx(figures.of(name))
                 assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
-
-
-def test_the_interval_of_accuracy_is_the_binomial_one():
-    predictions = gaussian(2000)
-    found = bootstrap(predictions, resamples=1000).mean.accuracy
-    assert found is not None
-    half = 1.96 * math.sqrt(found.value * (1 - found.value) / 2000)
-    assert found.low == pytest.approx(found.value - half, abs=0.15 * half)
-    assert found.high == pytest.approx(found.value + half, abs=0.15 * half)
+                assert estimate.low < estimate.high
 
 
 @pytest.mark.parametrize(
@@ -86,101 +139,42 @@ def test_sixteen_times_the_images_give_about_a_quarter_of_the_width(name: str):
     assert width(gaussian(3200), name) == pytest.approx(width(gaussian(200), name) / 4, rel=0.3)
 
 
-def test_groups_of_equal_images_make_the_interval_as_wide_as_that_of_one_image_each():
-    single = gaussian(100)
+@pytest.mark.parametrize("name", METRICS)
+def test_groups_of_equal_images_make_the_interval_as_wide_as_that_of_one_image_each(name: str):
+    single = gaussian(100, (2,), groups=np.arange(100), frequency=FrequencyBounds(100, 60))
     copies = np.repeat(np.arange(100), 9)
-    copied = replace(single, scores=single.scores[copies], labels=single.labels[copies])
-    grouped = replace(copied, groups=copies)
-    assert width(copied) < width(grouped) / 2
-    assert width(grouped) == pytest.approx(width(single), rel=1e-9)
+    copied = replace(single, scores=single.scores[copies], labels=single.labels[copies], groups=copies)
+    if evaluate(single).mean.of(name) == evaluate(single).mean.of(name):
+        assert width(copied, name) == pytest.approx(width(single, name), rel=1e-9)
+        assert width(replace(copied, groups=None), name) < width(copied, name) / 2
 
 
-def test_images_of_a_group_are_drawn_together_and_as_many_groups_as_there_are():
-    groups = np.array([7, 7, 3, 3, 3, 11, -1])
-    weights = drawn_weights(gaussian(7, groups=groups), 300)
-    _, first = np.unique(groups, return_index=True)
-    for group in set(groups.tolist()):
-        assert (np.ptp(weights[groups == group], axis=0) == 0).all()
-    np.testing.assert_array_equal(weights[first].sum(0), 4)
-    np.testing.assert_allclose(weights[first].mean(1), 1, atol=0.2)
+def test_few_groups_make_the_interval_wider_by_students_t():
+    predictions = gaussian(4000, groups=np.arange(4000) % 5)
+    half = width(predictions, "accuracy") / 2
+    (figures,) = evaluate(predictions).attributes
+    hit = predictions.scores[:, 0].argmax(1) == predictions.labels[:, 0]
+    spread = statistics.stdev(hit[g::5].mean() for g in range(5)) / math.sqrt(5)
+    assert half > 2.7764 * spread
+    assert figures.figures.accuracy == pytest.approx(hit.mean())
 
 
-def test_images_are_drawn_as_often_as_there_are_images_and_alike():
-    weights = drawn_weights(gaussian(40), 2000)
-    np.testing.assert_array_equal(weights.sum(0), 40)
-    np.testing.assert_allclose(weights.mean(1), 1, atol=0.12)
-    np.testing.assert_allclose(weights.var(), 1 - 1 / 40, rtol=0.03)
-
-
-def test_with_one_single_group_images_are_drawn():
+def test_with_one_single_group_images_are_the_units():
     predictions = gaussian(60)
     one_group = replace(predictions, groups=np.zeros(60, dtype=np.int64))
-    assert bootstrap(one_group).mean == bootstrap(predictions).mean
+    assert intervals_of(one_group).mean == intervals_of(predictions).mean
 
 
-def test_the_seed_decides_the_draws_and_the_size_of_blocks_does_not(monkeypatch: pytest.MonkeyPatch):
-    predictions = gaussian(80, (3, 5))
-    first = bootstrap(predictions, seed=3)
-    assert bootstrap(predictions, seed=4).mean != first.mean
-    monkeypatch.setattr(intervals, "_WEIGHTS_AT_ONCE", 80 * 7)
-    again = bootstrap(predictions, seed=3)
-    for before, after in zip((*first.attributes, first.mean), (*again.attributes, again.mean), strict=True):
-        for name in METRICS:
-            one, other = before.of(name), after.of(name)
-            assert (one and astuple(one)) == pytest.approx(other and astuple(other), abs=1e-12)
-
-
-def one_rare_image(decided: list[int]) -> Predictions:
-    """49 images of class 0 and one of class 1, decided as told."""
-    scores = np.eye(2)[decided][:, None]
-    labels = np.array([[0]] * 49 + [[1]])
-    counts = class_counts(labels, schema_of(2))
-    return Predictions(scores, labels, schema_of(2), counts, FrequencyBounds(20, 10))
-
-
-def test_a_class_that_a_resample_lacks_is_left_out_of_it():
-    drawn = intervals._resampled_figures(one_rare_image([0] * 50), 500, 0)
-    # recalls 1 and 0: the mean is 1/2 with the rare class drawn, 1 without it, never 0
-    assert set(drawn.class_balanced_accuracy.ravel()) == {0.5, 1.0}
-    without = np.isnan(drawn.few_recall)
-    assert without.mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.06)
-    np.testing.assert_array_equal(without, drawn.class_balanced_accuracy == 1.0)
-    found = bootstrap(one_rare_image([0] * 50)).mean
-    assert found.few_recall == Estimate(0.0, 0.0, 0.0)
-
-
-def test_an_interval_ends_at_zero_also_where_recentring_would_pass_it():
-    # one image in 49 is right: draws without it give 0, and their mean lies above the figure
-    found = bootstrap(one_rare_image([0] + [1] * 48 + [0])).mean.class_balanced_accuracy
-    assert found is not None
-    assert found.low == 0.0 < found.value < found.high
-
-
-@pytest.mark.parametrize("name", ["class_balanced_accuracy", "mean_average_precision"])
-def test_intervals_are_centred_on_the_figure_though_rare_classes_bias_the_draws(name: str):
-    predictions = gaussian(120, (40,), signal=3.0)
-    labels = predictions.labels[:, 0]
-    scores = predictions.scores.copy()
-    scores[np.arange(120), 0, labels] -= np.where(np.bincount(labels)[labels] < 3, 2.5, 0.0)
-    predictions = replace(predictions, scores=scores)
-    raw = intervals._resampled_figures(predictions, 400, 0).of(name)
-    found = bootstrap(predictions, resamples=400).mean.of(name)
-    assert found is not None
-    assert raw.mean() > found.value + 0.01
-    assert (found.low + found.high) / 2 == pytest.approx(found.value, abs=0.15 * (found.high - found.low))
-    assert found.high - found.low == pytest.approx(float(np.ptp(np.quantile(raw, (0.025, 0.975)))))
-
-
-def test_an_interval_whose_spread_is_all_in_the_tails_still_holds_its_figure():
-    found = intervals._estimate(0.5, np.array([0.0] * 990 + [1.0] * 10))
-    assert found == Estimate(0.5, pytest.approx(0.49), 0.5)
-    mirrored = intervals._estimate(0.5, np.array([1.0] * 990 + [0.0] * 10))
-    assert mirrored == Estimate(0.5, 0.5, pytest.approx(0.51))
-
-
-def test_too_few_resamples_are_refused():
-    with pytest.raises(ValueError, match="at least 100, got 99"):
-        bootstrap(gaussian(10), resamples=99)
+@pytest.mark.parametrize("images", [1, 3, 12])
+def test_intervals_hold_the_true_figure_in_nearly_nineteen_of_twenty_cases(images: int):
+    truth, random = np.linspace(0.95, 0.3, 10), np.random.default_rng(images)
+    held = 0
+    for _ in range(200):
+        right = (random.random((10, images)) < truth[:, None]).astype(int).tolist()
+        found = intervals_of(decided(right)).mean.class_balanced_accuracy
+        assert found is not None
+        held += found.low <= truth.mean() <= found.high
+    assert held >= 184
 
 
 @pytest.mark.parametrize(("n", "t"), [(2, 12.7062), (3, 4.30265), (5, 2.77645), (10, 2.26216)])
@@ -193,6 +187,20 @@ def test_a_paired_difference_is_the_mean_with_the_textbook_t_interval(n: int, t:
     assert found.value == pytest.approx(statistics.mean(differences))
     assert found.low == pytest.approx(found.value - half, rel=1e-4)
     assert found.high == pytest.approx(found.value + half, rel=1e-4)
+
+
+def test_many_comparisons_share_the_five_percent():
+    a, b = [0.5, 0.6, 0.8], [0.4, 0.6, 0.5]
+    one, ten = paired_difference(a, b), paired_difference(a, b, comparisons=10)
+    assert ten.value == one.value
+    # t(0.9975; 2) / t(0.975; 2)
+    assert ten.high - ten.low == pytest.approx((14.0890 / 4.30265) * (one.high - one.low), rel=1e-4)
+
+
+def test_seeds_that_split_one_data_set_get_the_factor_of_nadeau_and_bengio():
+    a, b = [0.5, 0.6, 0.8, 0.7], [0.4, 0.6, 0.5, 0.7]
+    one, other = paired_difference(a, b), paired_difference(a, b, test_to_train=0.25)
+    assert other.high - other.low == pytest.approx(math.sqrt(1 + 4 * 0.25) * (one.high - one.low))
 
 
 def test_what_both_methods_owe_to_a_seed_drops_out_of_the_difference():

@@ -16,11 +16,11 @@ from longtail.evaluation.metrics import (
     METRICS,
     FrequencyBounds,
     Predictions,
-    average_precision,
     class_counts,
     evaluate,
     imbalance_ratio,
 )
+from longtail.evaluation.ranking import average_precision
 
 from .problems import gaussian, problems, schema_of
 
@@ -72,8 +72,14 @@ def slow_figures(predictions: Predictions, j: int) -> dict[str, object]:
         "macro_f1": mean_or_nan(f1),
         "mean_average_precision": mean_or_nan(ap),
         **{f"{group}_recall": mean_or_nan(values) for group, values in by_group.items()},
+        "rare_average_precision": slow_rare(predictions.train_counts[j], ap) if size == 2 else math.nan,
     }
     return {"confusion": confusion, "recall": recall, "precision": precision, "f1": f1, "ap": ap, **figures}
+
+
+def slow_rare(train_counts: np.ndarray, precisions: list[float]) -> float:
+    """That of the class with fewer training images, of the second where both have as many."""
+    return precisions[0] if train_counts[0] < train_counts[1] else precisions[1]
 
 
 @often
@@ -146,6 +152,7 @@ def test_always_predicting_the_majority_has_a_class_balanced_accuracy_of_one_ove
 def test_a_perfect_classifier_scores_one_everywhere_it_is_defined():
     predictions = gaussian(200, (5, 2), signal=100.0)
     mean = evaluate(predictions).mean
+    assert mean.rare_average_precision == 1.0
     assert set(astuple(mean)) == {1.0}
 
 
@@ -179,6 +186,14 @@ def test_the_average_precision_of_a_binary_attribute_is_the_mean_over_both_class
     scores = np.array([[[0.9, 0.1]], [[0.3, 0.7]], [[0.4, 0.6]]])
     figures = evaluate(Predictions(scores, np.array([[0], [0], [1]]), schema_of(2), np.ones((1, 2), int)))
     assert figures.mean.mean_average_precision == pytest.approx(((1 + 2 / 3) / 2 + 1 / 2) / 2)
+
+
+def test_of_two_classes_the_rarer_one_has_its_average_precision_apart():
+    scores = np.array([[[0.9, 0.1]], [[0.3, 0.7]], [[0.4, 0.6]]])
+    labels = np.array([[0], [0], [1]])
+    for counts, value in (([9, 1], 1 / 2), ([1, 9], (1 + 2 / 3) / 2), ([5, 5], 1 / 2)):
+        found = evaluate(Predictions(scores, labels, schema_of(2), np.array([counts])))
+        assert found.mean.rare_average_precision == pytest.approx(value)
 
 
 def test_the_mean_over_attributes_leaves_out_attributes_without_a_label():
@@ -250,9 +265,9 @@ def test_labels_of_another_type_are_refused():
 def test_examples_in_the_documentation_run():
     import doctest
 
-    from longtail.evaluation import intervals, metrics
+    from longtail.evaluation import intervals, metrics, ranking
 
-    for module in (metrics, intervals):
+    for module in (metrics, ranking, intervals):
         tested = doctest.testmod(module)
         assert tested.attempted > 0, Path(module.__file__ or "").name
         assert tested.failed == 0

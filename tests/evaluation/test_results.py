@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 import longtail
 from longtail.errors import InputError
-from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.intervals import Estimate, intervals
 from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, evaluate
 from longtail.evaluation.results import (
     RESULTS,
@@ -48,7 +48,7 @@ def run_info(training: TrainingInfo | None = TRAINING, **options: Any) -> RunInf
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    return build_results(gaussian(60, (4, 2)), run_info(), resamples=100)
+    return build_results(gaussian(60, (4, 2)), run_info())
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ def test_results_say_what_was_evaluated(results: Results):
 def test_the_file_has_these_keys_in_this_order(document: Json):
     assert list(document) == [
         "schema_version", "longtail_version", "created", "method", "model", "data", "seed", "split",
-        "decision", "training", "groups", "attributes", "mean", "faults", "caveat",
+        "decision", "training", "groups", "attributes", "mean", "faults", "caveat", "image_groups",
     ]  # fmt: skip
     assert list(document["attributes"][0]) == [
         "name", "train_labelled", "test_labelled", "imbalance_ratio", "metrics", "classes", "confusion",
     ]  # fmt: skip
     assert list(document["attributes"][0]["classes"][0]) == [
         "name", "train_count", "test_count", "frequency_group", "recall", "precision", "f1",
-        "average_precision",
+        "average_precision", "recall_low", "recall_high",
     ]  # fmt: skip
     assert tuple(document["mean"]) == METRICS
     assert list(document["mean"]["accuracy"]) == ["value", "low", "high"]
@@ -106,6 +106,34 @@ def test_results_hold_the_figures_of_the_evaluation(results: Results):
     assert results.mean.accuracy.value == evaluation.mean.accuracy
 
 
+def test_a_class_has_the_interval_of_its_recall(results: Results):
+    recalls = intervals(gaussian(60, (4, 2)), evaluate(gaussian(60, (4, 2)))).recalls
+    for entry, found in zip(results.attributes, recalls, strict=True):
+        ends = [(row.recall, row.recall_low, row.recall_high) for row in entry.classes]
+        assert ends == [(one.value, one.low, one.high) for one in found if one is not None]
+
+
+def test_results_count_the_groups_of_their_images():
+    assert build_results(gaussian(60), run_info()).image_groups is None
+    groups = np.arange(60) // 4
+    assert build_results(gaussian(60, groups=groups), run_info()).image_groups == 15
+
+
+def test_results_of_earlier_versions_are_read(document: Json):
+    for part in (
+        document,
+        *document["attributes"],
+        *(c for a in document["attributes"] for c in a["classes"]),
+    ):
+        for later in ("image_groups", "recall_low", "recall_high"):
+            part.pop(later, None)
+    for figures in (document["mean"], *(a["metrics"] for a in document["attributes"])):
+        figures.pop("rare_average_precision", None)
+    found = RESULTS.decode(json.dumps(document), "results.json")
+    assert found.image_groups is found.attributes[0].classes[0].recall_low is None
+    assert found.mean.rare_average_precision is None
+
+
 def test_undefined_figures_are_none():
     labels = np.array([[0], [0], [-1]])
     predictions = Predictions(
@@ -115,12 +143,12 @@ def test_undefined_figures_are_none():
         np.zeros((1, 3), np.int64),
         FrequencyBounds(5, 5),
     )
-    results = build_results(predictions, run_info(training=None), resamples=100)
+    results = build_results(predictions, run_info(training=None))
     (attribute,) = results.attributes
     assert attribute.imbalance_ratio is None
     assert results.training is None
     assert attribute.metrics.many_recall is None
-    assert attribute.metrics.few_recall == Estimate(1.0, 1.0, 1.0)
+    assert attribute.metrics.few_recall == Estimate(1.0, pytest.approx(2 / (2 + 1.96**2), abs=1e-4), 1.0)
     assert attribute.classes[1].recall is attribute.classes[1].precision is None
     assert attribute.test_labelled == 2
 
@@ -129,7 +157,7 @@ def test_classes_without_training_images_do_not_make_the_imbalance_ratio_infinit
     predictions = Predictions(
         np.zeros((1, 1, 3)), np.array([[0]]), schema_of(3), np.array([[30, 0, 10]], dtype=np.int64)
     )
-    results = build_results(predictions, run_info(), resamples=100)
+    results = build_results(predictions, run_info())
     assert results.attributes[0].imbalance_ratio == 3.0
 
 
@@ -142,7 +170,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, results: Results):
 
 def test_numbers_that_json_does_not_have_are_none_before_and_after_writing(tmp_path: Path):
     costs = TrainingInfo(2, 2, 1.5, 0.75, math.inf, {"input wait": math.nan})
-    made = build_results(gaussian(60), run_info(costs, margins=(0.5, math.nan)), resamples=100)
+    made = build_results(gaussian(60), run_info(costs, margins=(0.5, math.nan)))
     assert made.training == TrainingInfo(2, 2, 1.5, 0.75, None, {"input wait": None})
     assert made.method.options["margins"] == [0.5, None]
     RESULTS.write(tmp_path / "results.json", made)
@@ -151,7 +179,7 @@ def test_numbers_that_json_does_not_have_are_none_before_and_after_writing(tmp_p
 
 def test_a_run_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match=r"results of shapes: not valid results: .* `\$\.training\.epochs`"):
-        build_results(gaussian(60), run_info(TrainingInfo(-1, 2, 1.5, 0.75, 1.0, {})), resamples=100)
+        build_results(gaussian(60), run_info(TrainingInfo(-1, 2, 1.5, 0.75, 1.0, {})))
 
 
 def test_results_that_cannot_be_written_leave_an_older_file_as_it_was(tmp_path: Path, results: Results):

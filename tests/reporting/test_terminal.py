@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import Fault, Results
 from longtail.reporting.terminal import results_table
+from longtail.reporting.wording import recall_interval
 
 Maker = Callable[..., Results]
 TRICKY = ["[red]x[/red]", "日本の靴" * 9, "a\nb\x1b[2J", "<script>", "w" * 60, "caf\udce9"]
@@ -35,9 +36,10 @@ def test_a_class_has_its_counts_and_figures_in_a_row(results_of: Maker) -> None:
     results = results_of([("digit", [f"d{i}" for i in range(10)])])
     text = printed(results_table(results))
     for entry in results.attributes[0].classes:
-        figures = [
+        recall, precision = (
             "–" if share is None else f"{100 * share:.1f}" for share in (entry.recall, entry.precision)
-        ]
+        )
+        figures = [recall, *recall_interval(entry).split(), precision]
         counts = [str(entry.train_count), str(entry.test_count), entry.frequency_group]
         assert row(text, entry.name) == counts + figures
 

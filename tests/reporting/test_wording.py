@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import Bounds, Results
-from longtail.reporting.wording import cautions, group_meaning, headline, interval, value
+from longtail.reporting.wording import cautions, group_meaning, headline, interval, recall_interval, value
 
 
 def test_percentages_have_one_decimal_and_undefined_ones_a_dash() -> None:
@@ -88,6 +88,18 @@ def test_classes_that_cannot_be_judged_are_named(
 
 def test_ten_test_images_of_rare_classes_are_enough(results: Results) -> None:
     assert cautions(with_classes(results, (500, 5), (100, 10))) == []
+
+
+def test_few_groups_of_images_are_a_caution(results: Results) -> None:
+    (caution,) = cautions(replace(results, image_groups=12))
+    assert caution.startswith("The test images come from 12 groups; from fewer than 30, intervals are rough")
+    assert cautions(replace(results, image_groups=30)) == []
+
+
+def test_a_recall_has_its_interval_in_whole_percent_and_a_dash_in_older_documents(results: Results) -> None:
+    entry = results.attributes[0].classes[0]
+    assert recall_interval(replace(entry, recall_low=0.543, recall_high=1.0)) == "54 to 100"
+    assert recall_interval(replace(entry, recall_low=None)) == "–"
 
 
 def test_a_caution_shared_by_many_attributes_is_given_once(results: Results) -> None:

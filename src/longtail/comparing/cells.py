@@ -21,7 +21,7 @@ from longtail.training.config import CONFIG, ON_VECTORS, TrainConfig
 from longtail.words import did_you_mean
 
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
-"""Labels of the ICCV form of the Class Rectification Loss by the level it mines at."""
+"""Labels of crl-iccv by the level it mines at; the instance level is that of `CRLOptions`, at unit length."""
 
 AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax" and facts.table is None)
 """Decisions without options, beside the usual one: a network trained for any other decision can make them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from statistics import fmean, stdev
 
 from longtail.comparing.document import ComparedMethod, ComparisonDocument, DecisionFigures
@@ -18,6 +19,39 @@ ADJUSTED: DecisionName = "prior"
 """The decision that `Standing.adjusted` shows: scores divided by the classes' shares in training."""
 
 
+LEAST_SEEDS = 3
+"""Two differences have one degree of freedom: their interval is often wider than 100 points."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of method - baseline over the seeds both have.
+
+    Attributes:
+        value: the mean.
+        low, high: its 95 % t-interval; None where fewer than `LEAST_SEEDS` seeds are paired.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the best of several methods adds to the baseline, with intervals that bear being the best of many.
+
+    Attributes:
+        rivals: methods other than the baseline, by whose number the intervals are corrected (Bonferroni).
+        seeds: for these images and other seeds.
+        images: for other images of the same kind; None where the number of images is not known.
+    """
+
+    rivals: int
+    seeds: Estimate
+    images: Estimate | None
+
+
 @dataclass(frozen=True)
 class Figure:
     """One figure of a method over its finished seeds.
@@ -25,13 +59,13 @@ class Figure:
     Attributes:
         mean: over the seeds for which it is defined.
         sd: standard deviation over them, with n - 1; None for a single seed.
-        difference: mean of method - baseline over the seeds both have, with its 95 % t-interval; None
-            for the baseline itself and where fewer than two seeds can be paired.
+        difference: to the baseline; None for the baseline itself and where fewer than two seeds can be
+            paired.
     """
 
     mean: float
     sd: float | None
-    difference: Estimate | None
+    difference: Difference | None
 
 
 Figures = Metrics[Figure | None]
@@ -91,6 +125,48 @@ class Gain:
 def standings(document: ComparisonDocument) -> list[Standing]:
     """Every method's standing, in the order of the document."""
     return [_standing(method, document.reference) for method in document.methods]
+
+
+def claim(document: ComparisonDocument, best: str) -> Claim | None:
+    """What can be said of the method with the highest class-balanced accuracy, each by its own decision.
+
+    An interval that holds for one difference is too narrow for the largest of many. Those here hold for all
+    together, so that of equal methods at most one comparison in 40 seems to show a gain.
+
+    Args:
+        document: the comparison.
+        best: name of the method.
+
+    Returns:
+        None for the baseline, and where fewer than `LEAST_SEEDS` seeds are paired.
+    """
+    method = next(found for found in document.methods if found.name == best)
+    paired = _paired(*(_by_seed(m, None, _mean_balanced) for m in (method, document.reference)))
+    if method is document.reference or len(paired[0]) < LEAST_SEEDS:
+        return None
+    rivals = sum(
+        any(cell.finished for cell in m.cells) for m in document.methods if m is not document.reference
+    )
+    ratio = _test_to_train(document)
+    return Claim(
+        rivals,
+        paired_difference(*paired, comparisons=rivals),
+        None if ratio is None else paired_difference(*paired, comparisons=rivals, test_to_train=ratio),
+    )
+
+
+def widening(document: ComparisonDocument) -> float | None:
+    """How many times as wide an interval over seeds has to be for other images, √(1 + n r); see
+    `paired_difference`. None where the number of images is not known, or too few seeds are paired.
+    """
+    seeds = max(len({cell.seed for cell in method.cells if cell.finished}) for method in document.methods)
+    ratio = _test_to_train(document)
+    return None if ratio is None or seeds < LEAST_SEEDS else sqrt(1 + seeds * ratio)
+
+
+def _test_to_train(document: ComparisonDocument) -> float | None:
+    images = document.data.images
+    return images["test"] / images["train"] if images.get("test") and images.get("train") else None
 
 
 def gains(document: ComparisonDocument, method: ComparedMethod) -> list[Gain]:
@@ -153,13 +229,25 @@ def _figures(method: ComparedMethod, baseline: ComparedMethod, decision: Decisio
 def _figure(own: Mapping[int, float], other: Mapping[int, float]) -> Figure | None:
     if not own:
         return None
-    shared = [seed for seed in own if seed in other]
-    paired = [own[seed] for seed in shared], [other[seed] for seed in shared]
     return Figure(
         mean=fmean(own.values()),
         sd=stdev(own.values()) if len(own) > 1 else None,
-        difference=paired_difference(*paired) if len(shared) > 1 else None,
+        difference=_difference(*_paired(own, other)),
     )
+
+
+def _difference(own: Sequence[float], other: Sequence[float]) -> Difference | None:
+    if len(own) < 2:
+        return None
+    found = paired_difference(own, other)
+    enough = len(own) >= LEAST_SEEDS
+    return Difference(found.value, found.low if enough else None, found.high if enough else None)
+
+
+def _paired(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[float], list[float]]:
+    """Those of the seeds that both have."""
+    shared = [seed for seed in own if seed in other]
+    return [own[seed] for seed in shared], [other[seed] for seed in shared]
 
 
 def _by_seed(method: ComparedMethod, decision: DecisionName | None, value: Value) -> dict[int, float]:
@@ -176,6 +264,10 @@ def _gain(
     differences = [own[seed] - other[seed] for seed in own if seed in other]
     low, high = min(differences, default=None), max(differences, default=None)
     return Gain(name, imbalance, _mean(differences), low, high)
+
+
+def _mean_balanced(figures: DecisionFigures) -> float | None:
+    return figures.mean.class_balanced_accuracy
 
 
 def _recall(k: int) -> Value:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from longtail.comparing import charts
 from longtail.comparing.document import AttributeFacts, ComparisonDocument
-from longtail.comparing.figures import Figures, Standing, gains, standings
+from longtail.comparing.figures import Claim, Figures, Standing, claim, gains, standings
 from longtail.comparing.tables import (
     adjusted_mark,
     difference_text,
@@ -19,6 +19,7 @@ from longtail.comparing.tables import (
     points,
     runs,
     seconds,
+    shown_metrics,
 )
 from longtail.evaluation.metrics import METRICS
 from longtail.reporting.html import render
@@ -34,6 +35,7 @@ def render_comparison(document: ComparisonDocument) -> str:
     """
     rows = standings(document)
     adjusted = [row for row in rows if any(map(row.adjusted.of, METRICS))]
+    metrics = shown_metrics(rows)
     values = {
         "document": document,
         "title": f"Comparison on {document.data.name}",
@@ -45,9 +47,11 @@ def render_comparison(document: ComparisonDocument) -> str:
         "facts": _facts(document),
         "explanation": explanation(document),
         "footnotes": footnotes(rows),
-        "metrics": [METRIC_NAMES[metric] for metric in METRICS],
-        "figures": [(row.method, runs(row), _cells(row.own, own_mark(row))) for row in rows],
-        "adjusted": [(row.method, runs(row), _cells(row.adjusted, adjusted_mark(row))) for row in adjusted],
+        "metrics": [METRIC_NAMES[metric] for metric in metrics],
+        "figures": [(row.method, runs(row), _cells(row.own, metrics, own_mark(row))) for row in rows],
+        "adjusted": [
+            (row.method, runs(row), _cells(row.adjusted, metrics, adjusted_mark(row))) for row in adjusted
+        ],
         "time": _time(rows),
         "distributions": _distributions(document.attributes),
         "gains": _gain_pictures(document),
@@ -70,19 +74,30 @@ def _headline(document: ComparisonDocument, rows: Sequence[Standing]) -> str:
     of = count(len(rows), "method")
     sentence = f"Of {of}, {best.method} has the highest class-balanced accuracy: if every class were equally "
     sentence += f"common, about {of_hundred(mean)} of 100 images would be recognised."
-    return f"{sentence} {_verdict(best, document.baseline)}"
+    return f"{sentence} {_verdict(document, best)}"
 
 
-def _verdict(best: Standing, baseline: str) -> str:
-    figure = best.own.class_balanced_accuracy
-    if best.method == baseline:
+def _verdict(document: ComparisonDocument, best: Standing) -> str:
+    if best.method == document.baseline:
         return "It is the baseline itself: no other method has a higher mean."
-    if figure is None or figure.difference is None:
-        return f"Too few seeds were finished to say how sure its difference to {baseline} is."
-    found = figure.difference
-    within = f"95 % interval: {points(found.low)} to {points(found.high)}"
-    chance = "" if found.low > 0 else ", which seeds alone could explain"
-    return f"That is {points(found.value)} points against {baseline} ({within}){chance}."
+    found = claim(document, best.method)
+    if found is None:
+        return f"Too few seeds were finished to say how sure its difference to {document.baseline} is."
+    gain = f"That is {points(found.seeds.value)} points against {document.baseline} ({_intervals(found)})"
+    if found.seeds.low <= 0:
+        return f"{gain}, which seeds alone could explain."
+    if found.images and found.images.low <= 0:
+        return f"{gain}. On other images it may be none."
+    return f"{gain}."
+
+
+def _intervals(found: Claim) -> str:
+    corrected = f", corrected for {found.rivals} methods" if found.rivals > 1 else ""
+    seeds, images = (
+        one and f"{points(one.low)} to {points(one.high)}" for one in (found.seeds, found.images)
+    )
+    elsewhere = f"; for other images of the same kind {images}" if images else ""
+    return f"95 % interval{corrected}: {seeds}{elsewhere}"
 
 
 def _facts(document: ComparisonDocument) -> dict[str, str]:
@@ -99,9 +114,9 @@ def _facts(document: ComparisonDocument) -> dict[str, str]:
     }
 
 
-def _cells(figures: Figures, mark: str) -> list[tuple[str, str]]:
+def _cells(figures: Figures, metrics: Sequence[str], mark: str) -> list[tuple[str, str]]:
     """Of every metric the figure with its mark, and its difference."""
-    found = map(figures.of, METRICS)
+    found = map(figures.of, metrics)
     return [(figure_text(figure) + mark, difference_text(figure)) for figure in found]
 
 

@@ -1,7 +1,8 @@
 """comparison.json as a table: for a terminal of 80 columns, Markdown, CSV and LaTeX.
 
 A figure is its mean over the seeds ± their standard deviation, in percent; behind or below it stands
-the difference to the baseline, paired by seed, with its 95 % interval in brackets.
+the difference to the baseline, paired by seed, with its 95 % interval in brackets. The average precision
+of the rarer of two classes has a column where an attribute has two classes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from msgspec.structs import astuple
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from longtail.comparing.document import ComparisonDocument
-from longtail.comparing.figures import Figure, Figures, Standing, standings
+from longtail.comparing.figures import Figure, Figures, Standing, standings, widening
 from longtail.evaluation.metrics import METRICS
 from longtail.reporting.wording import METRIC_NAMES
 from longtail.words import NOTHING, count, listed, percent, shown
@@ -49,11 +49,11 @@ LATEX_SIGNS = {
 def to_markdown(document: ComparisonDocument) -> str:
     """A Markdown table of all figures, what its words mean, and which runs failed."""
     rows = standings(document)
-    heads = ["method", "runs", *_markdown_figures(rows[0]), "training, s"]
+    heads = ["method", "runs", *_markdown_figures(rows[0], rows), "training, s"]
     table = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     for row in rows:
-        marks = [own_mark(row), adjusted_mark(row), *[own_mark(row)] * len(METRICS)]
-        pairs = zip(_markdown_figures(row).values(), marks, strict=False)
+        marks = [own_mark(row), adjusted_mark(row), *[own_mark(row)] * (len(shown_metrics(rows)) - 1)]
+        pairs = zip(_markdown_figures(row, rows).values(), marks, strict=True)
         figures = [_with_difference(figure, " ({})", mark) for figure, mark in pairs]
         table.append([_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
@@ -124,13 +124,26 @@ def terminal_table(document: ComparisonDocument) -> RenderableType:
     return Group(table, *below, *failures, *warned)
 
 
+def shown_metrics(rows: Sequence[Standing]) -> list[str]:
+    """The figures that have a column: all but that of two classes where no attribute has two."""
+    two = any(figures.rare_average_precision for row in rows for figures in (row.own, row.adjusted))
+    return [metric for metric in METRICS if two or metric != "rare_average_precision"]
+
+
 def explanation(document: ComparisonDocument) -> str:
     """What stands in a table, in sentences."""
+    factor = widening(document)
+    wider = (
+        " Seeds share images, so for other images of the same kind the intervals are about "
+        f"{factor:.1f} times as wide."
+        if factor
+        else ""
+    )
     return (
         "Mean ± standard deviation over seeds, in percent; then the difference to "
         f"{document.baseline} in points, over the seeds both finished, with its 95 % interval (not "
         "corrected for the number of methods). Adjusted: scores divided by the classes' shares in "
-        "training, for the baseline too."
+        f"training, for the baseline too.{wider}"
     )
 
 
@@ -204,10 +217,12 @@ def figure_text(figure: Figure | None) -> str:
 
 
 def difference_text(figure: Figure | None) -> str:
-    """'+2.3 [+0.4, +4.2]' in points."""
+    """'+2.3 [+0.4, +4.2]' in points; of two seeds '+2.3, too few runs'."""
     if figure is None or figure.difference is None:
         return NOTHING
     found = figure.difference
+    if found.low is None or found.high is None:
+        return f"{points(found.value)}, too few runs"
     return f"{points(found.value)} [{points(found.low)}, {points(found.high)}]"
 
 
@@ -221,8 +236,8 @@ def seconds(number: float | None) -> str:
     return NOTHING if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
 
 
-def _markdown_figures(row: Standing) -> dict[str, Figure | None]:
-    balanced, *others = METRICS
+def _markdown_figures(row: Standing, rows: Sequence[Standing]) -> dict[str, Figure | None]:
+    balanced, *others = shown_metrics(rows)
     return {
         METRIC_NAMES[balanced]: row.own.of(balanced),
         "the same, adjusted": row.adjusted.of(balanced),
@@ -271,7 +286,8 @@ def _figure_numbers(figures: Figures, prefix: str) -> dict[str, float | None]:
     for metric in METRICS:
         figure = figures.of(metric)
         own = (figure.mean, figure.sd) if figure else (None, None)
-        paired = astuple(figure.difference) if figure and figure.difference else (None, None, None)
+        found = figure and figure.difference
+        paired = (found.value, found.low, found.high) if found else (None, None, None)
         names = (f"{prefix}{metric}_{name}" for name in ("mean", "sd", "difference", "low", "high"))
         numbers |= zip(names, (*own, *paired), strict=True)
     return numbers

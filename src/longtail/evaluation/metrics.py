@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from longtail.documents import Part
 from longtail.errors import InputError
+from longtail.evaluation.ranking import average_precision
 from longtail.schema import UNLABELLED, LabelSchema
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Metrics(Part, Generic[T], frozen=True):
+class Metrics(Part, Generic[T], frozen=True, omit_defaults=True):
     """One thing, a number or an estimate, for every figure of an attribute, in the order of tables."""
 
     class_balanced_accuracy: T
@@ -36,6 +37,7 @@ class Metrics(Part, Generic[T], frozen=True):
     many_recall: T
     medium_recall: T
     few_recall: T
+    rare_average_precision: T | None = None  # left out of documents where no attribute has two classes
 
     @staticmethod
     def each(make: Callable[[str], U]) -> Metrics[U]:
@@ -191,58 +193,49 @@ def evaluate(predictions: Predictions) -> Evaluation:
     return Evaluation(attributes, mean)
 
 
+def rare_class(train_counts: Ints) -> int | None:
+    """Of two classes the one with fewer training images, the second at a tie; None for another number.
+
+    Example:
+        >>> rare_class(np.array([9, 1])), rare_class(np.array([1, 9])), rare_class(np.array([1, 2, 3]))
+        (1, 0, None)
+    """
+    return int(train_counts[0] < train_counts[1]) ^ 1 if len(train_counts) == 2 else None
+
+
 def attribute_figures(
-    hits: Counts, images: Counts, predicted: Counts, precisions: Floats, class_groups: NDArray[np.str_]
-) -> Metrics[Floats]:
-    """The figures from counts of C classes; leading axes are kept.
+    confusion: Ints, precisions: Floats, class_groups: NDArray[np.str_], rare: int | None
+) -> Metrics[float]:
+    """The figures of an attribute of C classes.
 
     - class_balanced_accuracy: mean of the recalls of the classes that have images;
     - accuracy: share of images whose class was predicted;
     - macro_f1, mean_average_precision: means over the classes that have images. An attribute of two
-      classes is no exception: the mean is over both of them, not the figure of a "positive" one;
-    - many_recall, medium_recall, few_recall: mean recall of the classes of one frequency group.
+      classes is no exception: the mean is over both of them;
+    - many_recall, medium_recall, few_recall: mean recall of the classes of one frequency group;
+    - rare_average_precision: of the rarer one of two classes alone, which is what the literature on
+      attributes reports; undefined for an attribute of more classes.
 
     Args:
-        hits: (..., C) images of class c predicted as c.
-        images: (..., C) images of class c.
-        predicted: (..., C) images predicted as c.
-        precisions: (..., C) average precisions, NaN where undefined.
+        confusion: (C, C) images; rows: true class, columns: predicted class.
+        precisions: (C,) average precisions, NaN where undefined.
         class_groups: (C,) names from `FREQUENCY_GROUPS`.
+        rare: see `rare_class`.
     """
+    hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     recall = ratio(hits, images)
-    by_group = [defined_mean(recall[..., class_groups == group]) for group in FREQUENCY_GROUPS]
-    return Metrics(
+    many, medium, few = (defined_mean(recall[class_groups == group]) for group in FREQUENCY_GROUPS)
+    figures = Metrics(
         defined_mean(recall),
-        ratio(hits.sum(-1), images.sum(-1)),
-        defined_mean(_f1(hits, images, predicted)),
+        ratio(hits.sum(), images.sum()),
+        defined_mean(class_f1(hits, images, predicted)),
         defined_mean(precisions),
-        *by_group,
+        many,
+        medium,
+        few,
+        np.asarray(np.nan if rare is None else precisions[rare]),
     )
-
-
-def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Average precision of a ranking: the area under its precision-recall steps.
-
-    AP = (1/P) Σ_{i positive} (positives scored ≥ s_i) / (images scored ≥ s_i), which is
-    Σ_t (R_t - R_{t-1})·precision_t over the distinct scores t: images with equal scores enter
-    together, and there is no interpolation. NaN without a positive.
-
-    Args:
-        scores: (n,) finite.
-        positive: (n,) which images are of the class.
-
-    Example:
-        >>> round(average_precision(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])), 3)
-        0.833
-    """
-    if not positive.any():
-        return float("nan")
-    # only at the score of a positive does recall step, so only these thresholds matter
-    thresholds = np.unique(scores[positive])
-    reached = np.searchsorted(thresholds, scores, side="right")
-    at_or_above = _from_the_top(reached, len(thresholds)).cumsum()
-    steps = _from_the_top(reached[positive], len(thresholds))
-    return float((steps * (steps.cumsum() / at_or_above)).sum() / steps.sum())
+    return figures.map(float)
 
 
 def class_counts(labels: Ints, schema: LabelSchema) -> Ints:
@@ -264,6 +257,11 @@ def ratio(numerator: Counts, denominator: Counts) -> Floats:
     return np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) != 0)
 
 
+def class_f1(hits: Counts, images: Counts, predicted: Counts) -> Floats:
+    """2·hits / (images + predicted) of every class, NaN for a class without images."""
+    return np.where(np.equal(images, 0), np.nan, ratio(2 * hits, images + predicted))
+
+
 def defined_mean(values: Floats) -> Floats:
     """Mean over the last axis of the values that are not NaN; NaN where there is none."""
     defined = ~np.isnan(values)
@@ -277,24 +275,15 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
     confusion = cells.reshape(len(classes), len(classes)).astype(np.int64)
     hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     precisions = np.array([average_precision(scores[:, c], labels == c) for c in classes])
-    figures = attribute_figures(hits, images, predicted, precisions, predictions.class_groups(column))
+    rare = rare_class(predictions.train_counts[column, : len(classes)])
     return AttributeFigures(
         confusion=confusion,
         recall=ratio(hits, images),
         precision=ratio(hits, predicted),
-        f1=_f1(hits, images, predicted),
+        f1=class_f1(hits, images, predicted),
         average_precision=precisions,
-        figures=figures.map(float),
+        figures=attribute_figures(confusion, precisions, predictions.class_groups(column), rare),
     )
-
-
-def _f1(hits: Counts, images: Counts, predicted: Counts) -> Floats:
-    return np.where(np.equal(images, 0), np.nan, ratio(2 * hits, images + predicted))
-
-
-def _from_the_top(reached: NDArray[np.intp], thresholds: int) -> Ints:
-    """Images by the highest threshold they reach, highest threshold first; bin 0 reaches none."""
-    return np.bincount(reached, minlength=thresholds + 1)[:0:-1]
 
 
 def _expect_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

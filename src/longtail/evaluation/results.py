@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from msgspec import Meta
 
 from longtail import __version__
 from longtail.documents import Form, Part
-from longtail.evaluation.intervals import Estimate, bootstrap_intervals
+from longtail.evaluation.intervals import Estimate, intervals
 from longtail.evaluation.metrics import (
     AttributeFigures,
     FrequencyGroup,
@@ -85,12 +86,14 @@ class ClassFacts(Part, frozen=True):
 
 
 class ClassResults(ClassFacts, frozen=True):
-    """How well one class is recognised."""
+    """How well one class is recognised; recall_low, recall_high: the 95 % interval of its recall."""
 
     recall: Share | None
     precision: Share | None
     f1: Share | None
     average_precision: Share | None
+    recall_low: Share | None = None
+    recall_high: Share | None = None
 
 
 class AttributeResults(Part, frozen=True):
@@ -143,6 +146,8 @@ class Results(Part, frozen=True):
         training: None where the model was not trained here.
         faults: what went wrong in the training, the most serious first.
         mean: of each figure the mean over the attributes that define it.
+        image_groups: groups that the evaluated images come in, which the intervals treat as one draw each;
+            null where images stand for themselves.
     """
 
     schema_version: Literal[1]
@@ -160,6 +165,7 @@ class Results(Part, frozen=True):
     mean: Metrics[Estimate | None]
     faults: tuple[Fault, ...] = ()
     caveat: Text | None = None
+    image_groups: Count | None = None
 
 
 RESULTS = Form(Results, "results", source="the results.json of a run", anew="evaluate again")
@@ -179,24 +185,21 @@ class RunInfo:
     caveat: str | None = None
 
 
-def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 1000) -> Results:
+def build_results(predictions: Predictions, run: RunInfo) -> Results:
     """The results of one split, as they are read again from a file: None in the place of NaN.
 
     Args:
         predictions: scores and labels of the split, and the training counts.
         run: what they belong to.
-        resamples: bootstrap draws behind the intervals; the draws have a seed of their own, so that
-            the same predictions always have the same intervals.
 
     Raises:
-        ValueError: when there are too few resamples.
         InputError: when an entry of `run` does not fit.
     """
     evaluation = evaluate(predictions)
-    intervals = bootstrap_intervals(predictions, evaluation, resamples=resamples)
+    found = intervals(predictions, evaluation)
     attributes = tuple(
-        _attribute(predictions, j, figures, metrics)
-        for j, (figures, metrics) in enumerate(zip(evaluation.attributes, intervals.attributes, strict=True))
+        _attribute(predictions, j, *parts)
+        for j, parts in enumerate(zip(evaluation.attributes, found.attributes, found.recalls, strict=True))
     )
     results = Results(
         schema_version=1,
@@ -212,14 +215,23 @@ def build_results(predictions: Predictions, run: RunInfo, *, resamples: int = 10
         faults=(),
         groups=Bounds(predictions.frequency.many_above, predictions.frequency.few_below),
         attributes=attributes,
-        mean=intervals.mean,
+        mean=found.mean,
         caveat=run.caveat,
+        image_groups=_image_groups(predictions),
     )
     return RESULTS.decode(RESULTS.encode(results), f"results of {run.data.name}")
 
 
+def _image_groups(predictions: Predictions) -> int | None:
+    return None if predictions.groups is None else len(np.unique(predictions.groups))
+
+
 def _attribute(
-    predictions: Predictions, column: int, figures: AttributeFigures, metrics: Metrics[Estimate | None]
+    predictions: Predictions,
+    column: int,
+    figures: AttributeFigures,
+    metrics: Metrics[Estimate | None],
+    recalls: tuple[Estimate | None, ...],
 ) -> AttributeResults:
     counts = predictions.train_counts[column]
     return AttributeResults(
@@ -228,12 +240,17 @@ def _attribute(
         test_labelled=int(predictions.labelled(column).sum()),
         imbalance_ratio=imbalance_ratio(counts),
         metrics=metrics,
-        classes=_classes(predictions, column, figures),
+        classes=_classes(predictions, column, figures, recalls),
         confusion=tuple(map(tuple, figures.confusion.tolist())),
     )
 
 
-def _classes(predictions: Predictions, column: int, figures: AttributeFigures) -> tuple[ClassResults, ...]:
+def _classes(
+    predictions: Predictions,
+    column: int,
+    figures: AttributeFigures,
+    recalls: tuple[Estimate | None, ...],
+) -> tuple[ClassResults, ...]:
     columns = (
         predictions.train_counts[column],
         figures.confusion.sum(1),
@@ -244,4 +261,5 @@ def _classes(predictions: Predictions, column: int, figures: AttributeFigures) -
         figures.average_precision,
     )
     names = predictions.schema.attributes[column].classes
-    return tuple(ClassResults(*row) for row in zip(names, *(values.tolist() for values in columns)))
+    ends = [recall and recall.low for recall in recalls], [recall and recall.high for recall in recalls]
+    return tuple(ClassResults(*row) for row in zip(names, *(values.tolist() for values in columns), *ends))

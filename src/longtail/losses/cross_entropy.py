@@ -27,7 +27,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     Raises:
         TypeError, ValueError: when types or shapes do not fit.
 
-    Source: Dong, Gong, Zhu, TPAMI 2019, eq. 2.
+    Source: Dong, Gong, Zhu: their ICCV 2017 poster, on cross entropy; TPAMI 2019, eq. 2 as reviewed.
     """
     labels = as_labels(labels)
     logits = full_precision(as_logits(logits, labels))

@@ -60,7 +60,7 @@ def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor
         TypeError, ValueError: when types or shapes do not fit.
 
     Source: Hadsell, Chopra, LeCun, CVPR 2006, eq. 4, with the two means of Dong, Gong, Zhu,
-    TPAMI 2019, eq. 13.
+    TPAMI 2019, eq. 13 as reviewed.
 
     Example:
         >>> features = torch.tensor([[1.0, 0.0], [0.875, 0.484123]])  # half a unit apart

@@ -22,7 +22,8 @@ from longtail.rectification import ClassRectificationLoss, Rectification, tpami_
 class ClassRectification(Method):
     """Batches as sampled, l_bln = w_crl l_crl + w_ce l_ce.
 
-    "sum": w_crl = weight, w_ce = 1 (ICCV 2017). "tpami": w_crl = α, w_ce = 1 - α (TPAMI 2019, eq. 8).
+    "sum": w_crl = weight, w_ce = 1 (ICCV 2017 poster). "tpami": w_crl = α, w_ce = 1 - α (TPAMI 2019, eq. 8 as
+    reviewed).
     "attributes": w_crl = weight · J, w_ce = 1, since l_ce is a sum over J attributes and l_crl one mean
     over the triplets of all of them: one weight then suits any number of attributes.
 

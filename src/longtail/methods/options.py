@@ -79,7 +79,8 @@ class CRLOptions(Settings, prefix="crl."):
 
     level: Literal["class", "instance"] | None = None
     """Mine hard pairs on predicted probabilities ("class") or on feature distances ("instance"); by default
-    instance for crl, class for crl-iccv and crl-tpami."""
+    instance for crl, class for crl-iccv and crl-tpami. The papers state the instance level on features as
+    they are; here it is that with --crl.raw-features."""
 
     comparison: Literal["relative", "absolute", "distribution"] = "relative"
     """Compare the pairs by triplet ranking, by contrast, or by their histograms."""
@@ -91,13 +92,14 @@ class CRLOptions(Settings, prefix="crl."):
     """Share of a batch that its minority classes hold together at most."""
 
     margin: float | None = None
-    """Margin of the comparison; by default 0.5, or 2 pi / classes with --crl.raw-features."""
+    """Margin of the comparison; by default 0.5, or the papers' 2 pi / classes with --crl.raw-features."""
 
     power: Literal[1, 2] = 1
     """Power of the positive distances in the absolute comparison."""
 
     raw_features: bool = False
-    """Take distances between features as they are, not at unit length (instance level)."""
+    """Take distances between features as they are, not at unit length (instance level): the papers' form. It
+    can collapse at the default learning rate; a run that does is told."""
 
     nodes: int = 21
     """Nodes of the histograms of the distribution comparison."""

@@ -109,13 +109,14 @@ METHODS: Mapping[str, Row] = {
         weight_decay=2e-3,
     ),
     "crl-iccv": Row(
-        "cross entropy and the Class Rectification Loss, as the ICCV paper has it",
+        "cross entropy and the Class Rectification Loss as on the ICCV poster; at instance level on features "
+        "of unit length, unlike there, unless --crl.raw-features",
         "class_rectification:ClassRectification",
         reads=("crl",),
         compares=True,
     ),
     "crl-tpami": Row(
-        "the two mixed by the imbalance of the training data, as TPAMI has it",
+        "the two mixed by the imbalance of the training data, as in TPAMI; at instance level as crl-iccv",
         "class_rectification:ClassRectification",
         MethodOptions(crl=CRLOptions(balance="tpami")),
         reads=("crl",),

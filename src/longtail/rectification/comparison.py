@@ -60,7 +60,7 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
         pairs: the mined pairs.
         margin: m_j, shape (J,).
 
-    Source: ICCV 2017, eq. 9.
+    Source: the ICCV 2017 poster, on relative comparison; TPAMI 2019, eq. 9 as reviewed.
     """
     hinges, active = hinge_sums(*pairs, margin)
     positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
@@ -80,7 +80,7 @@ def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:
         margin: m_j, shape (J,).
         power: q; the ICCV poster prints 1, TPAMI 2.
 
-    Source: ICCV 2017, eq. 13; TPAMI 2019, eq. 13.
+    Source: the ICCV 2017 poster, on absolute comparison; TPAMI 2019, eq. 13 as reviewed.
     """
     shortfall = (margin[:, None, None] - pairs.negative).clamp(min=0).square()
     near = masked_mean(pairs.positive**power, pairs.positive_mask)
@@ -102,7 +102,8 @@ def distribution(pairs: HardPairs, low: Tensor, high: Tensor, nodes: int) -> Ten
         high: last node, scalar; distances outside are counted at the ends.
         nodes: τ.
 
-    Source: ICCV 2017, eq. 14-16, after Ustinova and Lempitsky, NIPS 2016.
+    Source: the ICCV 2017 poster, on distribution comparison, whose kernel ς lacks 1/Δ, so that the printed
+    value is Δ² of this one; TPAMI 2019, eq. 14-16 as reviewed, after Ustinova and Lempitsky, NIPS 2016.
     """
     positive = soft_histogram(pairs.positive.flatten(), pairs.positive_mask.flatten(), low, high, nodes)
     negative = soft_histogram(pairs.negative.flatten(), pairs.negative_mask.flatten(), low, high, nodes)

@@ -58,7 +58,8 @@ class ClassRectificationLoss(nn.Module):
         kappa: κ, how many positives and how many negatives are mined.
         rho: ρ, the share of the batch that minority classes hold together at most.
         margin: m of the relative and the absolute comparison, the same for every attribute. None:
-            0.5 at class level and on features of unit length, 2π/|Z_j| on other features; at
+            0.5 at class level and on features of unit length, 2π/|Z_j| (TPAMI 2019, eq. 12 as reviewed) on
+            other features; at
             class level 2π/|Z_j| could never be met by an attribute of six or fewer classes.
         power: q of the absolute comparison; 1 as the ICCV poster prints, or 2 as in TPAMI.
         normalize: bring features to unit length first (instance level). Raw features can all fall
@@ -74,8 +75,9 @@ class ClassRectificationLoss(nn.Module):
     4·A·N·J + 20·N·J·D where that is more; at class level 48·A·J·κ + 16·N·J·K. On a CPU 1.5 MB more to
     sort in.
 
-    Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning",
-    ICCV 2017; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019.
+    Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning", ICCV 2017, by
+    the authors' poster; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019,
+    by reviews that list its equations. `docs/methods.md` has every symbol and its name here.
 
     Example:
         >>> crl = ClassRectificationLoss(level="instance")
@@ -183,7 +185,7 @@ def training_imbalance(class_counts: Sequence[Sequence[int]]) -> list[float]:
     Args:
         class_counts: for each attribute the training images of each of its |Z_j| classes.
 
-    Source: TPAMI 2019, section 3.4 (Ω_imb, described in words there).
+    Source: TPAMI 2019, as reviewed: Ω_imb is described in words there, the formula is ours.
 
     Example:
         >>> training_imbalance([[90, 10], [50, 50]])
@@ -202,7 +204,7 @@ def tpami_alpha(class_counts: Sequence[Sequence[int]], eta: float = 0.01) -> flo
     Raises:
         ValueError: when the training data are balanced, since α = 0 would switch l_crl off.
 
-    Source: TPAMI 2019, eq. 8.
+    Source: TPAMI 2019, eq. 8 as reviewed.
     """
     omegas = training_imbalance(class_counts)
     alpha = eta * sum(omegas) / len(omegas)
@@ -214,7 +216,8 @@ def tpami_alpha(class_counts: Sequence[Sequence[int]], eta: float = 0.01) -> flo
 def balanced_loss(l_crl: Tensor, l_ce: Tensor, alpha: float | None = None) -> Tensor:
     """l_bln: rectification and cross entropy together.
 
-    l_bln = l_crl + l_ce without α (ICCV 2017), α l_crl + (1 - α) l_ce with it (TPAMI 2019, eq. 8).
+    l_bln = l_crl + l_ce without α (ICCV 2017 poster), α l_crl + (1 - α) l_ce with it
+    (TPAMI 2019, eq. 8 as reviewed).
 
     Raises:
         ValueError: when alpha is not within [0, 1].

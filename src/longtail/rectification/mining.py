@@ -4,7 +4,8 @@ Anchors are all images of the kept minority classes; majority classes only suppl
 Mining selects, and no gradient passes through the selection; the distances of what was
 selected carry the gradient.
 
-Source: Dong, Gong, Zhu, ICCV 2017, section 3.2; TPAMI 2019, eq. 4-7 (selection), 10-11 (distances).
+Source: Dong, Gong, Zhu: their ICCV 2017 poster, on hard mining; TPAMI 2019, eq. 4-7 (selection) and 10-11
+(distances), as reviewed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def minority_classes(counts: Tensor, rho: float) -> Tensor:
     Returns:
         (B, K) bool; a class without images is always among them.
 
-    Source: Dong, Gong, Zhu, ICCV 2017, section 3.1; TPAMI 2019, eq. 3.
+    Source: Dong, Gong, Zhu: their ICCV 2017 poster, on batch-wise minority profiling; TPAMI 2019, eq. 3 as
+    reviewed.
 
     Example:
         >>> minority_classes(torch.tensor([[5, 2, 1], [2, 2, 0]]), rho=0.5).tolist()
@@ -62,7 +63,7 @@ def profile_minorities(labels: Tensor, num_classes: int, rho: float = 0.5) -> Mi
         num_classes: K.
         rho: ρ, in (0, 1).
 
-    Source: Dong, Gong, Zhu, ICCV 2017, section 3.1 and its second footnote.
+    Source: as for `minority_classes`; that classes with one image are left out is stated in reviews.
 
     Example:
         >>> labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])[:, None]

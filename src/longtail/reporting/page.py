@@ -28,6 +28,7 @@ from longtail.reporting.wording import (
     group_meaning,
     headline,
     interval,
+    recall_interval,
     sentence,
     value,
 )
@@ -175,14 +176,16 @@ def _attribute(
     order = by_frequency(attribute.classes)
     metrics = attribute.metrics
     small = crowded and len(order) <= SMALL
-    heads = ["class", "training images", "test images", "group", "recall, %", "precision, %", "F1, %"]
-    heads += ["average precision, %", *(["rectified, %", "skipped, %"] if mined else [])]
+    heads = ["class", "training images", "test images", "group", "recall, %", "95 % interval", "precision, %"]
+    heads += ["F1, %", "average precision, %", *(["rectified, %", "skipped, %"] if mined else [])]
     return {
         "name": attribute.name,
         "anchor": f"a{index}",
         "facts": _attribute_facts(attribute),
         "metrics": [
-            (name, value(metrics.of(m)), interval(metrics.of(m))) for m, name in METRIC_NAMES.items()
+            (name, value(metrics.of(m)), interval(metrics.of(m)))
+            for m, name in METRIC_NAMES.items()
+            if m != "rare_average_precision" or len(order) == 2
         ],
         "classes": None if small else _class_picture(f"a{index}-classes", attribute, groups, mined),
         "matrix": None if crowded else _matrix_picture(f"a{index}-confusion", attribute),
@@ -225,9 +228,10 @@ def _attribute_facts(attribute: AttributeResults) -> str:
 
 
 def _class_row(entry: ClassResults, index: int, mined: Mined | None) -> dict[str, object]:
-    figures = [entry.recall, entry.precision, entry.f1, entry.average_precision]
+    recall = percent(entry.recall), recall_interval(entry)
+    figures = [entry.precision, entry.f1, entry.average_precision]
     figures += [mined.kept[index], mined.skipped[index]] if mined else []
-    cells = [entry.train_count, entry.test_count, entry.frequency_group, *map(percent, figures)]
+    cells = [entry.train_count, entry.test_count, entry.frequency_group, *recall, *map(percent, figures)]
     return {"name": entry.name, "cells": cells}
 
 

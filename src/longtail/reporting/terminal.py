@@ -13,7 +13,7 @@ from rich.text import Text
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, ClassResults, Results
-from longtail.reporting.wording import by_frequency, cautions, interval, value
+from longtail.reporting.wording import by_frequency, cautions, interval, recall_interval, value
 from longtail.words import count, percent, shortened, shown
 
 MOST_CLASSES = 20
@@ -65,16 +65,22 @@ def _figures_line(name: str, metrics: Metrics[Estimate | None]) -> Padding:
 def _attribute_parts(attribute: AttributeResults) -> Iterator[RenderableType]:
     classes = attribute.classes
     yield _figures_line(attribute.name, attribute.metrics)
-    table = _table("class", "train", "test", "group", "recall, %", "precision, %")
+    table = _table("class", "train", "test", "group", "recall, %", "interval", "precision, %")
     for k in _shown_rows(classes):
-        table.add_row(*(_class_cells(classes[k]) if k is not None else ["…"] * 6))
+        table.add_row(*(_class_cells(classes[k]) if k is not None else ["…"] * 7))
     table.caption = _left_out(classes)
     yield table
 
 
 def _class_cells(entry: ClassResults) -> list[Text | str]:
     numbers = [str(entry.train_count), str(entry.test_count), entry.frequency_group]
-    return [_name(entry.name), *numbers, percent(entry.recall), percent(entry.precision)]
+    return [
+        _name(entry.name),
+        *numbers,
+        percent(entry.recall),
+        recall_interval(entry),
+        percent(entry.precision),
+    ]
 
 
 def _attributes_table(attributes: Sequence[AttributeResults]) -> Table:

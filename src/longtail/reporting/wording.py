@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from longtail.evaluation.intervals import Estimate
-from longtail.evaluation.results import AttributeResults, Bounds, ClassFacts, Results
+from longtail.evaluation.results import AttributeResults, Bounds, ClassFacts, ClassResults, Results
 from longtail.words import NOTHING, count, listed, of_hundred, percent, shortened
 
 FEW_TEST_IMAGES = 10
 """With fewer test images than this, one image moves a recall by more than ten points."""
+
+FEW_GROUPS = 30
+"""With fewer groups of test images than this, how much groups differ is itself little known."""
 
 MOST_ALIKE = 3
 """A caution that more attributes share is given once for all of them."""
@@ -22,6 +25,7 @@ METRIC_NAMES = {
     "many_recall": "recall, many",
     "medium_recall": "recall, medium",
     "few_recall": "recall, few",
+    "rare_average_precision": "average precision, rarer of two",
 }
 """What each figure of results.json is called in a table."""
 
@@ -34,6 +38,13 @@ def value(figure: Estimate | None) -> str:
 def interval(figure: Estimate | None) -> str:
     """The 95 % interval of a figure in percent, without its sign: '55.1 to 66.8'."""
     return NOTHING if figure is None else f"{percent(figure.low)} to {percent(figure.high)}"
+
+
+def recall_interval(entry: ClassResults) -> str:
+    """The 95 % interval of a class's recall in whole percent: '54 to 67'; a dash in documents without one."""
+    if entry.recall_low is None or entry.recall_high is None:
+        return NOTHING
+    return f"{of_hundred(entry.recall_low)} to {of_hundred(entry.recall_high)}"
 
 
 def sentence(words: str) -> str:
@@ -81,8 +92,8 @@ def _balanced_sentence(results: Results, balanced: Estimate) -> str:
 
 
 def cautions(results: Results) -> list[str]:
-    """Reasons not to trust a figure, in sentences: a decision that does not hold, classes without images,
-    groups too small to measure.
+    """Reasons not to trust a figure, in sentences: a decision that does not hold, too few groups of images,
+    classes without images, groups of classes too small to measure.
 
     A reason that holds for many attributes is said once.
     """
@@ -96,7 +107,16 @@ def cautions(results: Results) -> list[str]:
         f"{FEW_TEST_IMAGES} test images together, so that their recall is little more than a hint",
     }
     lacking = (line for reason in together for line in _of_kind(attributes, reason, together[reason]))
-    return [*decision, *lacking]
+    return [*decision, *_too_few_groups(results.image_groups, results.split), *lacking]
+
+
+def _too_few_groups(groups: int | None, split: str) -> list[str]:
+    if groups is None or groups >= FEW_GROUPS:
+        return []
+    return [
+        f"The {split} images come from {count(groups, 'group')}; from fewer than {FEW_GROUPS}, intervals are "
+        "rough, and all figures hang on which groups these are."
+    ]
 
 
 def _of_kind(
