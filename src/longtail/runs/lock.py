@@ -7,8 +7,8 @@ import os
 import socket
 from contextlib import suppress
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from longtail.errors import InputError
 
@@ -25,7 +25,7 @@ class RunLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[str] | None = None
+        self._file: FileIO | None = None
 
     def __enter__(self) -> RunLock:
         return self
@@ -52,21 +52,23 @@ class RunLock:
                 self._file = file
             else:
                 file.close()  # the process before removed it in between
-        self._file.truncate(0)
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}\n")
-        self._file.flush()
-
-    def _opened(self, asked: str) -> IO[str]:
         try:
-            file = self._path.open("a+", encoding="utf-8", errors="replace")
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}\n".encode())
+        except OSError as error:
+            raise InputError(f"{asked}: cannot be written ({error.strerror})") from None
+
+    def _opened(self, asked: str) -> FileIO:
+        try:
+            file = FileIO(self._path, "a+")
         except OSError as error:
             raise InputError(f"{asked}: cannot be written ({error.strerror})") from None
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             file.seek(0)
-            holder = " ".join(file.read(200).split()) or "another process"
+            holder = " ".join(file.read(200).decode(errors="replace").split()) or "another process"
             file.close()
             raise InputError(
                 f"{asked}: is in use by a training ({holder}); wait for its end, or choose another --output"
@@ -75,7 +77,7 @@ class RunLock:
             pass  # a file system without locks
         return file
 
-    def _is_current(self, file: IO[str]) -> bool:
+    def _is_current(self, file: FileIO) -> bool:
         try:
             found = self._path.stat()
         except OSError:

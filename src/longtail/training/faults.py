@@ -76,7 +76,8 @@ def unfinished(_: Results, evidence: Evidence) -> Iterator[str]:
 def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
     """A network whose features are one point, or one point a class and its rivals, cannot tell them apart."""
     mined = evidence.epochs[-1].mined if evidence.epochs and not evidence.neck else None
-    spreads = cast("list[float | None]", (mined or {}).get("feature_spread") or [])
+    spread = (mined or {}).get("feature_spread") or []
+    spreads = cast("list[float | None]", spread if isinstance(spread, list) else [spread])
     names = [a.name for a in results.attributes] if len(spreads) > 1 else ["all attributes"]
     low = [name for name, spread in zip(names, spreads) if spread is not None and spread < COLLAPSED]
     active, level = (cast("float | None", (mined or {}).get(n)) for n in ("active_share", "margin_share"))
