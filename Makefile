@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench faults docs clean
 
 demo: $(READY)  ## train cross entropy and CRL on the embedded digits, side by side
 	$(BIN)/python examples/demo.py
@@ -18,6 +18,9 @@ lint: $(READY)  ## style and types
 
 bench: $(READY)  ## what things cost beside what one would use instead, and a verdict against the committed results
 	$(BIN)/python benchmarks/bench.py
+
+faults: $(READY)  ## damage, kills, a full disk and changed data: what they do to a run, in counts
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py
 
 docs: $(READY)  ## what docs are made of: every command's help, schemas of the documents, tables of the comparison
 	$(BIN)/python docs/make_commands.py > docs/commands.md

@@ -97,13 +97,13 @@ def main() -> None:
 def cell(options: argparse.Namespace, name: str) -> dict:
     """What one row did."""
     run = options.runs / f"{options.data.stem}-{name.replace(' ', '-').replace(',', '')}"
-    state, own = run / "state.pt", ROWS[name].split()
+    epochs, own = run / "metrics.jsonl", ROWS[name].split()
     pairs = zip(options.flags[::2], options.flags[1::2], strict=True)
     flags = [*own, *(word for pair in pairs if pair[0] not in own for word in pair)]  # a row's own win
     if not (run / "results.json").exists():
         command = ["train", str(options.data), *flags, "--epochs", str(options.epochs), "--output", str(run)]
         training = subprocess.Popen(longtail(*command, "--overwrite", "--quiet"), env=environment())
-        while training.poll() is None and not state.exists():
+        while training.poll() is None and not epochs.exists():
             time.sleep(0.2)
         training.send_signal(signal.SIGKILL)
         training.wait()

@@ -1,5 +1,9 @@
 """What stops a job without being a fault of the program."""
 
+from __future__ import annotations
+
+import signal
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -10,7 +14,18 @@ class InputError(ValueError):
 
 
 class Interrupted(Exception):
-    """The user stopped a job; the message says what was kept and how to go on."""
+    """A signal stopped a job; the message says what was kept and how to go on.
+
+    The command line exits with 128 and the number of the signal: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str, number: signal.Signals = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM where nothing waits for it: what catches Ctrl-C cleans up after it, too."""
 
 
 class Incomplete(Exception):

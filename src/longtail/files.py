@@ -21,12 +21,17 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", text)
 
 
+PART = ".part"
+"""What the name of a file that is being written ends with; it begins with a dot."""
+
+
 @contextmanager
 def written_aside(path: Path) -> Generator[Path]:
     """A path beside `path` to write to; it takes the place of `path` when the block ends well.
 
-    When the block fails, what it wrote is removed and an earlier file stays as it was. A pipe or a
-    device is written to as it is: it must not be replaced by a file.
+    What was written is on the disk before the renaming. When the block fails, what it wrote is removed and
+    an earlier file stays as it was. A pipe or a device is written to as it is: it must not be replaced by a
+    file.
 
     Raises:
         InputError: when the block or the renaming cannot write, with the system's reason.
@@ -40,11 +45,14 @@ def written_aside(path: Path) -> Generator[Path]:
         'whole'
     """
     special = path.exists() and not path.is_file()
-    aside = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path if special else path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         yield aside
         if not special:
+            _on_disk(aside)
             aside.replace(path)
+            with suppress(OSError):  # not all systems can do that with a folder
+                _on_disk(path.parent)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -54,6 +62,15 @@ def written_aside(path: Path) -> Generator[Path]:
         if not special:
             with suppress(OSError):
                 aside.unlink()
+
+
+def _on_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would outlast a power cut."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def write_text(path: Path, text: str) -> None:

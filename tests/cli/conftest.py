@@ -80,8 +80,8 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
     """In place of longtail.runs.train; a training writes results where `act` does not say otherwise."""
     job = Job(act=lambda call: tmp_path)
 
-    def train(config: TrainConfig, *, overwrite: bool, resume: bool, watcher: Any) -> Path:
-        return job.called("train", config=config, overwrite=overwrite, resume=resume, watcher=watcher)
+    def train(config: TrainConfig, **arguments: Any) -> Path:
+        return job.called("train", config=config, **arguments)
 
     def plan(config: TrainConfig, *, overwrite: bool, watcher: Any) -> list[str]:
         job.called("plan", config=config, overwrite=overwrite, watcher=watcher)

@@ -57,7 +57,7 @@ def test_the_flags_that_have_no_prefix_have_no_name_twice():
 
 def test_a_comparison_shares_all_settings_but_those_its_trainings_differ_in():
     missing = flags("train") - flags("compare")
-    assert missing == {"--method", "--seed", "--from", "--resume"}
+    assert missing == {"--method", "--seed", "--from", "--resume", "--allow-changed-data"}
 
 
 def test_the_flags_to_read_data_are_those_that_do_not_split_them():

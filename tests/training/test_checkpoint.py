@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import CARD as FORM
 from longtail.training.checkpoint import ModelCard, load_model, load_network, save_model
-from longtail.training.state import load_state
+from longtail.training.state import SEAL, load_state
 
 CARD = ModelCard(
     schema=LabelSchema((Attribute("kind", ("a", "b", "c")), Attribute("new", ("no", "yes")))),
@@ -70,6 +71,10 @@ def test_a_pickle_is_never_run(tmp_path, load):
     for name in ("m", "n"):
         with pytest.raises(InputError, match=f"{name}: "):
             load(tmp_path / name)
+    content = (tmp_path / "n").read_bytes()
+    (tmp_path / "n").write_bytes(content + SEAL + sha256(content).digest())
+    with pytest.raises(InputError, match="n: "):
+        load(tmp_path / "n")
     assert not mark.exists()
     pickle.loads((tmp_path / "m").read_bytes()).close()
     assert mark.exists()  # it would have
@@ -110,7 +115,27 @@ def test_metadata_stand_in_the_order_of_their_names(tmp_path):
         save_model(tmp_path / "m", CARD.build(), CARD)
         content = (tmp_path / "m").read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        assert list(header["__metadata__"]) == ["card", "format", "format_version", "longtail_version"], i
+        assert list(header["__metadata__"]) == [
+            "card", "format", "format_version", "longtail_version", "sha256",
+        ], i  # fmt: skip
+
+
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
+    save_model(tmp_path / "m", CARD.build(), CARD)
+    content = (tmp_path / "m").read_bytes()
+    numbers = 8 + int.from_bytes(content[:8], "little")
+    for place in (*range(0, numbers, numbers // 60), *range(numbers, len(content), len(content) // 60)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "m").write_bytes(damaged)
+        with pytest.raises(InputError, match="m: "):
+            load_model(tmp_path / "m")
+
+
+def test_a_model_of_the_format_without_checksum_is_read(tmp_path):
+    assert load_model(card_file(tmp_path / "m"))[1] == CARD
+    with pytest.raises(InputError, match="m: damaged, its checksum is wrong"):
+        load_model(card_file(tmp_path / "m", format_version="4"))
 
 
 def card_file(path, **changes):
@@ -125,7 +150,7 @@ def card_file(path, **changes):
     ("changes", "message"),
     [
         ({"format": "other"}, "expected a model that longtail wrote"),
-        ({"format_version": "2"}, "expected model format 3, got 2"),
+        ({"format_version": "2"}, "expected model format 4, got 2"),
         ({"card": "{"}, "m: not JSON .*; expected a model that longtail wrote"),
         ({"card": "{}"}, "m: not valid model card: Object missing required field `schema`; train again"),
         ({"card": FORM.encode(replace(CARD, features=9))}, "expected weights that fit their model card"),

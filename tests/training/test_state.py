@@ -1,5 +1,7 @@
 import errno
+import io
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,9 +13,16 @@ import torch
 from longtail.errors import InputError
 from longtail.training.feed import Feed, Layout
 from longtail.training.meter import Meter
-from longtail.training.state import TrainingState, load_state, save_state
+from longtail.training.state import SEAL, TrainingState, load_state, save_state
 
 MODEL = torch.nn.Linear(2, 1)
+
+
+def save_sealed(content: Any, path: Path) -> None:
+    """A file whose checksum is right, whatever is in it."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    path.write_bytes(file.getvalue() + SEAL + sha256(file.getvalue()).digest())
 
 
 def optimizer() -> torch.optim.Optimizer:
@@ -69,10 +78,10 @@ def test_the_keys_of_the_file_are_these(tmp_path: Path):
 
 
 def test_a_state_of_another_version_is_refused_in_one_line(tmp_path: Path):
-    torch.save({"epoch": 1}, tmp_path / "s")
+    save_sealed({"epoch": 1}, tmp_path / "s")
     with pytest.raises(InputError, match=r"s: not a state of this version of longtail; .* --overwrite"):
         load_state(tmp_path / "s")
-    torch.save([1], tmp_path / "s")
+    save_sealed([1], tmp_path / "s")
     with pytest.raises(InputError, match="s: not a state of this version of longtail"):
         load_state(tmp_path / "s")
 
@@ -117,7 +126,7 @@ def test_what_is_no_state_is_refused_in_one_line(tmp_path: Path, content):
 )
 def test_a_place_that_no_training_has_is_refused(tmp_path: Path, changes):
     content = vars(state(Layout(3, np.array([[4, 5], [6, 7]]), None))) | changes
-    torch.save(content, tmp_path / "s")
+    save_sealed(content, tmp_path / "s")
     with pytest.raises(InputError, match=r"damaged .*start again with --overwrite"):
         load_state(tmp_path / "s")
 
@@ -127,3 +136,20 @@ def test_a_place_that_no_training_has_is_refused(tmp_path: Path, changes):
 def test_a_state_of_another_training_is_refused(field, value):
     with pytest.raises(InputError, match="the state is not that of this training"):
         replace(state(), **{field: value}).restore(MODEL, optimizer(), feed())
+
+
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path: Path):
+    save_state(tmp_path / "s", state())
+    content = (tmp_path / "s").read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 150)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "s").write_bytes(damaged)
+        with pytest.raises(InputError, match="s: damaged"):
+            load_state(tmp_path / "s")
+
+
+def test_the_state_that_was_there_is_kept_as_the_one_before(tmp_path: Path):
+    for epoch in (1, 2, 3):
+        save_state(tmp_path / "s", replace(state(), epoch=epoch), tmp_path / "before")
+    assert [load_state(tmp_path / name).epoch for name in ("s", "before")] == [3, 2]

@@ -6,14 +6,19 @@ What a command needs is imported when it is called: `longtail --version` and `--
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from longtail import __version__
-from longtail.errors import Incomplete, InputError, Interrupted
+from longtail.errors import Incomplete, InputError, Interrupted, Terminated
 
-INCOMPLETE, MISTAKE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+INCOMPLETE, MISTAKE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""
+
+NO_MEMORY = "the machine ran out of memory; close other programs, or try smaller images or batches"
 
 HELP, HELP_ALL = ("--help", "-h"), "--help-all"
 
@@ -33,11 +38,13 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default that of the process, and return the exit code.
 
-    It is 0, 1 for what was done in part, 2 for a mistake in what was given, 130 when stopped.
+    It is 0, 1 for what was done in part, 2 for a mistake in what was given, 130 when stopped by
+    Ctrl-C, 143 by SIGTERM.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _run(tokens)
+        with _terminated():
+            _run(tokens)
         sys.stdout.flush()
     except InputError as error:
         return _failed(str(error))
@@ -46,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INCOMPLETE
     except Interrupted as stopped:
         print(f"longtail: {stopped}", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + stopped.number
+    except Terminated:
+        print("longtail: stopped by SIGTERM", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print("longtail: stopped", file=sys.stderr)
         return INTERRUPTED
@@ -54,10 +64,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader has what it wanted; what is still buffered must not raise once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except MemoryError:
+        return _failed(NO_MEMORY)
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):  # what torch says of it
+            raise
+        return _failed(NO_MEMORY)
     except OSError as error:
         reason = error.strerror or str(error)
         return _failed(f"{error.filename}: {reason}" if error.filename else reason)
     return 0
+
+
+@contextmanager
+def _terminated() -> Generator[None]:
+    """SIGTERM ends the command as Ctrl-C does, with a message and everything cleaned up."""
+    if threading.current_thread() is not threading.main_thread():  # handlers can be set nowhere else
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(*_: object) -> None:
+    raise Terminated
 
 
 def _run(tokens: list[str]) -> None:

@@ -37,6 +37,7 @@ def train(
     *,
     config: Path | None = None,  # noqa: ARG001  read by `layers`
     resume: Path | None = None,
+    allow_changed_data: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
@@ -50,6 +51,7 @@ def train(
     Args:
         config: Settings in TOML, YAML or JSON; flags win over the file.
         resume: Go on with a run that was stopped, with its own settings.
+        allow_changed_data: Resume a run although its images, labels, splits or settings have changed.
         overwrite: Replace a run that is there already.
         dry_run: Check everything, say what would happen, and stop.
         quiet: Show nothing but errors.
@@ -69,7 +71,13 @@ def train(
             for line in job.plan(settings, overwrite=overwrite, watcher=watcher):
                 print(line)
             return
-        run = job.train(settings, overwrite=overwrite, resume=resume is not None, watcher=watcher)
+        run = job.train(
+            settings,
+            overwrite=overwrite,
+            resume=resume is not None,
+            allow_changed_data=allow_changed_data,
+            watcher=watcher,
+        )
     if not quiet:
         _show(run)
 
@@ -79,6 +87,8 @@ def layers(typed: Typed) -> list[Layer]:
     if "--resume" in typed:
         _refuse_others(typed)
         return [Layer("--resume", {"data": "its own"})]  # as all other settings, which the command reads
+    if "--allow-changed-data" in typed:
+        raise InputError("--allow-changed-data: goes with --resume; leave it out")
     for method in typed.get("--method", ()):
         allow(method)  # a file alone does not make us import code
     below = [file_layer(Path(path)) for path in typed.get("--config", ())]
@@ -111,7 +121,7 @@ def refuse_idle(typed: Typed, trained: Iterable[TrainConfig], methods: str) -> N
 def _refuse_others(typed: Typed) -> None:
     """Refuse what a run has of its own; a method of the user's own is named again, not set."""
     named_again = any(map(is_outside, typed.get("--method", ())))
-    goes_with = ("--resume", "--quiet", *["--method"] * named_again)
+    goes_with = ("--resume", "--allow-changed-data", "--quiet", *["--method"] * named_again)
     if others := [name for name in typed if name not in goes_with]:
         (run,) = typed["--resume"]
         raise InputError(

@@ -146,7 +146,7 @@ class Cell:
             )
         if folder.results.exists():
             return "finished"
-        return "unfinished" if folder.state.exists() else "again"
+        return "unfinished" if folder.can_go_on else "again"
 
     def command(self, overwrite: bool, settings: Path) -> list[str]:
         """The command line that trains it, or goes on with it.

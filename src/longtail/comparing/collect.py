@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from msgspec import convert
+from msgspec import ValidationError, convert
 
 from longtail import __version__
 from longtail.comparing.cells import shown_flags
@@ -201,7 +201,9 @@ def _outcome(run: CellRun, folder: Path) -> Outcome:
         return Outcome(seed, place, "failed", run.error, None, None, {})
     results = run.results(run.decision)
     others = [run.results(other) for other in run.shown_by() if run.place(other).exists()]
-    decisions = {convert(r.decision, DecisionName): _figures(r) for r in (results, *others)}
+    decisions: dict[DecisionName, DecisionFigures] = {
+        _known(r.decision, run.path): _figures(r) for r in (results, *others)
+    }
     return Outcome(
         seed=seed,
         run=place,
@@ -212,6 +214,15 @@ def _outcome(run: CellRun, folder: Path) -> Outcome:
         faults=results.faults,
         decisions=decisions,
     )
+
+
+def _known(decision: str, run: Path) -> DecisionName:
+    try:
+        return convert(decision, DecisionName)
+    except ValidationError:
+        raise InputError(
+            f"{run}: has results of an unknown decision {decision!r}; evaluate it again"
+        ) from None
 
 
 def _cost(run: CellRun, info: TrainingInfo | None) -> TrainingCost | None:

@@ -54,7 +54,7 @@ class Queue:
         failed: dict[Cell, str] = {}
         with Interruption() as interruption:
             try:
-                while (waiting or self._running) and not interruption.requested:
+                while (waiting or self._running) and interruption.received is None:
                     while waiting and len(self._running) < self.launcher.parallel:
                         cell = waiting.pop(0)
                         self._running[cell] = self._start(cell)
@@ -64,11 +64,12 @@ class Queue:
                     self.watcher.progress(*pace.progress(self._running))
             finally:
                 self._stop()
-        if interruption.requested:
+        if interruption.received is not None:
             done = len(cells) - pace.left
             raise Interrupted(
                 f"stopped, {done} of {count(len(cells), 'run')} are done and the rest keep their last epoch; "
-                "the same command goes on"
+                "the same command goes on",
+                interruption.received,
             )
         return failed
 

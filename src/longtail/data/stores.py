@@ -115,6 +115,10 @@ class ZipStore:
             raise OSError(f"{self.name(index)}: damaged in the archive (checksum differs)")
         return data
 
+    def checksum(self, index: int) -> int:
+        """What the archive says of the member's content."""
+        return int(self._check[index])
+
     def _handle(self) -> _Reader:
         # One open file a thread, and a new one after a fork: two readers of one handle share its position.
         if getattr(self._handles, "process", None) != os.getpid():

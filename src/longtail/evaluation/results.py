@@ -124,7 +124,7 @@ class AttributeResults(Part, frozen=True):
             raise ValueError("confusion: expected rows that sum to the test_count of their class")
 
 
-FaultName = Literal["collapsed", "guessing", "not-fitted", "still-falling", "small-validation"]
+FaultName = Literal["unfinished", "collapsed", "guessing", "not-fitted", "still-falling", "small-validation"]
 """What can go wrong in a training; see `longtail.training.faults`."""
 
 

@@ -96,6 +96,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
         chance(run.config, run.card.class_counts),
         class_counts(data.dataset, data.splits.val) if own else None,
         run.card.feature_layer == "neck",
+        run.planned,
     )
     return structs.replace(results, faults=faults(results, evidence))
 

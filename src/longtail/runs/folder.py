@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 
 from longtail.documents import Form, Part
 from longtail.errors import InputError
+from longtail.files import PART
+from longtail.runs.lock import RunLock
 
 
 class Cost(Part, frozen=True):
@@ -21,10 +23,10 @@ COST = Form(Cost, "costs of a run", "the cost.json of a run", "train the run aga
 class RunFolder:
     """Where a run keeps what it makes.
 
-    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html;
-    last.safetensors beside the network of the best epoch, or best.safetensors beside that of the last;
-    state.pt while the training is not finished; results and report of other decisions and splits, named after
-    them; cost.json where a comparison started the training.
+    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; last.safetensors
+    beside the network of the best epoch, or best.safetensors beside that of the last; origin.json, state.pt
+    and, of the time before it, before.pt while the training is not finished; results and report of other
+    decisions and splits, named after them; cost.json where a comparison started the training.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +37,10 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.best = path / "best.safetensors"
         self.last = path / "last.safetensors"
+        self.origin = path / "origin.json"
         self.state = path / "state.pt"
+        self.before = path / "before.pt"
+        self.lock = path / ".lock"
         self.results = path / "results.json"
         self.report = path / "report.html"
         self.cost = path / "cost.json"
@@ -43,9 +48,19 @@ class RunFolder:
     @property
     def files(self) -> tuple[Path, ...]:
         """Everything a run may write."""
-        usual = (self.config, self.splits, self.metrics, self.model, self.state, self.results, self.report)
+        usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report)
         others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
-        return (*usual, self.best, self.last, self.cost, *others)
+        return (*usual, self.best, self.last, self.cost, *self.unfinished, *others)
+
+    @property
+    def unfinished(self) -> tuple[Path, ...]:
+        """What is there only while the training is not finished."""
+        return self.state, self.before, self.origin
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the training is not finished; a kill may have left the state before the newest alone."""
+        return self.state.exists() or self.before.exists()
 
     def results_by(self, decision: str | None, split: str = "test") -> Path:
         """results.json; results.DECISION.json, results.SPLIT.DECISION.json where these are not the usual."""
@@ -64,7 +79,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--output {self.path}: expected a folder to write to, got a file")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or not any(map(self._is_foreign, self.path.iterdir())):
             self._check_writable()
             return
         if not self.config.exists():
@@ -88,16 +103,33 @@ class RunFolder:
                 f"--output {self.path}: cannot be written ({error.strerror}); choose another --output"
             ) from None
 
-    def claim(self, overwrite: bool) -> None:
-        """Make the folder, without the files of an earlier run.
+    def _is_foreign(self, file: Path) -> bool:
+        """Whether it is more than a lock or a write left behind."""
+        return file != self.lock and not _half_written(file)
+
+    def claim(self, overwrite: bool, lock: RunLock) -> None:
+        """Make the folder, take its lock, and remove the files of an earlier run.
 
         Raises:
-            InputError: when it may not be written.
+            InputError: when it may not be written, or another training works there.
         """
         self.check_free(overwrite)
+        asked = f"--output {self.path}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for file in self.files:
+            lock.take(asked)
+            self.check_free(overwrite)  # a training may have come to its end in between
+            self.sweep()
+            for file in reversed(self.files):  # config.json last: it tells that the folder is a run's
                 file.unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"--output {self.path}: cannot be written ({error.strerror})") from None
+            raise InputError(f"{asked}: cannot be written ({error.strerror})") from None
+
+    def sweep(self) -> None:
+        """Remove what writes left behind that were killed."""
+        for file in filter(_half_written, self.path.iterdir()):
+            file.unlink(missing_ok=True)
+
+
+def _half_written(file: Path) -> bool:
+    return file.name.startswith(".") and file.suffix == PART

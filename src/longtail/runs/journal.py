@@ -9,7 +9,7 @@ from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.runs.evaluate import predictions_of
 from longtail.runs.run import Run
-from longtail.training.best import best_epoch, epochs_without_gain
+from longtail.training.best import best_epoch, is_over
 from longtail.training.checkpoint import save_model
 from longtail.training.journal import Journal
 from longtail.training.meter import Meter
@@ -58,13 +58,12 @@ class RunJournal(Journal):
         return figures.map(lambda value: None if math.isnan(value) else value)
 
     def has_enough(self) -> bool:
-        """Whether the run's patience is over."""
-        patience = self._run.config.patience
-        return patience is not None and epochs_without_gain(self._run.epochs) >= patience
+        """Whether all epochs are done, or the run's patience is over."""
+        return is_over(self._run.config, self._run.epochs)
 
     def save(self, state: TrainingState) -> None:
         """The networks to use and to set beside it, and what the training needs to go on."""
-        run, ended = self._run, state.step == 0
+        run, ended = self._run, state.step == 0 and state.epoch > 0
         best = ended and best_epoch(run.epochs) is run.epochs[-1]
         last_is_used = run.config.keep == "last" or best_epoch(run.epochs) is None
         if best or last_is_used:
@@ -74,7 +73,7 @@ class RunJournal(Journal):
         elif best:
             self.keep_model(run.folder.best)
         if run.fabric.is_global_zero:
-            save_state(run.folder.state, state)
+            save_state(run.folder.state, state, run.folder.before)
 
     def keep_model(self, path: Path) -> None:
         """The model as it is."""

@@ -24,6 +24,7 @@ from longtail.models.backbones import COMPUTED_ONCE
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder
+from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.inference import outputs_of
@@ -138,6 +139,12 @@ class Run:
     def epochs(self) -> list[EpochRecord]:
         """What is known of each epoch of the training."""
         return EPOCHS.read_lines(self.folder.metrics)
+
+    @property
+    def planned(self) -> int | None:
+        """Epochs of a training that is not finished; None of one that came to its end."""
+        going = self.folder.can_go_on and not is_over(self.config, self.epochs)
+        return self.config.planned_epochs if going else None
 
     def scores(
         self,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from longtail.data.dataset import SPLITS
+from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError, Interrupted
 from longtail.files import file_name
@@ -20,6 +20,8 @@ from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
+from longtail.runs.lock import RunLock
+from longtail.runs.origin import ORIGIN, Origin, check_origin
 from longtail.runs.preparation import (
     Training,
     facts_of,
@@ -28,7 +30,7 @@ from longtail.runs.preparation import (
     read_and_split,
 )
 from longtail.runs.run import Run
-from longtail.training.best import judged_epoch
+from longtail.training.best import is_over, judged_epoch
 from longtail.training.checkpoint import load_model
 from longtail.training.config import AUTO, CONFIG, TrainConfig
 from longtail.training.defaults import chosen, filled
@@ -40,44 +42,76 @@ from longtail.words import count
 
 
 def train(
-    config: TrainConfig, *, overwrite: bool = False, resume: bool = False, watcher: Watcher | None = None
+    config: TrainConfig,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    allow_changed_data: bool = False,
+    watcher: Watcher | None = None,
 ) -> Path:
     """Train as configured, evaluate on the test images, and return the folder of the run.
 
     With `overwrite`, a run that is there already is replaced. With `resume`, the unfinished run in
-    `config.output` goes on; its own config.json must agree.
+    `config.output` goes on; its own config.json must agree, and images, labels and splits must be those that
+    it began with, unless `allow_changed_data`. No other training can use the folder meanwhile.
 
     Raises:
         InputError: when something the user gave cannot be used.
-        Interrupted: when the user stopped the training; what was trained is kept.
+        Interrupted: when a signal stopped the training; what was trained is kept.
     """
-    with _enough_memory(config):
-        training, state = _prepared(config, overwrite, watcher, resume)
+    with RunLock(RunFolder(Path(output_of(config))).lock) as lock:
+        return _train(config, overwrite, resume, allow_changed_data, watcher, lock)
+
+
+def _train(
+    config: TrainConfig,
+    overwrite: bool,
+    resume: bool,
+    allow_changed_data: bool,
+    watcher: Watcher | None,
+    lock: RunLock,
+) -> Path:
+    with _explained(config):
+        if is_first_process():
+            _lock_early(RunFolder(Path(output_of(config))), resume, lock)
+        training, going = _prepared(config, overwrite, watcher, resume, allow_changed_data)
+    state = going and going.state
     run, fabric, config = training.run, training.run.fabric, training.run.config
     run.watcher.begin(config.planned_epochs)
     for note in training.notes:
         run.watcher.say(note)
     if fabric.is_global_zero:
-        _open(run, state, overwrite)
+        _open(run, going, overwrite, lock)
     fabric.barrier()
     journal = RunJournal(run)
-    with _enough_memory(config):
+    with _explained(config):
         if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
             solve(fabric, run.learner, config, training.feed, known, checked, journal)
             journal.keep_model(run.folder.model)
-        elif not fit(fabric, run.learner, config, training.feed, journal, state):
+        elif stopped := fit(fabric, run.learner, config, training.feed, journal, state):
             again = f" --method {config.method}" if is_outside(config.method) else ""
             place = run.folder.path
             raise Interrupted(
-                f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}"
+                f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}",
+                stopped,
             )
     _use_kept(run)
     _evaluate(run)
     if fabric.is_global_zero:
-        run.folder.state.unlink(missing_ok=True)
+        for file in (run.folder.before, run.folder.state, run.folder.origin):
+            file.unlink(missing_ok=True)
     fabric.barrier()
     return run.folder.path
+
+
+def _lock_early(folder: RunFolder, resume: bool, lock: RunLock) -> None:
+    """Take the lock of a folder that is there; that of a new one is taken with the folder itself."""
+    if resume:
+        lock.take(f"--resume {folder.path}")
+    elif folder.path.is_dir():
+        folder.check_free(overwrite=True)  # other files are left alone
+        lock.take(f"--output {folder.path}")
 
 
 def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | None = None) -> list[str]:
@@ -86,7 +120,7 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     Raises:
         InputError: as `train` would.
     """
-    with _enough_memory(config):
+    with _explained(config):
         training, _ = _prepared(config, overwrite, watcher)
         run, feed = training.run, training.feed
         rehearse(run.fabric, run.learner, run.config, feed)
@@ -152,42 +186,85 @@ def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
     """
     folder = RunFolder(run)
     config = CONFIG.read(folder.config)
-    if not folder.state.exists():
-        ended = "its training came to its end"
-        if not folder.model.exists():
-            ended = "it was stopped in its first epoch"
-        raise InputError(f"--resume {run}: nothing to go on with, {ended}")
+    if not folder.can_go_on:
+        if is_over(config, EPOCHS.read_lines(folder.metrics)):
+            raise InputError(f"--resume {run}: nothing to go on with, its training came to its end")
+        raise InputError(
+            f"--resume {run}: nothing to go on with, it was stopped before its first step; start again with "
+            "--overwrite"
+        )
     return replace(config, method=allowed_again(config.method, method))
 
 
+@dataclass(frozen=True, eq=False)
+class _Going:
+    """Where a resumed training goes on, and the data that it goes on with."""
+
+    state: TrainingState
+    origin: Origin
+
+
 def _prepared(
-    config: TrainConfig, overwrite: bool, watcher: Watcher | None, resume: bool = False
-) -> tuple[Training, TrainingState | None]:
-    """Everything that a training, or its rehearsal, has before its first step; the state it resumes from."""
+    config: TrainConfig,
+    overwrite: bool,
+    watcher: Watcher | None,
+    resume: bool = False,
+    allow_changed_data: bool = False,
+) -> tuple[Training, _Going | None]:
+    """Everything that a training, or its rehearsal, has before its first step; where it resumes."""
     allow(config.method)
     folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
-    config, state = _unfinished(folder, config) if resume else (config, None)
+    config, state, found = _unfinished(folder, config) if resume else (config, None, [])
     if state is None and is_first_process():
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
     watcher = watcher if watcher is not None and fabric.is_global_zero else Silent()
+    for note in found:
+        watcher.say(note)
     dataset, splits = read_and_split(config, watcher, None if state is None else folder.splits)
+    going = None if state is None else _going(folder, state, dataset, watcher, allow_changed_data)
     # a run that goes on has decided
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None
     config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
     beginning = begin(config, None if state is None else folder)
     data = prepare_data(fabric, config, beginning, dataset, splits, watcher)
     training = prepare_training(fabric, config, beginning, data, folder, watcher, fresh=state is None)
-    return replace(training, notes=(*notes, *training.notes)), state
+    return replace(training, notes=(*notes, *training.notes)), going
+
+
+def _going(
+    folder: RunFolder, state: TrainingState, dataset: Dataset, watcher: Watcher, allowed: bool
+) -> _Going:
+    origin, notes, same_rows = check_origin(folder, dataset, allowed)
+    for note in notes:
+        watcher.say(note)
+    if not same_rows and state.step:
+        watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
+        state = replace(state, step=0, seconds=0.0, meter=({}, {}), layout=None)
+    return _Going(state, origin)
 
 
 @contextmanager
-def _enough_memory(config: TrainConfig) -> Generator[None]:
-    """Says in one line that the device has not got it."""
+def _explained(config: TrainConfig) -> Generator[None]:
+    """Says in one line what a device, a process or a network cannot do with these settings."""
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+    except InputError:
+        raise
+    except (RuntimeError, MemoryError, ValueError) as error:
+        if "Expected more than 1 value per channel" in str(error):
+            raise InputError(
+                f"--batch-size {config.batch_size}: batch normalisation needs at least two images in a "
+                "batch and process; try a larger one"
+            ) from None
+        if "DataLoader worker" in str(error):
+            raise InputError(
+                f"--workers {config.workers}: a process that reads images was killed, perhaps for want "
+                "of memory; try fewer"
+            ) from None
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "DefaultCPUAllocator" not in str(
+            error
+        ):
             raise
         raise InputError(
             f"--batch-size {config.batch_size}: the device ran out of memory; try half of it, or a smaller "
@@ -209,25 +286,42 @@ def _use_kept(run: Run) -> None:
     )
 
 
-def _open(run: Run, state: TrainingState | None, overwrite: bool) -> None:
+def _open(run: Run, going: _Going | None, overwrite: bool, lock: RunLock) -> None:
     """Claim the folder of a new run, or take the epochs after the state out of a resumed one."""
     folder = run.folder
-    if state is None:
-        folder.claim(overwrite)
+    if going is None:
+        folder.claim(overwrite, lock)
         CONFIG.write(folder.config, run.config)
         SPLITS_FILE.write(folder.splits, run.data.splits.named(run.data.dataset.ids))
+        ORIGIN.write(folder.origin, Origin.of(folder, run.data.dataset))
         return
-    kept = [record for record in EPOCHS.read_lines(folder.metrics) if record.epoch <= state.epoch]
+    folder.sweep()
+    kept = [record for record in EPOCHS.read_lines(folder.metrics) if record.epoch <= going.state.epoch]
     EPOCHS.write_lines(folder.metrics, kept)
+    ORIGIN.write(folder.origin, going.origin)
 
 
-def _unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState]:
-    """The settings and the state of a run that goes on."""
+def _unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState, list[str]]:
+    """The settings and the state of a run that goes on, and sentences on it."""
     found = resumed_config(folder.path, None if config.method == AUTO else config.method)
     found = replace(found, output=config.output)  # a run may have been moved
     if found != filled(config, found):
         raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
-    return found, load_state(folder.state)
+    state, notes = _newest(folder)
+    return found, state, notes
+
+
+def _newest(folder: RunFolder) -> tuple[TrainingState, list[str]]:
+    """The newest state that is whole."""
+    try:
+        return load_state(folder.state), []
+    except InputError as error:
+        if not folder.before.exists():
+            raise
+        state = load_state(folder.before)
+        place = f"epoch {state.epoch + 1}, step {state.step + 1}"
+        why = error if folder.state.exists() else f"{folder.state} is missing"
+        return state, [f"{why}: the one before it is used, {folder.before.name}, from {place} on"]
 
 
 def _evaluate(run: Run) -> None:

@@ -25,6 +25,14 @@ def best_epoch(epochs: Sequence[EpochRecord]) -> EpochRecord | None:
     return max(known, key=lambda epoch: (_balanced(epoch) or 0.0, epoch.epoch), default=None)
 
 
+def is_over(config: TrainConfig, epochs: Sequence[EpochRecord]) -> bool:
+    """Whether no further epoch is wanted: all are done, or the patience is over."""
+    if config.row.solved:
+        return bool(epochs)
+    over = config.patience is not None and epochs_without_gain(epochs) >= config.patience
+    return over or len(epochs) >= config.planned_epochs
+
+
 def epochs_without_gain(epochs: Sequence[EpochRecord]) -> int:
     """How many epochs have passed since one was better than all before it.
 

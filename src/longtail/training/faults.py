@@ -49,12 +49,14 @@ class Evidence:
         validation: for each attribute the validation images of every class; None where not known.
         neck: whether the features are batch-normalised before the classifier, which tells apart what lies
             near together.
+        planned: epochs of a training that is not finished; None where it came to its end.
     """
 
     epochs: Sequence[EpochRecord]
     chance: float | None
     validation: Sequence[Sequence[int]] | None
     neck: bool = False
+    planned: int | None = None
 
 
 def faults(results: Results, evidence: Evidence) -> tuple[Fault, ...]:
@@ -62,10 +64,20 @@ def faults(results: Results, evidence: Evidence) -> tuple[Fault, ...]:
     return tuple(Fault(name, text) for name, rule in RULES.items() for text in rule(results, evidence))
 
 
+def unfinished(_: Results, evidence: Evidence) -> Iterator[str]:
+    """A stopped training leaves a network that may not have learned anything yet."""
+    if evidence.planned is not None:
+        yield (
+            f"the training is not finished ({len(evidence.epochs)} of {count(evidence.planned, 'epoch')}): "
+            "go on with it, longtail train --resume"
+        )
+
+
 def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
     """A network whose features are one point, or one point a class and its rivals, cannot tell them apart."""
     mined = evidence.epochs[-1].mined if evidence.epochs and not evidence.neck else None
-    spreads = cast("list[float | None]", (mined or {}).get("feature_spread") or [])
+    spread = (mined or {}).get("feature_spread") or []
+    spreads = cast("list[float | None]", spread if isinstance(spread, list) else [spread])
     names = [a.name for a in results.attributes] if len(spreads) > 1 else ["all attributes"]
     low = [name for name, spread in zip(names, spreads) if spread is not None and spread < COLLAPSED]
     active, level = (cast("float | None", (mined or {}).get(n)) for n in ("active_share", "margin_share"))
@@ -133,6 +145,7 @@ def validation_too_small(_: Results, evidence: Evidence) -> Iterator[str]:
 
 
 RULES: dict[FaultName, Callable[[Results, Evidence], Iterator[str]]] = {
+    "unfinished": unfinished,
     "collapsed": collapsed,
     "guessing": no_better_than_guessing,
     "not-fitted": training_not_fitted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from functools import partial
 from typing import cast
@@ -33,13 +34,14 @@ def fit(
     feed: Feed,
     journal: Journal,
     state: TrainingState | None = None,
-) -> bool:
-    """Train, and say whether the training came to its end.
+) -> signal.Signals | None:
+    """Train; the signal that stopped it, or None when the training came to its end.
 
     Each step minimises the sum of the method's loss terms, by the optimizer of the configuration under
-    `learning_rate`. The learner is changed in place. The journal is given its state after every epoch, and
-    after the current step when the user interrupts; a training that goes on from a `state` takes the same
-    steps as one that was never interrupted. It ends when all epochs are done, or the journal has enough.
+    `learning_rate`. The learner is changed in place. The journal is given its state before the first step,
+    after every epoch, and after the current step when the user interrupts; a training that goes on from a
+    `state` takes the same steps as one that was never interrupted. It ends when all epochs are done, or the
+    journal has enough.
 
     Raises:
         InputError: when the loss is no longer finite, before it can spoil the weights.
@@ -54,7 +56,12 @@ def fit(
     def keep(epoch: int) -> None:
         journal.save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
 
+    def rates(epoch: int, step: int) -> None:
+        set_rates(optimizer, epoch * feed.steps + step, config.planned_epochs * feed.steps, config.warmup)
+
     with Interruption() as interruption:
+        if state is None:
+            keep(0)  # a training that is killed in its first epoch can go on, too
         for epoch in range(start, config.planned_epochs):
             if journal.has_enough():
                 break
@@ -63,11 +70,9 @@ def fit(
             learner.method.start_epoch(context)
             learner.train()
             for batch in feed.epoch(epoch, step):
-                set_rates(
-                    optimizer, epoch * feed.steps + step, config.planned_epochs * feed.steps, config.warmup
-                )
+                rates(epoch, step)
                 total, terms, mined = _losses(module, batch)
-                stop = _stop(fabric, total, terms, interruption.requested, epoch, step)
+                stop = _stop(fabric, total, terms, interruption.received is not None, epoch, step)
                 _update(fabric, module, stepper, total, config.clip_gradient)
                 meter.add({"total": total, **terms}, mined)
                 step += 1
@@ -75,8 +80,9 @@ def fit(
                 if stop:
                     seconds += time.perf_counter() - began
                     keep(epoch)
-                    return False
+                    return interruption.received or signal.SIGINT  # or another process was asked
 
+            rates(epoch, feed.steps - 1)  # a resumed epoch may have had no step left
             learner.method.end_epoch(context)
             elapsed, means = time.perf_counter() - began, meter.means()
             seconds += elapsed
@@ -95,7 +101,7 @@ def fit(
             )
             meter, step, seconds = Meter(), 0, 0.0
             keep(epoch + 1)
-    return True
+    return None
 
 
 def solve(

@@ -9,10 +9,14 @@ from typing import Any
 
 
 class Interruption:
-    """A context in which SIGINT and SIGTERM set `requested` instead of breaking into a step."""
+    """A context in which SIGINT and SIGTERM set `received` instead of breaking into a step.
+
+    Attributes:
+        received: the signal that asked to stop, None before one has.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.received: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -25,7 +29,7 @@ class Interruption:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _request(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
             raise KeyboardInterrupt
-        self.requested = True
+        self.received = signal.Signals(number)

@@ -14,7 +14,7 @@ class Journal(Watcher):
         """Figures of the validation images by the network as it is; None without such images."""
 
     def save(self, state: TrainingState) -> None:
-        """Keep what the training needs to go on; after every epoch, and when the user interrupts."""
+        """Keep what the training needs to go on: at the start, after every epoch, when interrupted."""
 
     def has_enough(self) -> bool:
         """Whether no further epoch is wanted."""

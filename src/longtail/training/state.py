@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -92,12 +93,21 @@ class TrainingState:
         return Meter(sums, counts)
 
 
-def save_state(path: Path, state: TrainingState) -> None:
-    """Write a state aside first, then rename it."""
+SEAL = b"sha256"
+"""What stands between the content of a file and its checksum, at its end."""
+
+
+def save_state(path: Path, state: TrainingState, before: Path | None = None) -> None:
+    """Write a state with a checksum aside first, then rename it; the one that was there becomes `before`."""
     content = io.BytesIO()  # torch reports a full disk in words of its own
     torch.save(vars(state), content)
+    checksum = sha256(content.getbuffer()).digest()
+    content.seek(0, io.SEEK_END)
+    content.write(SEAL + checksum)
     with written_aside(path) as aside:
         aside.write_bytes(content.getbuffer())
+        if before is not None and path.exists():
+            path.replace(before)
 
 
 def load_state(path: Path) -> TrainingState:
@@ -106,11 +116,10 @@ def load_state(path: Path) -> TrainingState:
     Raises:
         InputError: when the file is missing, damaged, of another version, or holds anything else.
     """
+    content = _sealed(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # about pickles of other programs; they are refused
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
+            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError):
         raise InputError(
             f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
@@ -124,3 +133,18 @@ def load_state(path: Path) -> TrainingState:
         return TrainingState(**found)
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); start again with --overwrite") from None
+
+
+def _sealed(path: Path) -> bytes:
+    """The content of a file whose checksum is right."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no training to go on with; start again with --overwrite") from None
+    size = len(content) - len(SEAL) - sha256().digest_size
+    held = content[: max(size, 0)]
+    if content[len(held) :] != SEAL + sha256(held).digest():
+        raise InputError(
+            f"{path}: damaged, or not a state that this version of longtail wrote (its checksum is wrong)"
+        )
+    return held

@@ -1,0 +1,43 @@
+"""Numbers that change when an image does, without reading all of it."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+from longtail.data.dataset import ImageStore
+from longtail.data.stores import FileStore, ZipStore
+
+END = 4096
+"""Bytes at the beginning and at the end of a file that its mark is made of."""
+
+
+def content_mark(store: ImageStore, index: int) -> int:
+    """A number made of the content of an image; 0 of one that cannot be read.
+
+    Of a file it is made of its size and both ends, so that a million files cost a million small reads; of a
+    member of an archive it is the archive's own checksum.
+    """
+    try:
+        if isinstance(store, ZipStore):
+            return store.checksum(index)
+        if isinstance(store, FileStore):
+            return _file_mark(store, index)
+        content = store.read(index)
+    except OSError:
+        return 0
+    return zlib.crc32(content if isinstance(content, bytes) else content.tobytes())
+
+
+def _file_mark(store: FileStore, index: int) -> int:
+    path = Path(store.name(index))
+    if not path.is_file():  # a pipe would be waited for
+        return 0
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        mark = zlib.crc32(file.read(END), size & 0xFFFFFFFF)
+        if size > END:
+            file.seek(max(END, size - END))
+            mark = zlib.crc32(file.read(END), mark)
+    return mark
