@@ -124,18 +124,19 @@ def imported(architecture: str, source: str) -> Any:
         InputError: when it is not installed, cannot be imported, or has no such network.
     """
     build = torch.__version__.partition("+")[2]
-    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
     try:
         import timm  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        first = f"pip install torch torchvision{index} && " if build == "cpu" else ""
+        first = (
+            f"; first torchvision, from where torch {torch.__version__} came from" if build == "cpu" else ""
+        )
         raise InputError(
-            f"{source}: needs timm ({error}); install it with: {first}pip install 'longtail[timm]'"
+            f"{source}: needs timm ({error}); install it with: pip install 'longtail[timm]'{first}"
         ) from None
     except (RuntimeError, OSError, AttributeError) as error:  # "operator torchvision::nms does not exist"
         raise InputError(
             f"{source}: torchvision does not fit torch {torch.__version__} ({first_line(error)}); install "
-            f"both from one place: pip install --force-reinstall torch torchvision{index}"
+            "both anew from one package index: pip install --force-reinstall torch torchvision"
         ) from None
     if not timm.is_model(architecture):
         close = ", ".join(timm.list_models(f"*{architecture[:6]}*")[:3]) or "see timm.list_models()"
