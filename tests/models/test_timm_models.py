@@ -94,6 +94,7 @@ def test_a_torchvision_that_does_not_fit_is_one_line_that_says_what_to_install(m
     monkeypatch.delitem(sys.modules, "timm", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(torch, "__version__", "2.9.0+cpu")
-    line = r"torchvision does not fit torch 2\.9\.0\+cpu \(operator torchvision::nms [^\n]*--force-reinstall torch torchvision$"
+    reason = r"torchvision does not fit torch 2\.9\.0\+cpu \(operator torchvision::nms "
+    line = rf"{reason}[^\n]*--force-reinstall torch torchvision$"
     with pytest.raises(InputError, match=line):
         described("tiny")
