@@ -137,7 +137,7 @@ def results() -> Results:
         ClassResults("lynx", 4, 2, "few", 0.75, 0.75, 0.75, 0.75),
     )
     return Results(
-        schema_version=1,
+        schema_version=2,
         longtail_version="0.1.0",
         created="2026-01-01T00:00:00+00:00",
         method=MethodInfo("crl", {}),
@@ -149,7 +149,9 @@ def results() -> Results:
         training=None,
         faults=(),
         groups=Bounds(100, 20),
-        attributes=(AttributeResults("animal", 204, 4, 50.0, metrics, classes, ((2, 0), (1, 1))),),
+        attributes=(
+            AttributeResults("animal", 204, 4, 50.0, metrics, classes, ((0, 0, 2), (1, 0, 1), (1, 1, 1))),
+        ),
         mean=metrics,
     )
 

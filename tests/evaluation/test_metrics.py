@@ -88,7 +88,7 @@ def test_every_figure_equals_plain_loops(predictions: Predictions):
     result = evaluate(predictions)
     slow = [slow_figures(predictions, j) for j in range(predictions.schema.num_attributes)]
     for attribute, twin in zip(result.attributes, slow, strict=True):
-        np.testing.assert_array_equal(attribute.confusion, twin["confusion"])
+        np.testing.assert_array_equal(attribute.confusion.toarray(), twin["confusion"])
         np.testing.assert_allclose(attribute.recall, twin["recall"])
         np.testing.assert_allclose(attribute.precision, twin["precision"])
         np.testing.assert_allclose(attribute.f1, twin["f1"])
@@ -124,7 +124,7 @@ def test_the_order_of_images_does_not_matter(predictions: Predictions, random):
     before = evaluate(predictions)
     after = evaluate(replace(predictions, scores=predictions.scores[order], labels=predictions.labels[order]))
     for one, other in zip(before.attributes, after.attributes, strict=True):
-        np.testing.assert_array_equal(one.confusion, other.confusion)
+        np.testing.assert_array_equal(one.confusion.toarray(), other.confusion.toarray())
         np.testing.assert_array_equal(one.average_precision, other.average_precision)
         np.testing.assert_equal(astuple(one.figures), astuple(other.figures))
 
@@ -159,7 +159,7 @@ def test_a_perfect_classifier_scores_one_everywhere_it_is_defined():
 def test_at_a_tie_the_lowest_class_index_is_decided():
     predictions = Predictions(np.full((1, 1, 3), 0.5), np.array([[2]]), schema_of(3), np.ones((1, 3), int))
     np.testing.assert_array_equal(
-        evaluate(predictions).attributes[0].confusion, [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+        evaluate(predictions).attributes[0].confusion.toarray(), [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
     )
 
 

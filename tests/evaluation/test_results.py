@@ -25,6 +25,7 @@ from longtail.evaluation.results import (
     RunInfo,
     TrainingInfo,
     build_results,
+    cells,
 )
 
 from .problems import gaussian, schema_of
@@ -80,7 +81,7 @@ def test_the_file_has_these_keys_in_this_order(document: Json):
     ]  # fmt: skip
     assert tuple(document["mean"]) == METRICS
     assert list(document["mean"]["accuracy"]) == ["value", "low", "high"]
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
 
 
 def test_results_hold_the_figures_of_the_evaluation(results: Results):
@@ -88,7 +89,7 @@ def test_results_hold_the_figures_of_the_evaluation(results: Results):
     evaluation = evaluate(predictions)
     assert [a.name for a in results.attributes] == ["a0", "a1"]
     for j, (entry, figures) in enumerate(zip(results.attributes, evaluation.attributes, strict=True)):
-        assert entry.confusion == tuple(map(tuple, figures.confusion.tolist()))
+        assert entry.confusion == cells(figures.confusion.toarray().tolist())
         assert entry.test_labelled == 60
         assert entry.train_labelled == predictions.train_counts[j].sum()
         for c, row in enumerate(entry.classes):
@@ -253,14 +254,14 @@ FAULTS: list[tuple[str, str, Edit]] = [
     ),
     (">= 0", "$.attributes[1].confusion[1][0]", edit("attributes", 1, "confusion", 1, 0, to=-1)),
     (
-        "confusion: expected 2 rows of 2 numbers",
+        "confusion: expected each cell once",
         "$.attributes[1]",
-        lambda r: r["attributes"][1]["confusion"].pop(),
+        lambda r: r["attributes"][1]["confusion"].reverse(),
     ),
     (
-        "confusion: expected 4 rows of 4 numbers",
+        "confusion: expected classes below 4",
         "$.attributes[0]",
-        lambda r: r["attributes"][0]["confusion"][2].append(0),
+        edit("attributes", 0, "confusion", 2, 1, to=4),
     ),
     (
         "confusion: expected rows that sum to the test_count",
@@ -312,14 +313,26 @@ def test_json_that_is_no_results_is_refused(tmp_path: Path, document: str):
         RESULTS.read(path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_schema_version_is_named_before_any_other_fault(
     tmp_path: Path, document: Json, version: object
 ):
     path = tmp_path / "results.json"
-    path.write_text(json.dumps({**document, "schema_version": version, "new key": 1}))
-    with pytest.raises(InputError, match=f"expected results of schema version 1, got {json.dumps(version)}"):
+    path.write_text(json.dumps({**document, "schema_version": version, "attributes": 1}))
+    with pytest.raises(InputError, match=f"expected results of schema version 2, got {json.dumps(version)}"):
         RESULTS.read(path)
+
+
+def test_results_of_version_1_with_whole_matrices_are_read(tmp_path: Path, document: Json, results: Results):
+    document["schema_version"] = 1
+    for attribute in document["attributes"]:
+        rows = [[0] * len(attribute["classes"]) for _ in attribute["classes"]]
+        for true, predicted, images in attribute["confusion"]:
+            rows[true][predicted] = images
+        attribute["confusion"] = rows
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(document))
+    assert RESULTS.read(path) == results
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

@@ -18,6 +18,7 @@ from longtail.evaluation.results import (
     ModelInfo,
     Results,
     TrainingInfo,
+    cells,
 )
 from longtail.training.record import EpochRecord
 
@@ -68,7 +69,7 @@ def fake_attribute(
         imbalance_ratio=float(train.max() / train.min()),
         metrics=values.map(_estimate),
         classes=tuple(entries),
-        confusion=tuple(map(tuple, confusion.tolist())),
+        confusion=cells(confusion.tolist()),
     )
 
 
@@ -99,7 +100,7 @@ def fake_results(
     found = Metrics.each(lambda name: [figure.value for a in made if (figure := a.metrics.of(name))])
     shares = {"input wait": 0.013, "forward": 0.41, "backward": 0.5, "crl": 0.02}
     return Results(
-        schema_version=1,
+        schema_version=2,
         longtail_version="0.1.0",
         created="2026-01-01T00:00:00+00:00",
         method=MethodInfo(method, {"level": "class", "comparison": "relative", "rho": 0.5}),

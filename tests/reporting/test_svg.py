@@ -11,7 +11,7 @@ import matplotlib
 import pytest
 
 from longtail.evaluation.metrics import Metrics
-from longtail.evaluation.results import AttributeResults, Bounds, ClassResults, Results
+from longtail.evaluation.results import AttributeResults, Bounds, ClassResults, Results, cells
 from longtail.reporting import svg
 from longtail.reporting.charts import Series, confusion_chart, line_chart, overview_chart
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
@@ -111,14 +111,12 @@ def bar_ends(picture: str, colour: str) -> list[tuple[float, float]]:
 def made_attribute(
     counts: list[int], recalls: list[float | None], confusion: list[list[int]] | None = None
 ) -> AttributeResults:
-    cells = confusion or [[0] * len(counts) for _ in counts]
+    rows = confusion or [[0] * len(counts) for _ in counts]
     classes = tuple(
         ClassResults(f"c{i}", n, sum(row), "many", recall, None, None, None)
-        for i, (n, recall, row) in enumerate(zip(counts, recalls, cells, strict=True))
+        for i, (n, recall, row) in enumerate(zip(counts, recalls, rows, strict=True))
     )
-    return AttributeResults(
-        "a", sum(counts), 0, None, Metrics.each(lambda _: None), classes, tuple(map(tuple, cells))
-    )
+    return AttributeResults("a", sum(counts), 0, None, Metrics.each(lambda _: None), classes, cells(rows))
 
 
 def test_bars_are_as_long_as_the_figures_say_on_their_scales() -> None:

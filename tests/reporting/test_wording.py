@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from longtail.evaluation.intervals import Estimate
-from longtail.evaluation.results import Bounds, Results
+from longtail.evaluation.results import Bounds, Results, cells
 from longtail.reporting.wording import cautions, group_meaning, headline, interval, recall_interval, value
 
 
@@ -44,8 +44,8 @@ def with_classes(results: Results, train: tuple[int, int], test: tuple[int, int]
         )
         for entry, n, m in zip(attribute.classes, train, test, strict=True)
     )
-    cells = ((test[0], 0), (0, test[1]))
-    return replace(results, attributes=(replace(attribute, classes=classes, confusion=cells),))
+    confusion = cells([[test[0], 0], [0, test[1]]])
+    return replace(results, attributes=(replace(attribute, classes=classes, confusion=confusion),))
 
 
 def test_the_headline_says_what_the_figures_mean(results: Results) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +152,7 @@ class AttributeFigures:
     """How well one attribute with C classes is recognised.
 
     Attributes:
-        confusion: (C, C) int64 images; rows: true class, columns: predicted class.
+        confusion: (C, C) int64 images, a `scipy.sparse.csr_array`; rows: true class, columns: predicted.
         recall: (C,) confusion[c, c] / row sum; NaN for a class without images in the split.
         precision: (C,) confusion[c, c] / column sum; NaN for a class that is never predicted.
         f1: (C,) 2·confusion[c, c] / (row sum + column sum); NaN for a class without images.
@@ -160,7 +160,7 @@ class AttributeFigures:
         figures: NaN where undefined.
     """
 
-    confusion: Ints
+    confusion: Any
     recall: Floats
     precision: Floats
     f1: Floats
@@ -204,7 +204,7 @@ def rare_class(train_counts: Ints) -> int | None:
 
 
 def attribute_figures(
-    confusion: Ints, precisions: Floats, class_groups: NDArray[np.str_], rare: int | None
+    confusion: Any, precisions: Floats, class_groups: NDArray[np.str_], rare: int | None
 ) -> Metrics[float]:
     """The figures of an attribute of C classes.
 
@@ -217,7 +217,7 @@ def attribute_figures(
       attributes reports; undefined for an attribute of more classes.
 
     Args:
-        confusion: (C, C) images; rows: true class, columns: predicted class.
+        confusion: (C, C) images, dense or sparse; rows: true class, columns: predicted class.
         precisions: (C,) average precisions, NaN where undefined.
         class_groups: (C,) names from `FREQUENCY_GROUPS`.
         rare: see `rare_class`.
@@ -271,8 +271,7 @@ def defined_mean(values: Floats) -> Floats:
 def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigures:
     scores, labels = predictions.of_attribute(column)
     classes = np.arange(scores.shape[1])
-    cells = np.bincount(labels * len(classes) + scores.argmax(axis=1), minlength=len(classes) ** 2)
-    confusion = cells.reshape(len(classes), len(classes)).astype(np.int64)
+    confusion = _confusion(labels, scores.argmax(axis=1), len(classes))
     hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     precisions = np.array([average_precision(scores[:, c], labels == c) for c in classes])
     rare = rare_class(predictions.train_counts[column, : len(classes)])
@@ -284,6 +283,13 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
         average_precision=precisions,
         figures=attribute_figures(confusion, precisions, predictions.class_groups(column), rare),
     )
+
+
+def _confusion(labels: Ints, decisions: Ints, classes: int) -> Any:
+    from scipy.sparse import csr_array
+
+    once = np.ones(len(labels), np.int64)
+    return csr_array((once, (labels, decisions)), shape=(classes, classes))  # adds up what is in one place
 
 
 def _expect_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice, pairwise, takewhile
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -76,6 +79,10 @@ class Bounds(Part, frozen=True):
     few_below: Count
 
 
+Cell = tuple[Count, Count, Length]
+"""True class, predicted class, and how many images: one at least."""
+
+
 class ClassFacts(Part, frozen=True):
     """A class and how many images there are of it; test_count: in the evaluated split, whatever its name."""
 
@@ -105,7 +112,7 @@ class AttributeResults(Part, frozen=True):
         imbalance_ratio: most over fewest training images of a class that has any.
         metrics: its figures.
         classes: in the order of their indices.
-        confusion: images of the evaluated split, a row for each true class, a column for each predicted one.
+        confusion: the cells of the confusion matrix that are not zero, in the order of its rows.
     """
 
     name: str
@@ -114,14 +121,35 @@ class AttributeResults(Part, frozen=True):
     imbalance_ratio: Annotated[float, Meta(ge=1)] | None
     metrics: Metrics[Estimate | None]
     classes: Annotated[tuple[ClassResults, ...], Meta(min_length=1)]
-    confusion: tuple[tuple[Count, ...], ...]
+    confusion: tuple[Cell, ...]
 
     def __post_init__(self) -> None:
-        size = len(self.classes)
-        if [len(row) for row in self.confusion] != [size] * size:
-            raise ValueError(f"confusion: expected {size} rows of {size} numbers, one a class")
-        if [sum(row) for row in self.confusion] != [entry.test_count for entry in self.classes]:
+        size, places = len(self.classes), [cell[:2] for cell in self.confusion]
+        if places and max(map(max, places)) >= size:
+            raise ValueError(f"confusion: expected classes below {size}")
+        if any(one >= other for one, other in pairwise(places)):
+            raise ValueError("confusion: expected each cell once, in the order of true and predicted class")
+        sums = [0] * size
+        for true, _, images in self.confusion:
+            sums[true] += images
+        if sums != [entry.test_count for entry in self.classes]:
             raise ValueError("confusion: expected rows that sum to the test_count of their class")
+
+    def row(self, true: int) -> dict[int, int]:
+        """Images of a class by the class that was predicted."""
+        first = bisect_left(self.confusion, (true, 0, 0))
+        own = takewhile(lambda cell: cell[0] == true, islice(self.confusion, first, None))
+        return {predicted: images for _, predicted, images in own}
+
+
+def cells(matrix: Sequence[Sequence[int]]) -> tuple[Cell, ...]:
+    """The cells of a matrix that are not zero.
+
+    Example:
+        >>> cells([[3, 0], [1, 2]])
+        ((0, 0, 3), (1, 0, 1), (1, 1, 2))
+    """
+    return tuple((i, k, n) for i, row in enumerate(matrix) for k, n in enumerate(row) if n)
 
 
 FaultName = Literal["unfinished", "collapsed", "guessing", "not-fitted", "still-falling", "small-validation"]
@@ -150,7 +178,7 @@ class Results(Part, frozen=True):
             null where images stand for themselves.
     """
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     longtail_version: Text
     created: Time
     method: MethodInfo
@@ -168,7 +196,20 @@ class Results(Part, frozen=True):
     image_groups: Count | None = None
 
 
-RESULTS = Form(Results, "results", source="the results.json of a run", anew="evaluate again")
+def _renewed(plain: Any) -> Any:
+    """Version 1 had whole confusion matrices."""
+    if not isinstance(plain, dict) or plain.get("schema_version") != 1:
+        return plain
+    try:
+        attributes = [{**old, "confusion": cells(old["confusion"])} for old in plain["attributes"]]
+    except (TypeError, LookupError):
+        return plain
+    return {**plain, "schema_version": 2, "attributes": attributes}
+
+
+RESULTS = Form(
+    Results, "results", source="the results.json of a run", anew="evaluate again", renewed=_renewed
+)
 
 
 @dataclass(frozen=True)
@@ -202,7 +243,7 @@ def build_results(predictions: Predictions, run: RunInfo) -> Results:
         for j, parts in enumerate(zip(evaluation.attributes, found.attributes, found.recalls, strict=True))
     )
     results = Results(
-        schema_version=1,
+        schema_version=2,
         longtail_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         method=run.method,
@@ -241,8 +282,13 @@ def _attribute(
         imbalance_ratio=imbalance_ratio(counts),
         metrics=metrics,
         classes=_classes(predictions, column, figures, recalls),
-        confusion=tuple(map(tuple, figures.confusion.tolist())),
+        confusion=_cells(figures.confusion),
     )
+
+
+def _cells(confusion: Any) -> tuple[Cell, ...]:
+    found = confusion.tocoo()
+    return tuple(sorted(zip(found.row.tolist(), found.col.tolist(), found.data.tolist(), strict=True)))
 
 
 def _classes(

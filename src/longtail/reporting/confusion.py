@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
-from longtail.evaluation.results import AttributeResults, ClassResults
+from longtail.evaluation.results import AttributeResults
 from longtail.reporting.wording import by_frequency
 
 READABLE = 25
@@ -49,35 +50,35 @@ def readable(attribute: AttributeResults, most: int = READABLE) -> Confusion:
     Where it has to be reduced it shows the rarest classes that have test images, each with the class
     it is most often taken for; everything else is merged into one last row and column.
     """
-    classes, counts = attribute.classes, attribute.confusion
+    classes = attribute.classes
     order = by_frequency(classes)
-    kept = set(order) if len(order) <= most else _rarest_and_their_rivals(classes, counts, order, most - 1)
+    kept = set(order) if len(order) <= most else _rarest_and_their_rivals(attribute, order, most - 1)
     others = [k for k in order if k not in kept]
-    blocks = [*([k] for k in order if k in kept), *([others] if others else [])]
     names = [*(classes[k].name for k in order if k in kept), *([OTHERS] if others else [])]
-    merged = (
-        tuple(sum(counts[i][k] for i in rows for k in columns) for columns in blocks) for rows in blocks
-    )
-    return Confusion(tuple(names), tuple(merged), reduced=bool(others))
+    place = {k: number for number, k in enumerate(k for k in order if k in kept)}
+    merged = [[0] * len(names) for _ in names]
+    for true, predicted, images in attribute.confusion:
+        merged[place.get(true, -1)][place.get(predicted, -1)] += images  # the last stands for all others
+    return Confusion(tuple(names), tuple(map(tuple, merged)), reduced=bool(others))
 
 
 def most_frequent(attribute: AttributeResults, most: int) -> list[MixUp]:
     """The pairs (true, predicted) with the most wrongly recognised images, largest first."""
-    names = [c.name for c in attribute.classes]
-    counts = attribute.confusion
-    pairs = [(-n, i, k) for i, row in enumerate(counts) for k, n in enumerate(row) if n and i != k]
-    return [MixUp(names[i], names[k], -n, -n / sum(counts[i])) for n, i, k in sorted(pairs)[:most]]
+    classes = attribute.classes
+    wrong = ((-n, i, k) for i, k, n in attribute.confusion if i != k)
+    return [
+        MixUp(classes[i].name, classes[k].name, -n, -n / classes[i].test_count)
+        for n, i, k in nsmallest(most, wrong)
+    ]
 
 
-def _rarest_and_their_rivals(
-    classes: Sequence[ClassResults], counts: Sequence[Sequence[int]], order: Sequence[int], most: int
-) -> set[int]:
+def _rarest_and_their_rivals(attribute: AttributeResults, order: Sequence[int], most: int) -> set[int]:
     kept: set[int] = set()
     for k in reversed(order):
-        if classes[k].test_count == 0:
+        if attribute.classes[k].test_count == 0:
             continue
-        wrong = [0 if other == k else n for other, n in enumerate(counts[k])]
-        pair = {k, wrong.index(max(wrong))} if max(wrong) else {k}
+        wrong = {other: n for other, n in attribute.row(k).items() if other != k}
+        pair = {k, max(wrong, key=lambda other: (wrong[other], -other))} if wrong else {k}
         if len(kept | pair) > most:
             break
         kept |= pair
