@@ -198,3 +198,9 @@ def test_the_same_seed_gives_the_same_splits_in_every_process() -> None:
     ]
     assert runs[0] == runs[1]
     assert "train=[" in runs[0]
+
+
+def test_a_split_of_another_name_is_refused_in_one_line():
+    rows = np.arange(3)
+    with pytest.raises(InputError, match="split: expected one of train, val, test, got '1e999'"):
+        Splits(rows, rows, rows).of("1e999")

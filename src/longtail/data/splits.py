@@ -38,8 +38,15 @@ class Splits:
     notes: tuple[str, ...] = ()
 
     def of(self, name: str) -> NDArray[np.int64]:
-        """Rows of the split of that name."""
-        return {"train": self.train, "val": self.val, "test": self.test}[name]
+        """Rows of the split of that name.
+
+        Raises:
+            InputError: when there is none; a damaged results.json may name one.
+        """
+        rows = {"train": self.train, "val": self.val, "test": self.test}
+        if name not in rows:
+            raise InputError(f"split: expected one of {', '.join(rows)}, got {name!r}; evaluate again")
+        return rows[name]
 
     def named(self, ids: Sequence[str]) -> NamedSplits:
         """The splits by the ids of their images."""

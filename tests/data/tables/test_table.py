@@ -167,3 +167,11 @@ def test_without_pyarrow_the_message_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"pip install 'longtail\[parquet\]'"):
         read(b"", "x.parquet")
+
+
+def test_parquet_text_that_is_not_utf8_names_its_column() -> None:
+    pa = pytest.importorskip("pyarrow")
+    offsets = np.array([0, 2], np.int32).tobytes()
+    broken = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(b"\xe5("))
+    with pytest.raises(InputError, match=r"x\.parquet: column label holds text that is not UTF-8"):
+        read_table("x.parquet", parquet(label=broken))

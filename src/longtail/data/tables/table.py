@@ -193,5 +193,11 @@ def _read_parquet(path: str, file: BinaryIO) -> Table:
             notes.append(f"{path}: column {name} holds {values.type}, no text or number: left out")
             continue
         coded = values.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
-        columns[name] = _coded(coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int32))
+        try:
+            values = coded.dictionary.to_pylist()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: column {name} holds text that is not UTF-8 ({error.reason})"
+            ) from error
+        columns[name] = _coded(values, coded.indices.to_numpy().astype(np.int32))
     return Table(path, columns, None, tuple(notes))
