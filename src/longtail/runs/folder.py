@@ -55,7 +55,7 @@ class RunFolder:
     @property
     def unfinished(self) -> tuple[Path, ...]:
         """What is there only while the training is not finished."""
-        return self.state, self.before, self.origin
+        return self.before, self.state, self.origin  # in the order of their removal
 
     @property
     def can_go_on(self) -> bool:

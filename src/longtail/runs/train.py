@@ -99,7 +99,7 @@ def _train(
     _use_kept(run)
     _evaluate(run)
     if fabric.is_global_zero:
-        for file in (run.folder.before, run.folder.state, run.folder.origin):
+        for file in run.folder.unfinished:
             file.unlink(missing_ok=True)
     fabric.barrier()
     return run.folder.path

@@ -119,7 +119,7 @@ class TrainConfig(Settings):
     """Folder of the run; by default runs/DATA-METHOD-seedSEED, without METHOD where none is named."""
 
     epochs: Annotated[int | None, AT_LEAST_ONE] = None
-    """Passes over the training images; by default by a budget in steps, 1500 or more."""
+    """Passes over the training images; by default by a budget in steps, which --dry-run shows."""
 
     steps: Annotated[int | None, AT_LEAST_ONE] = None
     """Length of the training in steps, in place of --epochs."""
@@ -147,12 +147,12 @@ class TrainConfig(Settings):
     """Start the network from random weights, even where pretrained ones are at hand."""
 
     freeze: bool = False
-    """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk. By
-    default so where the images are photos and pretrained weights are at hand."""
+    """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
 
     finetune: Literal["last", "all", "adapters"] | None = None
     """What of a pretrained backbone goes on learning: its last stage, whose input is computed once and kept;
-    all of it; or adapters beside the layers of a transformer."""
+    all of it; or adapters beside the layers of a transformer. By default last where the images are photos and
+    pretrained weights are at hand."""
 
     image_size: str | None = None
     """Pixels, as 128 or 96x64 (height first); by default those that the backbone is made for, or the images'
