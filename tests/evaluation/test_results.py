@@ -74,6 +74,7 @@ def test_the_file_has_these_keys_in_this_order(document: Json):
     ]  # fmt: skip
     assert list(document["attributes"][0]) == [
         "name", "train_labelled", "test_labelled", "imbalance_ratio", "metrics", "classes", "confusion",
+            "calibration", "threshold", "sets",
     ]  # fmt: skip
     assert list(document["attributes"][0]["classes"][0]) == [
         "name", "train_count", "test_count", "frequency_group", "recall", "precision", "f1",

@@ -23,6 +23,7 @@ EXAMPLES = """
 longtail evaluate runs/first
 longtail evaluate runs/first --split val --output validation.json
 longtail evaluate runs/first --decision prior
+longtail evaluate runs/first --threshold recall=.9 --coverage .9
 longtail evaluate runs/first new-photos/ --output new-photos.json
 """
 
@@ -35,6 +36,8 @@ def evaluate(
     source: Annotated[DataOptions | None, Parameter(name="*", parse=READING)] = None,
     split: Literal["train", "val", "test"] = "test",
     decision: DecisionName | None = None,
+    threshold: Annotated[str | None, Parameter(metavar="AIM")] = None,
+    coverage: float | None = None,
     method: str | None = None,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     accelerator: Accelerator = "auto",
@@ -52,6 +55,9 @@ def evaluate(
         split: Which images of the data.
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
+        threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:
+            balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at equal odds.
+        coverage: Look at prediction sets that hold the true class of this share of images.
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
         output: Write the results there as JSON, and nowhere else.
         accelerator: Kind of device.
@@ -68,6 +74,8 @@ def evaluate(
             split=split,
             options=source,
             decision=decision,
+            threshold=threshold,
+            coverage=coverage,
             method=method,
             accelerator=accelerator,
             output=output,

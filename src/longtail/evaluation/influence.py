@@ -94,7 +94,7 @@ def attribute_influence(
         units: of the split.
     """
     scores, labels = predictions.of_attribute(column)
-    images = _Images(labels, scores.argmax(axis=1), units.of_image[predictions.labelled(column)], units)
+    images = _Images(labels, predictions.decided(column), units.of_image[predictions.labelled(column)], units)
     groups = predictions.class_groups(column)
     rare = rare_class(predictions.train_counts[column, : len(groups)])
     every = np.ones(len(groups), dtype=bool)

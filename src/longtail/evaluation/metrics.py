@@ -7,13 +7,14 @@ image of the split belongs to has no recall and is left out of every mean, never
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longtail.decisions.thresholds import Threshold
 from longtail.documents import Part
 from longtail.errors import InputError
 from longtail.evaluation.ranking import average_precision
@@ -104,6 +105,7 @@ class Predictions:
         train_counts: (J, K) int64 training images of every class, see `class_counts`.
         frequency: where many, medium and few part.
         groups: (N,) int64, images that belong together (one photographer, one object), or None.
+        thresholds: of the attributes of two classes that are decided by one, by column.
 
     Raises:
         InputError: when shapes do not fit, a label is no class, or a labelled image has a score that
@@ -117,6 +119,7 @@ class Predictions:
     train_counts: Ints
     frequency: FrequencyBounds = FrequencyBounds()
     groups: Ints | None = None
+    thresholds: Mapping[int, Threshold] = field(default_factory=dict[int, Threshold])
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int64:
@@ -142,9 +145,20 @@ class Predictions:
         rows = self.labelled(column)
         return self.scores[rows, column, : self.schema.num_classes[column]], self.labels[rows, column]
 
+    def decided(self, column: int) -> NDArray[np.intp]:
+        """(n,) the class decided for each image labelled in one attribute."""
+        return decided(self.of_attribute(column)[0], self.thresholds.get(column))
+
     def class_groups(self, column: int) -> NDArray[np.str_]:
         """(C,) frequency group of every class of one attribute."""
         return self.frequency.group_of(self.train_counts[column, : self.schema.num_classes[column]])
+
+
+def decided(scores: NDArray[np.floating], threshold: Threshold | None = None) -> NDArray[np.intp]:
+    """(n,) the class of the largest of the scores (n, C), or the rarer of two from a threshold on."""
+    if threshold is None:
+        return scores.argmax(axis=1)
+    return np.where(scores[:, threshold.rare] >= threshold.value, threshold.rare, 1 - threshold.rare)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +285,7 @@ def defined_mean(values: Floats) -> Floats:
 def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigures:
     scores, labels = predictions.of_attribute(column)
     classes = np.arange(scores.shape[1])
-    confusion = _confusion(labels, scores.argmax(axis=1), len(classes))
+    confusion = _confusion(labels, predictions.decided(column), len(classes))
     hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     precisions = np.array([average_precision(scores[:, c], labels == c) for c in classes])
     rare = rare_class(predictions.train_counts[column, : len(classes)])

@@ -23,6 +23,7 @@ from longtail.evaluation.metrics import (
     evaluate,
     imbalance_ratio,
 )
+from longtail.evaluation.trust import CalibrationResults, SetResults, ThresholdResults
 
 Count = Annotated[int, Meta(ge=0)]
 Length = Annotated[int, Meta(ge=1)]
@@ -113,6 +114,9 @@ class AttributeResults(Part, frozen=True):
         metrics: its figures.
         classes: in the order of their indices.
         confusion: the cells of the confusion matrix that are not zero, in the order of its rows.
+        calibration: null where no validation images were asked.
+        threshold: null where the largest score decides.
+        sets: null where none were asked for.
     """
 
     name: str
@@ -122,6 +126,9 @@ class AttributeResults(Part, frozen=True):
     metrics: Metrics[Estimate | None]
     classes: Annotated[tuple[ClassResults, ...], Meta(min_length=1)]
     confusion: tuple[Cell, ...]
+    calibration: CalibrationResults | None = None
+    threshold: ThresholdResults | None = None
+    sets: SetResults | None = None
 
     def __post_init__(self) -> None:
         size, places = len(self.classes), [cell[:2] for cell in self.confusion]

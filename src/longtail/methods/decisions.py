@@ -48,6 +48,10 @@ class Decision(nn.Module, ABC):
             shares: (J, K) share of each class in the posteriors of the criterion.
         """
 
+    def assumed(self, shares: Tensor) -> Tensor:
+        """(J, K) how frequent each class is where the scores are posteriors; `shares` as of `scores`."""
+        return shares
+
     def prepare(self, data: TrainingData, seed: int) -> None:
         """Look at the training data, before training."""
 
@@ -79,6 +83,11 @@ class Prior(Decision):
     def scores(self, output: ModelOutput, criterion: Criterion, shares: Tensor) -> Tensor:
         """Divided posteriors that sum to 1."""
         return prior_scores(criterion.posterior(output.logits.float()), shares)
+
+    def assumed(self, shares: Tensor) -> Tensor:
+        """Equal, for classes that were trained."""
+        trained = (shares > 0).to(shares)
+        return trained / trained.sum(1, keepdim=True).clamp(min=1)
 
 
 class TauNorm(Decision):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from longtail.evaluation.results import AttributeResults, ClassFacts
+from longtail.evaluation.trust import CalibrationResults
 from longtail.reporting import svg
 from longtail.reporting.class_chart import Mined
 from longtail.reporting.confusion import Confusion
@@ -130,6 +131,30 @@ def line_chart(
         )
 
     return svg.draw(ident, title, size, paint)
+
+
+def reliability_chart(ident: str, attribute_name: str, found: CalibrationResults) -> Markup:
+    """How often decisions of a score are right, before and after the temperature, beside the diagonal."""
+    size = 300.0, 244.0
+
+    def paint(figure: Figure) -> None:
+        plot = (44 / size[0], 36 / size[1], 1 - 56 / size[0], 1 - 70 / size[1])
+        axes = open_axes(figure, plot)
+        axes.plot([0, 1], [0, 1], color=svg.MUTED, linewidth=0.8)
+        for name, bins, colour, dash in (
+            ("before", found.before.bins, svg.SERIES[1], "--"),
+            ("after", found.after.bins, svg.SERIES[0], "-"),
+        ):
+            points = [(b.confidence, b.accuracy) for b in bins]
+            axes.plot(*zip(*points), label=name, color=colour, linestyle=dash, marker="o", markersize=3.5)
+        ticks = [0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"]
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set_xticks(*ticks)
+        axes.set_yticks(*ticks)
+        axes.set_xlabel("score of the class decided for", color=svg.MUTED)
+        figure.legend(loc="upper left", ncols=2, frameon=False, handlelength=2.6, columnspacing=1.2)
+
+    return svg.draw(ident, f"{attribute_name}: how often decisions of a score are right", size, paint)
 
 
 def count_strokes(axes: Axes, classes: Sequence[Sequence[ClassFacts]]) -> None:

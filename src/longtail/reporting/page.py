@@ -16,7 +16,7 @@ from longtail.evaluation.results import (
     Results,
     TrainingInfo,
 )
-from longtail.reporting import charts, confusion
+from longtail.reporting import charts, confusion, trust
 from longtail.reporting.charts import Series
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
 from longtail.reporting.html import render
@@ -88,11 +88,24 @@ def render_report(
             _attribute(i, a, results.groups, mined[i] if mined else None, crowded)
             for i, a in enumerate(attributes)
         ],
+        "trust": _trust(results),
         "curves": _curves(epochs),
         "mining": _mining(epochs),
         "origin": {**(facts or {}), "longtail": results.longtail_version, "evaluated": results.created},
     }
     return render("report.html", values)
+
+
+def _trust(results: Results) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
+    """Sentence, heads and rows of each table on how far scores can be trusted."""
+    own = results.attributes
+    tables = (
+        (trust.calibration_sentence(results), trust.CALIBRATION_HEADS, trust.calibration_rows(own)),
+        (trust.threshold_sentence(own), trust.THRESHOLD_HEADS, trust.threshold_rows(own)),
+        (trust.set_sentence(results), trust.SET_HEADS, trust.set_rows(own)),
+    )
+    found = [(sentence or "", heads, list(rows)) for sentence, heads, rows in tables]
+    return [(sentence, heads, rows) for sentence, heads, rows in found if rows]
 
 
 def _cards(results: Results) -> list[tuple[str, str, str]]:
@@ -188,6 +201,7 @@ def _attribute(
             if m != "rare_average_precision" or len(order) == 2
         ],
         "classes": None if small else _class_picture(f"a{index}-classes", attribute, groups, mined),
+        "sure": None if crowded else _reliability_picture(f"a{index}-sure", attribute),
         "matrix": None if crowded else _matrix_picture(f"a{index}-confusion", attribute),
         "counts": confusion.readable(attribute) if small else None,
         "mixups": confusion.most_frequent(attribute, 10)
@@ -207,6 +221,18 @@ def _class_picture(ident: str, attribute: AttributeResults, groups: Bounds, mine
     if mined and len(attribute.classes) <= MOST_NAMED:
         caption += " Right: batches in which the class was rectified or skipped, mean over the epochs."
     return caption, class_chart(ident, attribute, groups, mined)
+
+
+def _reliability_picture(ident: str, attribute: AttributeResults) -> Chart | None:
+    found = attribute.calibration
+    if found is None or not found.after.bins:
+        return None
+    caption = (
+        "How often decisions of a score are right, with classes as frequent as the scores take them to be. "
+        f"Calibration error {percent(found.after.error)} %, before the temperature of "
+        f"{found.temperature:.3g} {percent(found.before.error)} %."
+    )
+    return caption, charts.reliability_chart(ident, attribute.name, found)
 
 
 def _matrix_picture(ident: str, attribute: AttributeResults) -> Chart:

@@ -13,6 +13,7 @@ from rich.text import Text
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, ClassResults, Results
+from longtail.reporting import trust
 from longtail.reporting.wording import by_frequency, cautions, interval, recall_interval, value
 from longtail.words import count, percent, shortened, shown
 
@@ -40,6 +41,7 @@ def results_table(results: Results) -> RenderableType:
         parts.append(_below_gap(_attributes_table(attributes)))
     else:
         parts += [part for attribute in attributes for part in _attribute_parts(attribute)]
+    parts += _after_gap(_trust_parts(results))
     return Group(*parts, *_after_gap(_fault_lines(results)), *_after_gap(_caution_lines(results)))
 
 
@@ -91,6 +93,23 @@ def _attributes_table(attributes: Sequence[AttributeResults]) -> Table:
         sizes = str(len(attribute.classes)), count(rarest, "image")
         table.add_row(_name(attribute.name), *sizes, value(balanced), interval(balanced))
     return table
+
+
+def _trust_parts(results: Results) -> Iterator[RenderableType]:
+    """How sure the scores are; what thresholds and prediction sets do, where they were asked for."""
+    if sure := trust.calibration_sentence(results):
+        yield Text(shown(sure))
+    own = results.attributes
+    for heads, rows, said in (
+        (trust.THRESHOLD_HEADS, trust.threshold_rows(own), trust.threshold_sentence(own)),
+        (trust.SET_HEADS, trust.set_rows(own), trust.set_sentence(results)),
+    ):
+        if said:
+            table = _table(*heads)
+            for first, *others in rows:
+                table.add_row(_name(first), *map(shown, others))
+            yield table
+            yield Text(shown(said))
 
 
 def _fault_lines(results: Results) -> Iterator[RenderableType]:

@@ -31,6 +31,7 @@ from longtail.methods.recipe import shown
 from longtail.reporting.page import render_report
 from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.run import Run
+from longtail.runs.trust import trust
 from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.best import judged_epoch
@@ -47,6 +48,8 @@ def evaluate(
     split: str = "test",
     options: DataOptions | None = None,
     decision: str | None = None,
+    threshold: str | None = None,
+    coverage: float | None = None,
     method: str | None = None,
     accelerator: str = "auto",
     output: Path | None = None,
@@ -57,7 +60,8 @@ def evaluate(
     Without `data`, on a split of the run's own data; for the test split results.json and report.html
     of the run are written again. With `data`, on the images of another data set that are in its own
     split of that name, or on all of them where it has none; classes are matched by name. With another
-    `decision` than the run was trained for, the files of the run are named after it.
+    `decision` than the run was trained for, or a `threshold` for an aim, the files of the run are named after
+    it. With a `coverage`, prediction sets are looked at too.
     A run of a method of your own needs that named as `method`.
 
     Raises:
@@ -68,6 +72,7 @@ def evaluate(
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
     run = Run.open(path, accelerator, watcher, method=method)
     run.decide_by(decision)
+    run.aim_at(threshold, coverage)
     found = run.data if data is None else _other_data(run, data, split, options or DataOptions())
     for note in found.dataset.notes:
         watcher.say(note)
@@ -89,8 +94,10 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
     if not len(rows):
         raise InputError(f"{data.dataset.name}: no image in the {split} split to evaluate on")
     name, told = data.dataset.images.name, partial(run.watcher.progress, "evaluating")
-    scores = run.scores(rows, data.loader, name, told)
-    results = build_results(predictions_of(run, data.dataset, rows, scores), _run_info(run, data, split))
+    plain = run.plain_scores(rows, data.loader, name, told)
+    predictions = predictions_of(run, data.dataset, rows, run.calibrated(plain))
+    results = build_results(predictions, _run_info(run, data, split))
+    trusted = tuple(trust(run, predictions, plain, results.attributes))
     evidence = Evidence(
         run.epochs,
         chance(run.config, run.card.class_counts),
@@ -98,7 +105,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
         run.card.feature_layer == "neck",
         run.planned,
     )
-    return structs.replace(results, faults=faults(results, evidence))
+    return structs.replace(results, faults=faults(results, evidence), attributes=trusted)
 
 
 def predictions_of(
@@ -112,12 +119,13 @@ def predictions_of(
         train_counts=count_table(run.card.class_counts).long().numpy(),
         frequency=FrequencyBounds(run.config.many_above, run.config.few_below),
         groups=None if dataset.groups is None else dataset.groups[rows],
+        thresholds={j: threshold for j, threshold in run.thresholds.items() if not threshold.kept},
     )
 
 
 def publish(run: Run, results: Results) -> None:
     """Write results.json and report.html of a run, named after a decision that is not its own."""
-    decision = None if run.decision == run.own_decision else run.decision
+    decision = run.decided_by or None
     RESULTS.write(run.folder.results_by(decision), results)
     config = run.config
     facts = {
@@ -143,7 +151,7 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
         data=DataInfo(data.dataset.name, images, card.image_size),
         seed=config.seed,
         split=split,
-        decision=run.decision,
+        decision=run.decision if run.aim is None else f"{run.decision}, thresholds for {run.aim}",
         caveat=run.caveat,
         training=_training_info(run),
     )

@@ -23,10 +23,11 @@ COST = Form(Cost, "costs of a run", "the cost.json of a run", "train the run aga
 class RunFolder:
     """Where a run keeps what it makes.
 
-    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html; last.safetensors
-    beside the network of the best epoch, or best.safetensors beside that of the last; origin.json, state.pt
-    and, of the time before it, before.pt while the training is not finished; results and report of other
-    decisions and splits, named after them; cost.json where a comparison started the training.
+    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html;
+    calibration.safetensors where there are validation images; last.safetensors beside the network of the
+    best epoch, or best.safetensors beside that of the last; origin.json, state.pt and, of the time before
+    it, before.pt while the training is not finished; results and report of other decisions and splits,
+    named after them; cost.json where a comparison started the training.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +36,7 @@ class RunFolder:
         self.splits = path / "splits.json"
         self.metrics = path / "metrics.jsonl"
         self.model = path / "model.safetensors"
+        self.calibration = path / "calibration.safetensors"
         self.best = path / "best.safetensors"
         self.last = path / "last.safetensors"
         self.origin = path / "origin.json"
@@ -50,7 +52,7 @@ class RunFolder:
         """Everything a run may write."""
         usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report)
         others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
-        return (*usual, self.best, self.last, self.cost, *self.unfinished, *others)
+        return (*usual, self.calibration, self.best, self.last, self.cost, *self.unfinished, *others)
 
     @property
     def unfinished(self) -> tuple[Path, ...]:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
 from longtail.data.splits import SPLITS_FILE
+from longtail.decisions.temperature import tempered
+from longtail.decisions.thresholds import Aim, Threshold
 from longtail.errors import InputError
+from longtail.evaluation.metrics import decided
 from longtail.features.vectors import FixedNetwork
+from longtail.files import file_name
 from longtail.images.load import Loader, Progress
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
 from longtail.methods.recipe import check_decision, recipe
 from longtail.models.backbones import COMPUTED_ONCE
+from longtail.runs.calibration import Calibration, Frequencies, load_calibrations
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.device import launch
 from longtail.runs.folder import RunFolder
@@ -30,6 +36,7 @@ from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.inference import outputs_of
 from longtail.training.learner import Learner
 from longtail.training.record import EPOCHS, EpochRecord
+from longtail.training.sealed import checksum_of
 from longtail.training.watcher import Silent, Watcher
 
 
@@ -43,6 +50,9 @@ class Run:
         learner: the model and its method, on the device of `fabric`.
         card: what the model is.
         watcher: hears of images that are read.
+        calibrations: what validation images said of the scores, by decision.
+        aim: what the thresholds of attributes of two classes are tuned for; None for the analytic ones.
+        coverage: of prediction sets, None for none.
         own_decision: name of the rule that it was trained for.
         decision: name of the rule that it decides by.
     """
@@ -52,6 +62,9 @@ class Run:
     learner: Learner
     card: ModelCard
     watcher: Watcher
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
+    aim: Aim | None = field(default=None, init=False)
+    coverage: float | None = field(default=None, init=False)
     own_decision: str = field(init=False)
     decision: str = field(init=False)
 
@@ -76,8 +89,9 @@ class Run:
         """
         folder = RunFolder(path)
         learner, card = load_model(folder.model, method)
+        known = load_calibrations(folder.calibration, checksum_of(folder.model), card.schema)
         fabric = launch(accelerator or CONFIG.read(folder.config).accelerator)
-        return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent())
+        return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known)
 
     def decide_by(self, decision: str | None) -> None:
         """Decide by the rule of this name, None for its own; one that needs images of the run reads them.
@@ -93,6 +107,79 @@ class Run:
         rule.learn(self._trained)
         self.learner.method.decision = rule.to(self.fabric.device)
         self.decision = decision
+
+    def aim_at(self, threshold: str | None, coverage: float | None) -> None:
+        """Decide attributes of two classes by thresholds for an aim, and give prediction sets.
+
+        Args:
+            threshold: see `Aim.of`; None for the analytic ones.
+            coverage: share of images whose class is to be in their set, None for no sets.
+
+        Raises:
+            InputError: when one of them cannot be, or there was no validation image to ask.
+        """
+        self.aim = None if threshold is None else Aim.of(threshold)
+        self.coverage = coverage
+        if coverage is not None and not 0 < coverage < 1:
+            raise InputError(f"--coverage: expected a share between 0 and 1, got {coverage:g}")
+        asked = ["--threshold"] * (threshold is not None) + ["--coverage"] * (coverage is not None)
+        if asked and self.calibration is None:
+            raise InputError(
+                f"{asked[0]}: is found on validation images, and {self.folder.path} has asked none by the "
+                f"decision {self.decision}; train again with --val-share above 0"
+            )
+        if self.aim and all(self.frequencies.rare(j) is None for j in range(len(self.card.class_counts))):
+            raise InputError("--threshold: is for attributes of two classes, and the model has none")
+
+    @cached_property
+    def thresholds(self) -> dict[int, Threshold]:
+        """Thresholds of the attributes of two classes, by column; none without an aim."""
+        known, aim = self.calibration, self.aim
+        if known is None or aim is None:
+            return {}
+        rare = {j: self.frequencies.rare(j) for j in range(self.card.schema.num_attributes)}
+        return {j: known.threshold(j, own, aim) for j, own in rare.items() if own is not None}
+
+    @cached_property
+    def smallest_typical(self) -> list[float]:
+        """For each attribute the typicality from which on a class is in the prediction set."""
+        if self.calibration is None or self.coverage is None:
+            return []
+        return self.calibration.smallest_typical(self.coverage)
+
+    def members(self, scores: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        """(n, J, K) whether a class is in the prediction set of an image; None where none are asked for.
+
+        The class decided for is always among them.
+        """
+        if not self.smallest_typical:
+            return None
+        typical = self.frequencies.typicality(torch.from_numpy(scores).float()).numpy()
+        found = typical >= np.array(self.smallest_typical)[:, None]
+        for j, classes in enumerate(self.card.schema.num_classes):
+            found[:, j, classes:] = False
+            chosen = decided(scores[:, j, :classes], self.thresholds.get(j))
+            found[np.arange(len(found)), j, chosen] = True
+        return found
+
+    @property
+    def decided_by(self) -> str:
+        """How it decides, for names of files: empty as it was trained to."""
+        own = self.decision == self.own_decision
+        parts = [*([] if own else [self.decision]), *([file_name(str(self.aim))] if self.aim else [])]
+        return "-".join(parts)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What validation images said of the scores that it decides by; None where they were not asked."""
+        return self.calibrations.get(self.decision)
+
+    @property
+    def frequencies(self) -> Frequencies:
+        """How frequent the classes are, and how frequent its scores take them to be."""
+        method = self.learner.method
+        assumed = method.decision.assumed(method.shares).cpu()
+        return Frequencies(self.card.schema, self.card.class_counts, assumed)
 
     @property
     def caveat(self) -> str | None:
@@ -153,11 +240,26 @@ class Run:
         name: Callable[[int], str] | None = None,
         on_progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """(n, J, K) scores of images: rows of the run's own data, or of those of a loader.
+        """(n, J, K) scores of images, calibrated: rows of the run's own data, or of those of a loader.
 
         Raises:
             InputError: when a score is not finite, with the image's `name`.
         """
+        return self.calibrated(self.plain_scores(rows, loader, name, on_progress))
+
+    def calibrated(self, scores: Tensor) -> NDArray[np.float64]:
+        """Scores at the temperature of the decision, where that is known."""
+        known = self.calibration
+        return (scores if known is None else tempered(scores, known.temperature)).double().numpy()
+
+    def plain_scores(
+        self,
+        rows: NDArray[np.int64],
+        loader: Loader | None = None,
+        name: Callable[[int], str] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Tensor:
+        """(n, J, K) float32, the same as the method gives them."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
         wrong = (~found.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
@@ -167,7 +269,7 @@ class Run:
                 f"{self.folder.model}: its scores of {first} are not finite ({len(wrong)} of {len(rows)} "
                 "images); training diverged or the file is damaged: train again with a lower learning rate"
             )
-        return found.double().numpy()
+        return found
 
     def features(self, rows: NDArray[np.int64], loader: Loader | None = None) -> Tensor:
         """(n, J or 1, D) float32 features of images, on the CPU; arguments as of `scores`."""

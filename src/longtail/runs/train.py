@@ -16,6 +16,7 @@ from longtail.files import file_name
 from longtail.methods.find import allow, allowed_again, is_outside
 from longtail.models.backbones import IN_FOLDER
 from longtail.runs.beginning import begin
+from longtail.runs.calibrate import calibrate
 from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
@@ -97,6 +98,7 @@ def _train(
                 stopped,
             )
     _use_kept(run)
+    calibrate(run)
     _evaluate(run)
     if fabric.is_global_zero:
         for file in run.folder.unfinished:

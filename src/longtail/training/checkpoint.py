@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
 from torch import Tensor
 
 from longtail import __version__
 from longtail.documents import Form
 from longtail.errors import InputError
-from longtail.files import written_aside
 from longtail.methods.base import build_method
 from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
@@ -29,14 +25,12 @@ from longtail.models.cut import cut
 from longtail.models.weights import Weights
 from longtail.schema import LabelSchema
 from longtail.training.learner import Learner
+from longtail.training.sealed import is_whole, read_content, unpacked, write_sealed
 
 FORMAT = "longtail-model"
 FORMAT_VERSION = 4
 WITHOUT_CHECKSUM = "3"
 """The format before, which is read as it is."""
-
-CHECKSUM = "sha256"
-"""Key of the metadata that holds the checksum of everything else in the file."""
 
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1)]
@@ -140,8 +134,7 @@ def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
         "card": CARD.encode(card),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
-    with written_aside(path) as aside:
-        aside.write_bytes(_serialised(tensors, metadata))
+    write_sealed(path, tensors, metadata)
 
 
 def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCard]:
@@ -185,8 +178,8 @@ def is_model(path: Path) -> bool:
 
 
 def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
-    content = _content(path)
-    tensors, metadata = _read_safetensors(path, content)
+    content = read_content(path, "expected a run folder with a trained model in it")
+    tensors, metadata = unpacked(path, content)
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: expected a model that longtail wrote, got another safetensors file")
     if metadata.get("format_version") not in (str(FORMAT_VERSION), WITHOUT_CHECKSUM):
@@ -195,7 +188,7 @@ def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
             f"{path}: expected model format {FORMAT_VERSION}, got {found}; written by longtail "
             f"{metadata.get('longtail_version')}, this is {__version__}"
         )
-    if metadata.get("format_version") != WITHOUT_CHECKSUM and metadata.get(CHECKSUM) != _checksum(content):
+    if metadata.get("format_version") != WITHOUT_CHECKSUM and not is_whole(content):
         raise InputError(f"{path}: damaged, its checksum is wrong; take a copy of it, or train again")
     card = CARD.decode(metadata.get("card", ""), str(path))
     wrong = next((name for name, x in tensors.items() if not _may_hold(name, x)), None)
@@ -212,53 +205,3 @@ def _may_hold(name: str, tensor: Tensor) -> bool:
     if name.startswith(NETWORK):
         return bool(tensor.isfinite().all())
     return not bool(tensor.isnan().any())
-
-
-def _serialised(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """A safetensors file. The library sorts tensors, but writes metadata in an order that changes."""
-    content = save(tensors, metadata)
-    header = _header(content)
-    header["__metadata__"] = dict(sorted(metadata.items()))
-    header["__metadata__"][CHECKSUM] = _checksum_of(header, content)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8
-    return len(text).to_bytes(8, "little") + text + memoryview(content)[_start(content) :]
-
-
-def _start(content: bytes) -> int:
-    """Where the numbers begin in a safetensors file."""
-    return 8 + int.from_bytes(content[:8], "little")
-
-
-def _header(content: bytes) -> dict[str, Any]:
-    return json.loads(content[8 : _start(content)])
-
-
-def _checksum(content: bytes) -> str:
-    """What the metadata of a file should hold as its checksum."""
-    header = _header(content)
-    header["__metadata__"].pop(CHECKSUM, None)
-    return _checksum_of(header, content)
-
-
-def _checksum_of(header: dict[str, Any], content: bytes) -> str:
-    """SHA-256 of a header without checksum and of the numbers that follow it."""
-    found = sha256(json.dumps(header, separators=(",", ":")).encode())
-    found.update(memoryview(content)[_start(content) :])
-    return found.hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected a run folder with a trained model in it") from None
-    except OSError as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error.strerror})") from None
-
-
-def _read_safetensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        return load(content), _header(content).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None

@@ -1,0 +1,64 @@
+"""Ask the validation images, once a model is trained, how sure its scores may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from longtail.errors import InputError
+from longtail.methods.decisions import RULES, Decision
+from longtail.methods.recipe import check_decision, recipe
+from longtail.runs.calibration import Calibration, Frequencies, save_calibrations
+from longtail.runs.run import Run
+from longtail.training.inference import outputs_of
+from longtail.training.sealed import checksum_of
+
+AT_ANY_TIME = ("argmax", "prior")
+"""Decisions that can be chosen without the data once a model is trained."""
+
+
+def calibrate(run: Run) -> None:
+    """Find what validation images say of its own decision, and of those that can be chosen later.
+
+    The images that chose the epoch and, for some methods, a setting are used again: one number for an
+    attribute is all that is fitted. Nothing happens without validation images.
+    """
+    rows = run.data.splits.val
+    if not len(rows):
+        return
+    method, rules = run.learner.method, dict(_rules(run))
+
+    def give(images: Tensor) -> Tensor:
+        output = run.learner.output(images)
+        others = (rule.scores(output, method.criterion, method.shares) for rule in rules.values())
+        return torch.stack([method.scores(output), *others], 1)
+
+    scores = outputs_of(run.fabric, run.learner, run.data.loader, give, rows)
+    labels = torch.from_numpy(run.data.dataset.labels[rows])
+    run.calibrations = {
+        name: Calibration.of(scores[:, place], labels, _frequencies(run, rule))
+        for place, (name, rule) in enumerate({run.own_decision: method.decision, **rules}.items())
+    }
+    if run.fabric.is_global_zero:
+        save_calibrations(run.folder.calibration, run.calibrations, checksum_of(run.folder.model))
+
+
+def _rules(run: Run) -> Iterator[tuple[str, Decision]]:
+    """The decisions beside its own that need nothing but the network."""
+    full = recipe(run.card.method, run.card.method_options)
+    for name in AT_ANY_TIME:
+        if name == run.own_decision:
+            continue
+        try:
+            check_decision(run.card.method, name, full)
+        except InputError:
+            continue
+        rule = RULES[name](full, run.card.setting(run.learner.model))
+        yield name, rule.to(run.fabric.device)
+
+
+def _frequencies(run: Run, rule: Decision) -> Frequencies:
+    assumed = rule.assumed(run.learner.method.shares).cpu()
+    return Frequencies(run.card.schema, run.card.class_counts, assumed)
