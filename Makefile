@@ -25,6 +25,7 @@ faults: $(READY)  ## damage, kills, a full disk and changed data: what they do t
 docs: $(READY)  ## what docs are made of: every command's help, schemas of the documents, tables of the comparison
 	$(BIN)/python docs/make_commands.py > docs/commands.md
 	$(BIN)/python docs/make_schemas.py
+	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_comparison.py
 
 clean:

@@ -28,6 +28,7 @@ FLOORS = [
     {"runs"},
     {"comparing"},
     {"cli"},
+    {"api"},
 ]
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -55,10 +56,20 @@ def test_a_room_imports_only_downwards(file):
 def test_the_public_names_are_these():
     assert sorted(longtail.__all__) == [
         "ClassRectificationLoss",
+        "InputError",
+        "Interrupted",
+        "Model",
         "Rectification",
         "__version__",
         "balanced_loss",
+        "compare",
+        "diagnose",
+        "from_binary",
+        "load",
+        "resume",
+        "table",
         "tpami_alpha",
+        "train",
         "training_imbalance",
     ]
     assert all(getattr(longtail, name) is not None for name in longtail.__all__)

@@ -1,7 +1,10 @@
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.testing import assert_close
 
-from longtail.schema import Attribute, LabelSchema, as_features, as_labels, as_logits
+from longtail.losses.cross_entropy import cross_entropy
+from longtail.schema import Attribute, LabelSchema, as_features, as_labels, as_logits, from_binary
 
 
 def test_a_schema_counts_its_classes():
@@ -66,3 +69,29 @@ def test_a_label_out_of_range_is_named_with_its_place():
 def test_tensors_that_break_the_contract_are_named_with_what_was_expected(check, error, message):
     with pytest.raises(error, match=message):
         check(torch.zeros(4, 2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.uint8, torch.float32])
+def test_binary_targets_are_attributes_of_two_classes(kind):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    targets = torch.randint(2, (6, 3), generator=generator)
+    logits, labels = from_binary(z, targets.to(kind))
+    assert_close(logits.softmax(2)[..., 1], z.sigmoid())
+    assert torch.equal(labels, targets)
+    mean = binary_cross_entropy_with_logits(z, targets.double())  # over attributes, of which ours is the sum
+    assert_close(cross_entropy(logits, labels), 3 * mean)
+
+
+def test_unknown_binary_targets_are_unlabelled():
+    targets = torch.tensor([[float("nan"), -1.0, -100.0, 1.0]])
+    assert from_binary(torch.zeros(1, 4), targets)[1].tolist() == [[-1, -1, -1, 1]]
+    assert from_binary(torch.zeros(1, 2), torch.tensor([[-100, 0]]))[1].tolist() == [[-1, 0]]
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.tensor([[0.5]]), torch.tensor([[2]]), torch.tensor([[-3.0]]), torch.zeros(2)]
+)
+def test_other_binary_targets_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        from_binary(torch.zeros(1, 1), wrong)

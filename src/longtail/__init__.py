@@ -1,15 +1,23 @@
 """Train image classifiers that keep their rare classes.
 
-    from longtail import ClassRectificationLoss
+    import longtail
+
+    model = longtail.train("photos/")
+    model.predict("new-photos/")
 
 What needs torch is imported when it is asked for, so that the command line answers at once.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from longtail.api.jobs import compare, diagnose, resume, train
+    from longtail.api.model import Model, load
+    from longtail.api.shown import table
+    from longtail.errors import InputError, Interrupted
     from longtail.rectification import (
         ClassRectificationLoss,
         Rectification,
@@ -17,25 +25,43 @@ if TYPE_CHECKING:
         tpami_alpha,
         training_imbalance,
     )
+    from longtail.schema import from_binary
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ClassRectificationLoss",
+    "InputError",
+    "Interrupted",
+    "Model",
     "Rectification",
     "__version__",
     "balanced_loss",
+    "compare",
+    "diagnose",
+    "from_binary",
+    "load",
+    "resume",
+    "table",
     "tpami_alpha",
+    "train",
     "training_imbalance",
 ]
 
+_PLACES = {
+    "longtail.api.jobs": ("compare", "diagnose", "resume", "train"),
+    "longtail.api.model": ("Model", "load"),
+    "longtail.api.shown": ("table",),
+    "longtail.errors": ("InputError", "Interrupted"),
+    "longtail.schema": ("from_binary",),
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from longtail import rectification
-
-        return getattr(rectification, name)
-    raise AttributeError(f"module 'longtail' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'longtail' has no attribute {name!r}")
+    place = next((module for module, names in _PLACES.items() if name in names), "longtail.rectification")
+    return getattr(import_module(place), name)
 
 
 def __dir__() -> list[str]:

@@ -78,7 +78,7 @@ class Form(Generic[T]):
         plain = self.renewed(plain)
         self._expect_version(plain, where)
         try:
-            unknown = _unknown_key(plain, self.type, "$")
+            unknown = unknown_key(plain, self.type, "$")
             if unknown is not None:
                 raise msgspec.ValidationError(f"Object contains unknown field `{unknown}`")
             return msgspec.convert(plain, self.type)
@@ -144,14 +144,14 @@ class Form(Generic[T]):
             )
 
 
-def _unknown_key(plain: Any, kind: Any, path: str) -> str | None:
+def unknown_key(plain: Any, kind: Any, path: str) -> str | None:
     """The JSON path of a key that a dataclass has no field for; parts refuse such keys themselves."""
     if not is_dataclass(kind) or not isinstance(plain, dict):
         return None
     known = {field.name for field in fields(kind)}
     hints = get_type_hints(kind)
     for key, value in plain.items():
-        found = f"{path}.{key}" if key not in known else _unknown_key(value, hints[key], f"{path}.{key}")
+        found = f"{path}.{key}" if key not in known else unknown_key(value, hints[key], f"{path}.{key}")
         if found is not None:
             return found
     return None

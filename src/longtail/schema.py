@@ -112,6 +112,40 @@ def as_labels(labels: Tensor) -> Tensor:
     return labels
 
 
+def from_binary(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The usual form of many attributes, a logit and a target of 0 or 1 for each, under the tensor contract.
+
+        softmax(0, z) = (1 - σ(z), σ(z)),  so that cross entropy is binary cross entropy with logits
+
+    Args:
+        logits: z, (N, J) float.
+        targets: (N, J) of 0 and 1, bool, integer or float; -1 or -100, in float also NaN, for unlabelled.
+
+    Returns:
+        logits (N, J, 2) and labels (N, J) int64, -1 = unlabelled.
+
+    Raises:
+        ValueError: when shapes differ, or a target is another number.
+
+    Example:
+        >>> import torch
+        >>> from_binary(torch.tensor([[0.5, -1.0]]), torch.tensor([[1.0, float("nan")]]))
+        (tensor([[[ 0.0000,  0.5000],
+                 [ 0.0000, -1.0000]]]), tensor([[ 1, -1]]))
+    """
+    import torch
+
+    if logits.ndim != 2 or logits.shape != targets.shape:
+        shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
+        raise ValueError(f"from_binary: expected logits and targets of one shape (N, J), got {shapes}")
+    if targets.dtype.is_floating_point:
+        targets = targets.nan_to_num(float(UNLABELLED))
+        _refuse_where(targets, targets != targets.round(), "0, 1, or -1 or -100 for unlabelled")
+    labels = as_labels(targets.long())
+    _refuse_where(labels, labels > 1, "0, 1, or -1 or -100 for unlabelled")
+    return torch.stack([torch.zeros_like(logits), logits], 2), labels
+
+
 def expect_classes(labels: Tensor, classes: int) -> None:
     """Refuse labels (N, J) that are no index below `classes`.
 

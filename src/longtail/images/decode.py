@@ -188,6 +188,20 @@ def _from_pillow(data: bytes, name: str, channels: int) -> Pixels:
         return _upright(_convert(image, name, channels), _orientation(image, data))
 
 
+def pixels_of(image: Image.Image, name: str, channels: int = 3) -> Pixels:
+    """(H, W, channels) uint8 of an opened Pillow image, upright, as `decode` makes them of a file.
+
+    Raises:
+        InputError: when it is damaged or too large.
+    """
+    _check_pixels(image.height, image.width, name)
+    with _refusing_damage(name):
+        image.load()
+        turned = image.format == "TIFF"  # Pillow turned its pixels when it loaded them
+        orientation = 1 if turned else image.getexif().get(_ORIENTATION_TAG, 1)
+        return _upright(_convert(image, name, channels), orientation if orientation in _UPRIGHT else 1)
+
+
 def _open(data: bytes, name: str) -> Image.Image:
     """The image with its header read and its number of pixels checked."""
     if not data:

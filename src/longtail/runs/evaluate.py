@@ -67,21 +67,29 @@ def evaluate(
     Raises:
         InputError: when the run or the data cannot be used.
     """
-    watcher = watcher or Silent()
-    if split not in SPLITS:
-        raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    run = Run.open(path, accelerator, watcher, method=method)
+    run = Run.open(path, accelerator, watcher or Silent(), method=method)
     run.decide_by(decision)
     run.aim_at(threshold, coverage)
-    found = run.data if data is None else _other_data(run, data, split, options or DataOptions())
-    for note in found.dataset.notes:
-        watcher.say(note)
-    results = judge(run, found.readable(watcher, (split,)), split, own=data is None)
+    results = evaluate_run(run, data, split, options or DataOptions())
     if output is not None:
         RESULTS.write(output, results)
     elif data is None and split == "test":
         publish(run, results)
     return results
+
+
+def evaluate_run(run: Run, data: str | None, split: str, options: DataOptions) -> Results:
+    """The results of an opened run on a split of its own data, or of others; see `evaluate`.
+
+    Raises:
+        InputError: when the data cannot be used.
+    """
+    if split not in SPLITS:
+        raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    found = run.data if data is None else _other_data(run, data, split, options)
+    for note in found.dataset.notes:
+        run.watcher.say(note)
+    return judge(run, found.readable(run.watcher, (split,)), split, own=data is None)
 
 
 def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:

@@ -1,0 +1,202 @@
+"""Whole jobs in Python: train, compare, diagnose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Unpack
+
+from longtail.api.model import Model, load
+from longtail.api.options import Arguments, DataArguments
+from longtail.api.settings import data_settings, settings
+from longtail.api.shown import Table, table
+from longtail.api.watching import watching
+from longtail.comparing import compare as comparing
+from longtail.comparing.cells import Comparison, Engine
+from longtail.comparing.document import COMPARISON, ComparisonDocument
+from longtail.diagnosing import examine
+from longtail.diagnosing.advise import Advice, advise
+from longtail.diagnosing.examine import Diagnosis
+from longtail.methods.find import is_outside
+from longtail.runs import train as training
+from longtail.runs.data import read_dataset
+
+
+def train(
+    data: str | Path, *, overwrite: bool = False, progress: bool = False, **options: Unpack[Arguments]
+) -> Model:
+    """Train on a data set, evaluate on its test images, write a report, and return the model.
+
+    Args:
+        data: as for `longtail train`: a folder, manifest, zip archive or built-in name.
+        overwrite: replace a run that is there already.
+        progress: show how far it is and what is decided, on standard error.
+        options: the flags of `longtail train` by their names with underscores; the options of a method as a
+            table, crl={"level": "class"}.
+
+    Raises:
+        InputError: when something cannot be used.
+        Interrupted: when a signal stopped it; `resume` goes on.
+
+    Example::
+
+        model = longtail.train("photos/", method="crl", freeze=True)
+        print(model.table())
+    """
+    config = settings(data, **options)
+    with closing(watching(progress)) as watcher:
+        folder = training.train(config, overwrite=overwrite, watcher=watcher)
+    return load(folder, method=config.method if is_outside(config.method) else None)
+
+
+def resume(run: str | Path, *, method: str | None = None, progress: bool = False) -> Model:
+    """Go on with a training that was stopped.
+
+    Args:
+        run: its folder.
+        method: method of your own that it is trained with.
+        progress: as of `train`.
+
+    Raises:
+        InputError: when there is nothing to go on with.
+    """
+    config = replace(training.resumed_config(Path(run), method), output=str(run))
+    with closing(watching(progress)) as watcher:
+        folder = training.train(config, resume=True, watcher=watcher)
+    return load(folder, method=method)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison.
+
+    Attributes:
+        folder: where it lies.
+    """
+
+    folder: Path
+
+    @cached_property
+    def document(self) -> ComparisonDocument:
+        """All of its figures."""
+        return COMPARISON.read(self.folder / "comparison.json")
+
+    @property
+    def page(self) -> Path:
+        """Its page."""
+        return self.folder / "comparison.html"
+
+    def table(self) -> Table:
+        """Methods with figures, intervals and differences."""
+        return table(self.document)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+
+def compare(
+    data: str | Path,
+    *,
+    methods: Sequence[str] = ("ce", "balanced-softmax", "crl"),
+    seeds: int = 5,
+    baseline: str | None = None,
+    tune: int | None = None,
+    budget: float | None = None,
+    parallel: int | None = None,
+    engine: Engine = "local",
+    overwrite: bool = False,
+    progress: bool = False,
+    **options: Unpack[Arguments],
+) -> Compared:
+    """Train several methods on the same data with paired seeds, and compare them.
+
+    Trainings run in processes of their own. The same call goes on where it was stopped.
+
+    Args:
+        data: as of `train`.
+        methods, seeds, baseline, tune, budget, parallel, engine, overwrite: as of `longtail compare`.
+        progress: as of `train`.
+        options: as of `train`; output is the folder of the comparison.
+
+    Raises:
+        InputError: when something cannot be used, or every training failed.
+        Interrupted: when a signal stopped it.
+
+    Example::
+
+        found = longtail.compare("photos/", methods=["ce", "crl"], seeds=5)
+        print(found.table())
+    """
+    base = settings(data, **options)
+    folder = Path(base.output or f"runs/{Path(base.data).stem}-comparison")
+    comparison = Comparison(
+        base,
+        tuple(methods),
+        folder,
+        seeds=seeds,
+        baseline=baseline,
+        parallel=parallel,
+        tune=tune,
+        budget=budget,
+        overwrite=overwrite,
+        engine=engine,
+        command="longtail.compare",
+    )
+    with closing(watching(progress)) as watcher:
+        comparing.compare(comparing.with_linear(comparison, watcher), watcher=watcher)
+    return Compared(folder)
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """What a data set holds.
+
+    Attributes:
+        found: counts, batches, images, duplicates.
+    """
+
+    found: Diagnosis
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What to mind before training, the most serious first."""
+        return advise(self.found)
+
+    def table(self) -> Table:
+        """All of it."""
+        return table(self.found)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+
+def diagnose(
+    data: str | Path,
+    *,
+    batch_size: int = 128,
+    rho: float = 0.5,
+    check_images: bool = True,
+    **source: Unpack[DataArguments],
+) -> Diagnosed:
+    """What a data set holds, and what to mind before training on it.
+
+    Args:
+        data: as of `train`.
+        batch_size: images in a simulated batch.
+        rho: share of a batch that its minority classes hold together at most.
+        check_images: read the images too.
+        source: how to read the data.
+
+    Raises:
+        InputError: when the data cannot be used.
+
+    Example::
+
+        for advice in longtail.diagnose("photos/").advice:
+            print(advice.text)
+    """
+    dataset = read_dataset(str(data), data_settings(**source))
+    return Diagnosed(examine.diagnose(dataset, batch_size=batch_size, rho=rho, check_images=check_images))

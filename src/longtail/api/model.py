@@ -1,0 +1,167 @@
+"""A trained model in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from longtail.api.classify import classified, look_at
+from longtail.api.images import Images, image_stores
+from longtail.api.options import DataArguments
+from longtail.api.settings import data_settings
+from longtail.api.shown import Table, table
+from longtail.api.watching import watching
+from longtail.data.dataset import ImageStore
+from longtail.errors import InputError
+from longtail.evaluation.results import RESULTS, Results
+from longtail.runs.evaluate import evaluate_run
+from longtail.runs.predict import Prediction
+from longtail.runs.run import Run
+from longtail.schema import LabelSchema
+
+
+class Model:
+    """A trained model: it classifies images, and knows how well.
+
+    Made by `longtail.load`, or by `longtail.train`.
+
+    Example::
+
+        model = longtail.load("runs/first")
+        for prediction in model.predict("new-photos/"):
+            print(prediction.image, prediction.labels, prediction.probabilities)
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its run."""
+        return self._run.folder.path
+
+    @property
+    def report(self) -> Path:
+        """The page of its run."""
+        return self._run.folder.report_by(self._run.decided_by or None)
+
+    @property
+    def schema(self) -> LabelSchema:
+        """Attributes and their classes."""
+        return self._run.card.schema
+
+    @property
+    def method(self) -> str:
+        """Name of the method that trained it."""
+        return self._run.card.method
+
+    @property
+    def decision(self) -> str:
+        """Name of the rule that it decides by."""
+        return self._run.decision
+
+    @cached_property
+    def results(self) -> Results:
+        """What it achieved on the test images at the end of its training."""
+        return RESULTS.read(self._run.folder.results)
+
+    def table(self) -> Table:
+        """`results` as a table."""
+        return table(self.results)
+
+    def predict(self, images: Images, *, skip_unreadable: bool = False) -> list[Prediction]:
+        """Classify images.
+
+        Args:
+            images: a path of a file, folder or zip archive; a Pillow image; an array (H, W, C) or
+                (N, H, W, C), or a tensor (C, H, W) or (N, C, H, W), uint8; or a list or iterator of them.
+            skip_unreadable: leave files out that cannot be read.
+
+        Raises:
+            InputError: when an image cannot be used.
+        """
+        return list(self.predictions(images, skip_unreadable=skip_unreadable))
+
+    def predictions(self, images: Images, *, skip_unreadable: bool = False) -> Iterator[Prediction]:
+        """The same one by one, as they are made; for more images than fit in memory."""
+        for store in image_stores(images, self._run.watcher):
+            yield from classified(self._run, store, skip_unreadable=skip_unreadable)
+
+    def probabilities(self, images: Images) -> NDArray[np.float64]:
+        """(N, J, K) calibrated scores of images given as to `predict`; (N, K) where there is one attribute.
+
+        Attributes and classes are in the order of `schema`; beyond the classes of an attribute
+        they are 0.
+        """
+        parts = [self._run.scores(*look_at(self._run, store)) for store in self._stores(images)]
+        scores = np.concatenate(parts)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def features(self, images: Images) -> NDArray[np.float32]:
+        """(N, J, D) features of images given as to `predict`; (N, D) where attributes share one vector."""
+        parts = [self._run.features(*look_at(self._run, store)) for store in self._stores(images)]
+        found = torch.cat(parts).numpy()
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def _stores(self, images: Images) -> list[ImageStore]:
+        found = list(image_stores(images, self._run.watcher))
+        if not found:
+            raise InputError("images: expected at least one")
+        return found
+
+    def evaluate(
+        self, data: str | Path | None = None, *, split: str = "test", **source: Unpack[DataArguments]
+    ) -> Results:
+        """What it achieves on images with labels; nothing is written.
+
+        Args:
+            data: read as for a training; by default the data that it was trained on.
+            split: which images of them.
+            source: how to read `data`.
+
+        Raises:
+            InputError: when the data cannot be used.
+        """
+        given = None if data is None else str(data)
+        return evaluate_run(self._run, given, split, data_settings(**source))
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{a.name} ({len(a.classes)} classes)" for a in self.schema.attributes[:5])
+        more = ", …" if len(self.schema.attributes) > 5 else ""
+        return f"<longtail.Model {self.folder}: {self.method}, {names}{more}>"
+
+
+def load(
+    path: str | Path,
+    *,
+    decision: str | None = None,
+    threshold: str | None = None,
+    coverage: float | None = None,
+    method: str | None = None,
+    accelerator: str = "auto",
+    progress: bool = False,
+) -> Model:
+    """The model in the folder of a run.
+
+    Args:
+        path: the folder.
+        decision: decide by this rule; by default as it was trained to.
+        threshold: decide attributes of two classes for this aim, see `longtail evaluate --help`.
+        coverage: give prediction sets that hold the true class of this share of images.
+        method: method of your own that it was trained with.
+        accelerator: kind of device.
+        progress: show how far it is, on standard error.
+
+    Raises:
+        InputError: when there is no usable model in it.
+    """
+    run = Run.open(Path(path), accelerator, watching(progress), method=method)
+    run.decide_by(decision)
+    run.aim_at(threshold, coverage)
+    return Model(run)

@@ -1,0 +1,41 @@
+import pytest
+
+import longtail
+
+
+def test_a_mistake_writes_nothing_and_never_exits(tmp_path):
+    with pytest.raises(longtail.InputError, match="nowhere"):
+        longtail.train(tmp_path / "nowhere", output=tmp_path / "run")
+    with pytest.raises(longtail.InputError, match="expected the folder of a run"):
+        longtail.resume(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_training_is_not_replaced(trained):
+    with pytest.raises(longtail.InputError, match="--overwrite"):
+        longtail.train("digits", output=trained.folder, epochs=1)
+
+
+def test_advice_and_counts_of_data():
+    found = longtail.diagnose("digits", check_images=False, tail_ratio=None)
+    assert found.found.images == 1797
+    assert all(advice.text for advice in found.advice)
+    assert "digit" in str(found.table())
+    assert found._repr_html_().startswith("<pre")
+
+
+def test_methods_are_compared(tmp_path):
+    found = longtail.compare(
+        "digits",
+        methods=["threshold-adjustment", "ce"],
+        seeds=1,
+        epochs=1,
+        backbone="convnet",
+        tail_ratio=20.0,
+        tail_largest=40,
+        output=tmp_path / "comparison",
+        parallel=2,
+    )
+    assert [m.name for m in found.document.methods][:2] == ["threshold-adjustment", "ce"]
+    assert "threshold-adjustment" in str(found.table())
+    assert found.page.exists()
