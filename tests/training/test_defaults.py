@@ -44,7 +44,7 @@ def test_the_last_stage_learns_from_photos_where_pretrained_weights_are_at_hand(
         "photos", method="balanced-softmax", finetune="last", epochs=17, keep="best"
     )
     assert choice.notes == (
-        "chosen: --method balanced-softmax --finetune last (lite0) --epochs 20 (560 steps): 3,562 training "
+        "chosen: --method balanced-softmax --finetune last (lite0) --epochs 17 (476 steps): 3,562 training "
         "images of 128 pixels, and pretrained weights at hand; otherwise: --from-scratch, --freeze, "
         "--method, --epochs, --steps",
     )
