@@ -26,6 +26,7 @@ docs: $(READY)  ## what docs are made of: every command's help, schemas of the d
 	$(BIN)/python docs/make_commands.py > docs/commands.md
 	$(BIN)/python docs/make_schemas.py
 	$(BIN)/python docs/make_options.py
+	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_comparison.py
 
 clean:

@@ -43,7 +43,7 @@ def train(
 
     Example::
 
-        model = longtail.train("photos/", method="crl", freeze=True)
+        model = longtail.train("digits", tail_ratio=20.0, epochs=2, output="runs/first")
         print(model.table())
     """
     config = settings(data, **options)
@@ -127,7 +127,7 @@ def compare(
 
     Example::
 
-        found = longtail.compare("photos/", methods=["ce", "crl"], seeds=5)
+        found = longtail.compare("digits", methods=["ce", "crl"], seeds=2, tail_ratio=20.0, epochs=2)
         print(found.table())
     """
     base = settings(data, **options)
@@ -195,7 +195,7 @@ def diagnose(
 
     Example::
 
-        for advice in longtail.diagnose("photos/").advice:
+        for advice in longtail.diagnose("digits", check_images=False).advice:
             print(advice.text)
     """
     dataset = read_dataset(str(data), data_settings(**source))

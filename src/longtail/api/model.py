@@ -34,8 +34,10 @@ class Model:
     Example::
 
         model = longtail.load("runs/first")
-        for prediction in model.predict("new-photos/"):
-            print(prediction.image, prediction.labels, prediction.probabilities)
+        image = numpy.zeros((8, 8, 3), numpy.uint8)  # or a path, a folder, a Pillow image, a list of them
+        for prediction in model.predict(image):
+            print(prediction.labels, prediction.probabilities)
+        print(model.probabilities(image).shape, model.features(image).shape)
     """
 
     def __init__(self, run: Run) -> None:
@@ -160,6 +162,10 @@ def load(
 
     Raises:
         InputError: when there is no usable model in it.
+
+    Example::
+
+        model = longtail.load("runs/first", decision="prior", coverage=0.9)
     """
     run = Run.open(Path(path), accelerator, watching(progress), method=method)
     run.decide_by(decision)

@@ -47,7 +47,7 @@ def table(found: Results | ComparisonDocument | Diagnosis) -> Table:
 
     Example::
 
-        print(longtail.table(model.evaluate()))
+        print(longtail.table(longtail.load("runs/first").evaluate(split="val")))
     """
     from longtail.comparing.document import ComparisonDocument
     from longtail.comparing.tables import terminal_table

@@ -1,0 +1,68 @@
+"""Write docs/api.md: every public name with its signature and its docstring."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import longtail
+
+WIDTH = 100
+
+PLACE = Path(__file__).parent / "api.md"
+
+HEAD = """# Python
+
+Made by `make docs` from the docstrings. `import longtail` is light: torch is loaded when a name needs it.
+Keyword arguments of jobs are the flags of `longtail train` by their names with underscores
+([commands.md](commands.md)). A mistake raises `longtail.InputError` with the one line that the command prints;
+no function ends the program.
+"""
+
+ORDER = ("train", "load", "Model", "compare", "diagnose", "resume", "table")
+"""Names that come first; the others follow by the alphabet."""
+
+
+def render() -> str:
+    """The page."""
+    others = sorted(name for name in longtail.__all__ if name not in ORDER and name != "__version__")
+    return "\n".join([HEAD, *(part for name in (*ORDER, *others) for part in _section(name))])
+
+
+def _section(name: str) -> Iterator[str]:
+    found = getattr(longtail, name)
+    yield f"## longtail.{name}\n"
+    yield from _described(name, found)
+    if inspect.isclass(found) and not issubclass(found, Exception):
+        for member, value in vars(found).items():
+            if not member.startswith("_") and value.__doc__ and (callable(value) or _is_property(value)):
+                yield f"### {name}.{member}\n"
+                yield from _described(f"{name}.{member}", value)
+
+
+def _is_property(value: Any) -> bool:
+    return isinstance(value, property) or hasattr(value, "attrname")
+
+
+def _described(name: str, found: Any) -> Iterator[str]:
+    head = ""
+    if callable(found) and not (inspect.isclass(found) and issubclass(found, Exception)):
+        head = f"{_call(name, inspect.signature(found))}\n\n"
+    yield f"```text\n{head}{inspect.cleandoc(found.__doc__ or '')}\n```\n"
+
+
+def _call(name: str, signature: inspect.Signature) -> str:
+    """How it is called, an argument a line where one line would be too long."""
+    text = re.sub(r"longtail\.[a-z_.]+\.", "", str(signature)).replace("'", "")
+    if len(name) + len(text) <= WIDTH:
+        return f"{name}{text}"
+    inside, _, result = text[1:].rpartition(")")
+    arguments = re.split(r", (?![^\[(]*[\])])", inside)
+    return "\n".join([f"{name}(", *(f"    {one}," for one in arguments), f"){result}"])
+
+
+if __name__ == "__main__":
+    PLACE.write_text(render(), encoding="utf-8")
