@@ -18,7 +18,7 @@ HEAD = """# Python
 
 Made by `make docs` from the docstrings. `import longtail` is light: torch is loaded when a name needs it.
 Keyword arguments of jobs are the flags of `longtail train` by their names with underscores
-([commands.md](commands.md)). A mistake raises `longtail.InputError` with the one line that the command prints;
+([commands.md](commands.md)). A mistake raises `longtail.InputError` with the line that the command prints;
 no function ends the program.
 """
 

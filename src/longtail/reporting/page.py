@@ -135,7 +135,7 @@ def data_facts(data: DataInfo) -> dict[str, str]:
 
 def _run_facts(results: Results) -> dict[str, str]:
     model, method, training = results.model, results.method, results.training
-    options = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in method.options.items())
+    options = ", ".join(_option(name, value) for name, value in method.options.items() if value not in _UNSET)
     facts = {
         **data_facts(results.data),
         "method": f"{method.name} ({options})" if options else method.name,
@@ -144,6 +144,15 @@ def _run_facts(results: Results) -> dict[str, str]:
         "measured on": f"{results.split}, decision: {results.decision}",
     }
     return facts | (_training_facts(training) if training else {})
+
+
+_UNSET = (None, False, "none")
+"""Options that say nothing."""
+
+
+def _option(name: str, value: object) -> str:
+    words = name.replace("_", " ")
+    return words if value is True else f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
 
 
 def _training_facts(training: TrainingInfo) -> dict[str, str]:
@@ -229,8 +238,8 @@ def _reliability_picture(ident: str, attribute: AttributeResults) -> Chart | Non
         return None
     caption = (
         "How often decisions of a score are right, with classes as frequent as the scores take them to be. "
-        f"Calibration error {percent(found.after.error)} %, before the temperature of "
-        f"{found.temperature:.3g} {percent(found.before.error)} %."
+        f"Calibration error {percent(found.after.error)} % (before the temperature of "
+        f"{found.temperature:.3g} {percent(found.before.error)} %)."
     )
     return caption, charts.reliability_chart(ident, attribute.name, found)
 

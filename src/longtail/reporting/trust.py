@@ -23,13 +23,13 @@ def calibration_sentence(results: Results) -> str | None:
         return None
     if len(known) > MOST_NAMED:
         before, after = (_mean_error([c for _, c in known], name) for name in ("before", "after"))
-        return f"Calibration error: {after} %, before temperatures {before} % (mean over attributes)."
+        return f"Calibration error {after} % (before temperatures {before} %), mean over attributes."
     parts = [
-        f"{f'{shortened(name, 24)} ' if len(known) > 1 else ''}{percent(found.after.error)} %, "
-        f"before a temperature of {found.temperature:.3g} {percent(found.before.error)} %"
+        f"{f'{shortened(name, 24)} ' if len(known) > 1 else ''}{percent(found.after.error)} % "
+        f"(before a temperature of {found.temperature:.3g} {percent(found.before.error)} %)"
         for name, found in known
     ]
-    return f"Calibration error: {'; '.join(parts)}."
+    return f"Calibration error {', '.join(parts)}."
 
 
 def _mean_error(found: Sequence[CalibrationResults], when: str) -> str:
