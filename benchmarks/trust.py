@@ -128,9 +128,7 @@ def _thresholds(parts: list[Part], counts: Frequencies) -> None:
     two = [j for j in range(counts.schema.num_attributes) if counts.rare(j) is not None]
     if not two:
         return
-    print(
-        "thresholds tuned on all there is, less the analytic one, in points; on the images tuned on / on new ones"
-    )
+    print("thresholds tuned however few images, less the analytic one, points: on their images / on new ones")
     gains: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for scores, labels, new, new_labels in parts:
         for j in two:
@@ -158,7 +156,8 @@ def _thresholds(parts: list[Part], counts: Frequencies) -> None:
         most = f" to {POSITIVES[group] - 1}" if group < len(POSITIVES) else " and more"
         tuned, fresh = np.nanmean(rows, 0)
         print(
-            f"  {name}, {least}{most} images of the rarer class: {tuned:+.1f} / {fresh:+.1f} ({len(rows)} cases)"
+            f"  {name}, {least}{most} images of the rarer class: "
+            f"{tuned:+.1f} / {fresh:+.1f} ({len(rows)} cases)"
         )
 
 
