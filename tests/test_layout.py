@@ -27,6 +27,7 @@ FLOORS = [
     {"diagnosing"},
     {"runs"},
     {"comparing"},
+    {"exporting"},
     {"cli"},
     {"api"},
 ]

@@ -26,4 +26,4 @@ def squared_distances(features: Tensor, others: Tensor) -> Tensor:
     features, others = full_precision(features), full_precision(others)
     with torch.autocast(features.device.type, enabled=False):
         cosine = features.transpose(0, 1) @ others.transpose(1, 2)
-    return (2 - 2 * cosine).clamp(0, DIAMETER)
+    return (2 - 2 * cosine).clamp(0.0, DIAMETER)  # torch.onnx takes no 0 beside a number with a point

@@ -29,7 +29,8 @@ def neighbour_scores(
     the nearer class.
 
     Memory: images are taken in chunks, so that their tables of attributes × references stay
-    below `chunk_bytes` (or hold a single image): 12 · J · R bytes an image.
+    below `chunk_bytes` (or hold a single image): 12 · J · R bytes an image. A compiled or exported graph
+    takes all of them at once.
 
     Args:
         features: (N, J, D) or (N, 1, D) float, unit vectors.
@@ -51,6 +52,8 @@ def neighbour_scores(
         tensor([[[0., 1.]]])
     """
     references, labels = references.transpose(0, 1), labels.T
+    if torch.compiler.is_compiling():  # how many chunks there are would be fixed in the graph
+        return _vote(features, references, labels, num_classes, k)
     chunk = max(1, chunk_bytes // (_PAIR_BYTES * max(1, labels.numel())))
     parts = [_vote(images, references, labels, num_classes, k) for images in features.split(chunk)]
     return torch.cat(parts)

@@ -105,7 +105,7 @@ def created(name: str, channels: int = CHANNELS, pretrained: bool = False) -> nn
     """
     source = source_of(name)
     architecture, _, query = name.partition("?")
-    create, arguments = imported(architecture, source).create_model, _arguments(query, source)
+    create, arguments = imported(architecture, source).create_model, arguments_of(query, source)
     try:
         return create(architecture, pretrained=pretrained, num_classes=0, in_chans=channels, **arguments)
     except Exception as error:  # what arguments, or the download met: no network, no such file, no room
@@ -154,7 +154,12 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)[:120]
 
 
-def _arguments(query: str, source: str) -> dict[str, Any]:
+def arguments_of(query: str, source: str) -> dict[str, Any]:
+    """The arguments in a network's name, behind its question mark; messages begin with `source`.
+
+    Raises:
+        InputError: when one of them is not for a name to decide.
+    """
     found = {name: _value(value) for name, value in parse_qsl(query)}
     if refused := found.keys() & {*DECIDED, *LOADING}:
         raise InputError(f"{source}: {min(refused)} is given by longtail, leave it out")

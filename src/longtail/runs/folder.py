@@ -23,11 +23,12 @@ COST = Form(Cost, "costs of a run", "the cost.json of a run", "train the run aga
 class RunFolder:
     """Where a run keeps what it makes.
 
-    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html;
+    config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html, README.md;
     calibration.safetensors where there are validation images; last.safetensors beside the network of the
     best epoch, or best.safetensors beside that of the last; origin.json, state.pt and, of the time before
     it, before.pt while the training is not finished; results and report of other decisions and splits,
-    named after them; cost.json where a comparison started the training.
+    named after them; model.onnx, or one named after its decision, where it was exported; cost.json where a
+    comparison started the training.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,13 +46,15 @@ class RunFolder:
         self.lock = path / ".lock"
         self.results = path / "results.json"
         self.report = path / "report.html"
+        self.readme = path / "README.md"
         self.cost = path / "cost.json"
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Everything a run may write."""
-        usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report)
+        usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report, self.readme)
         others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
+        others = (*others, *self.path.glob("model*.onnx"))
         return (*usual, self.calibration, self.best, self.last, self.cost, *self.unfinished, *others)
 
     @property
@@ -72,6 +75,10 @@ class RunFolder:
     def report_by(self, decision: str | None) -> Path:
         """report.html, or report.DECISION.html."""
         return self.report if decision is None else self.path / f"report.{decision}.html"
+
+    def onnx_by(self, decision: str | None) -> Path:
+        """model.onnx, or model.DECISION.onnx."""
+        return self.path / ("model.onnx" if decision is None else f"model.{decision}.onnx")
 
     def check_free(self, overwrite: bool) -> None:
         """Refuse a place that may not be written, or that holds more than a run that may be overwritten.

@@ -19,7 +19,6 @@ from longtail.images.load import ImageLoader
 from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
 from longtail.training.watcher import Silent, Watcher
-from longtail.words import count
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,8 @@ def predict(
     watcher = watcher or Silent()
     run = Run.open(path, accelerator, watcher, method=method)
     run.decide_by(decision)
-    if run.planned is not None:
-        epochs = f"{len(run.epochs)} of {count(run.planned, 'epoch')}"
-        watcher.say(
-            f"{path}: its training is not finished ({epochs}); go on with it: longtail train --resume {path}"
-        )
+    if run.unfinished is not None:
+        watcher.say(run.unfinished)
     schema = run.card.schema
     for store in _stores(images, watcher):
         labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)

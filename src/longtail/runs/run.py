@@ -38,6 +38,7 @@ from longtail.training.learner import Learner
 from longtail.training.record import EPOCHS, EpochRecord
 from longtail.training.sealed import checksum_of
 from longtail.training.watcher import Silent, Watcher
+from longtail.words import count
 
 
 @dataclass(eq=False)
@@ -232,6 +233,16 @@ class Run:
         """Epochs of a training that is not finished; None of one that came to its end."""
         going = self.folder.can_go_on and not is_over(self.config, self.epochs)
         return self.config.planned_epochs if going else None
+
+    @property
+    def unfinished(self) -> str | None:
+        """What to say of a training that is not finished, or None."""
+        if self.planned is None:
+            return None
+        path, epochs = self.folder.path, f"{len(self.epochs)} of {count(self.planned, 'epoch')}"
+        return (
+            f"{path}: its training is not finished ({epochs}); go on with it: longtail train --resume {path}"
+        )
 
     def scores(
         self,

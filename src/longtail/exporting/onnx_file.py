@@ -1,0 +1,156 @@
+"""A network that decides as one ONNX file, which says itself what it recognises."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from longtail.documents import Form, Part
+from longtail.errors import InputError
+from longtail.exporting.decider import Decider
+from longtail.schema import Attribute
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+"""Packages of the extra `export`."""
+
+KEY = "longtail"
+"""Key of the file's metadata whose value is a `FileCard` as JSON."""
+
+INPUT, PROBABILITIES, DECISION = "images", "probabilities", "decision"
+
+LARGEST = 2**31 - 2**20
+"""Bytes of weights in one file; the format ends at 2 GiB."""
+
+
+class FileCard(Part, frozen=True):
+    """What the file recognises and by what it decides.
+
+    Attributes:
+        attributes: in the order of the second dimension of the outputs, their classes in that of the third.
+        image_size: (height, width) that the file brings images to.
+    """
+
+    schema_version: Literal[1]
+    longtail_version: str
+    method: str
+    decision: str
+    image_size: tuple[int, int]
+    attributes: tuple[Attribute, ...]
+
+
+CARD = Form(FileCard, "card of an exported model", "a file of longtail export", "export again", indent=0)
+
+
+def expect_packages() -> None:
+    """Refuse to begin without what writes and runs such files.
+
+    Raises:
+        InputError: with what to install.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"--format onnx: needs {', '.join(missing)}; install with: pip install 'longtail[export]'"
+        )
+
+
+def onnx_bytes(decider: Decider, card: FileCard, network: str) -> bytes:
+    """The file of a network that decides; equal ones have equal bytes.
+
+    Args:
+        decider: on the CPU.
+        card: goes into its metadata.
+        network: what messages call it.
+
+    Raises:
+        InputError: when ONNX, or torch's exporter, has no operator for a part of it, or it is too large.
+    """
+    import onnx
+
+    weights = sum(t.numel() * t.element_size() for t in decider.state_dict().values())
+    if weights > LARGEST:
+        raise InputError(f"--format onnx: {network} has {weights / 2**30:.1f} GiB of weights, a file holds 2")
+    # An example of one image would fix their number.
+    example = torch.zeros(2, 50, 60, 3, dtype=torch.uint8)
+    try:
+        with _quiet():
+            program: Any = torch.onnx.export(
+                decider.eval(),
+                (example,),
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[PROBABILITIES, DECISION],
+                dynamic_shapes={INPUT: {0: "N", 1: "H", 2: "W"}},
+                external_data=False,
+                verbose=False,
+            )
+            model = program.model_proto
+    except Exception as error:  # whatever torch meets in a network that it was not made for
+        raise InputError(f"--format onnx: torch cannot export {network} ({_reason(error)})") from None
+    _forget_sources(model.graph)
+    model.producer_name, model.producer_version = "longtail", card.longtail_version
+    onnx.helper.set_model_props(model, {KEY: CARD.encode(card)})
+    return model.SerializeToString(deterministic=True)
+
+
+class Runner:
+    """Runs such a file as onnxruntime does on a CPU.
+
+    Args:
+        content: the file.
+        threads: for one operator; 0 leaves it to onnxruntime.
+
+    Raises:
+        InputError: when onnxruntime does not take the file.
+    """
+
+    def __init__(self, content: bytes, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no type of their own
+            raise InputError(f"--format onnx: onnxruntime refuses the file ({_reason(error)})") from None
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """(N, H, W, 3) -> probabilities (N, J, K) and decisions (N, J)."""
+        probabilities, decision = self._session.run([PROBABILITIES, DECISION], {INPUT: images})
+        return np.asarray(probabilities), np.asarray(decision)
+
+
+def _forget_sources(graph: Any) -> None:
+    """Take out lines of our source files, which torch leaves at every operator."""
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what began it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """What the exporter remarks on its way is for those who make exporters."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
