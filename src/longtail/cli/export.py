@@ -90,8 +90,7 @@ def _onnx_lines(found: OnnxExport) -> list[str]:
 
 def _timm_lines(found: TimmExport) -> list[str]:
     return [
-        f"compared: on images of the network's size, timm's probabilities differ by {found.largest:.1e} at most",
-        "on other sizes they are near, not equal: timm scales an image and then cuts its middle, longtail cuts "
-        "first",
+        f"compared: timm's probabilities differ by {found.largest:.1e} at most, on images of one size",
+        "images of other shapes are decided nearly alike: timm scales and then cuts, longtail cuts first",
         f'folder: {found.path}; load it with timm.create_model("local-dir:{found.path}", pretrained=True)',
     ]

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from longtail.documents import Form, Part
 from longtail.errors import InputError
-from longtail.exporting.decider import Decider
 from longtail.schema import Attribute
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -62,11 +62,11 @@ def expect_packages() -> None:
         )
 
 
-def onnx_bytes(decider: Decider, card: FileCard, network: str) -> bytes:
+def onnx_bytes(decider: nn.Module, card: FileCard, network: str) -> bytes:
     """The file of a network that decides; equal ones have equal bytes.
 
     Args:
-        decider: on the CPU.
+        decider: a `Decider` on the CPU, or what has the same input and outputs.
         card: goes into its metadata.
         network: what messages call it.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from longtail.errors import InputError
 from longtail.exporting.export import open_run
@@ -20,7 +20,7 @@ from longtail.files import written_aside
 from longtail.images.normalise import normalise
 from longtail.methods.recipe import Recipe
 from longtail.models.backbones import TIMM_PREFIX
-from longtail.models.timm_models import arguments_of, created, described, imported, source_of
+from longtail.models.timm_models import arguments_of, created, described, first_line, imported, source_of
 from longtail.runs.run import Run
 from longtail.training.watcher import Silent, Watcher
 
@@ -211,7 +211,7 @@ def _check(run: Run, files: dict[str, bytes]) -> float:
     with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"), torch.no_grad():
         for file, content in files.items():
             Path(folder, file).write_bytes(content)
-        network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        network = _loaded(timm, folder)
         found = network(normalise(images, run.card.mean, run.card.std)).softmax(1)
         largest = float((found - run.learner.scores(images)[:, 0]).abs().max())
     if not largest <= NEAR:
@@ -220,3 +220,13 @@ def _check(run: Run, files: dict[str, bytes]) -> float:
             "those of the run; use --format onnx"
         )
     return largest
+
+
+def _loaded(timm: Any, folder: str) -> nn.Module:
+    try:
+        return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    except Exception as error:  # older versions know no folders, and say so in many ways
+        raise InputError(
+            f"--format timm: timm {timm.__version__} does not load it ({first_line(error)}); install a newer one: "
+            "pip install -U timm"
+        ) from None
