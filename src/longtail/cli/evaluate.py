@@ -45,9 +45,9 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model and show what it achieves on each class.
 
-    On the run's own test images, results.json and report.html of the run are written again. Other data
-    are read as for training; their classes are matched by name. Results of another decision are written
-    beside them, as results.DECISION.json and report.DECISION.html.
+    On the run's own test images, results.json, report.html and README.md of the run are written again.
+    Other data are read as for training; their classes are matched by name. Results of another decision are
+    written beside them, as results.DECISION.json and report.DECISION.html.
 
     Args:
         run: Folder of a run.

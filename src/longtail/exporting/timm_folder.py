@@ -227,6 +227,6 @@ def _loaded(timm: Any, folder: str) -> nn.Module:
         return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     except Exception as error:  # older versions know no folders, and say so in many ways
         raise InputError(
-            f"--format timm: timm {timm.__version__} does not load it ({first_line(error)}); install a newer one: "
-            "pip install -U timm"
+            f"--format timm: timm {timm.__version__} does not load it ({first_line(error)}); take a newer "
+            "one: pip install -U timm"
         ) from None

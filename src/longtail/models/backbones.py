@@ -54,6 +54,9 @@ class Expected:
 EXPECTED: Mapping[str, Expected] = {"lite0": Expected((127 / 255,) * 3, (128 / 255,) * 3, (224, 224))}
 """Backbones of our own with published weights; those of timm say themselves what they expect."""
 
+LICENCES: Mapping[str, str] = {"lite0": "Apache-2.0"}
+"""Licences of published weights, where we know them; those of timm differ from one to the next."""
+
 VECTOR_LENGTH = 10.0
 """Length that the vectors of a frozen backbone are brought to: heads learn at the usual rates then."""
 

@@ -28,6 +28,7 @@ from longtail.evaluation.results import (
 from longtail.files import write_text
 from longtail.losses.tables import count_table
 from longtail.methods.recipe import shown
+from longtail.reporting.model_card import model_card
 from longtail.reporting.page import render_report
 from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.run import Run
@@ -57,11 +58,11 @@ def evaluate(
 ) -> Results:
     """Evaluate a run's model and return its results.
 
-    Without `data`, on a split of the run's own data; for the test split results.json and report.html
-    of the run are written again. With `data`, on the images of another data set that are in its own
-    split of that name, or on all of them where it has none; classes are matched by name. With another
+    Without `data`, on a split of the run's own data; for the test split results.json, report.html and
+    README.md of the run are written again. With `data`, on the images of another data set that are in its
+    own split of that name, or on all of them where it has none; classes are matched by name. With another
     `decision` than the run was trained for, or a `threshold` for an aim, the files of the run are named after
-    it. With a `coverage`, prediction sets are looked at too.
+    it, and README.md stays. With a `coverage`, prediction sets are looked at too.
     A run of a method of your own needs that named as `method`.
 
     Raises:
@@ -132,7 +133,10 @@ def predictions_of(
 
 
 def publish(run: Run, results: Results) -> None:
-    """Write results.json and report.html of a run, named after a decision that is not its own."""
+    """Write results.json, report.html and the README.md of a run.
+
+    Results and report of a decision that is not its own are named after it, and have no README.
+    """
     decision = run.decided_by or None
     RESULTS.write(run.folder.results_by(decision), results)
     config = run.config
@@ -148,6 +152,8 @@ def publish(run: Run, results: Results) -> None:
     title = f"{results.data.name}: {results.method.name}"
     report = render_report(results, run.epochs, title=title, facts=facts)
     write_text(run.folder.report_by(decision), report)
+    if decision is None:
+        write_text(run.folder.readme, model_card(results, run.card, config))
 
 
 def _run_info(run: Run, data: Data, split: str) -> RunInfo:
