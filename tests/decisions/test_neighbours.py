@@ -168,3 +168,15 @@ def test_the_rest_is_random():
 @pytest.mark.parametrize("shape", [(0, 3), (4, 1)])
 def test_without_labels_nobody_votes(shape):
     assert choose_references(np.full(shape, -1), 10, 5, 0).shape == (0,)
+
+
+def test_an_exported_graph_takes_more_images_than_a_chunk_holds():
+    class Vote(torch.nn.Module):
+        def forward(self, features):
+            return neighbour_scores(features, references, labels, 3, k=3, chunk_bytes=12 * 10 * 2)
+
+    references, labels = unit_vectors(1, 10, 1, 3), random_labels(2, 10, 1, classes=3)
+    number = torch.export.Dim("number")
+    exported = torch.export.export(Vote(), (unit_vectors(3, 2, 1, 3),), dynamic_shapes=({0: number},))
+    features = unit_vectors(4, 9, 1, 3)
+    assert_close(exported.module()(features), Vote()(features))

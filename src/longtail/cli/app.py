@@ -27,7 +27,7 @@ COMMANDS = {
     "compare": "Train several methods on the same data with paired seeds, and compare them.",
     "evaluate": "Evaluate a trained model and show what it achieves on each class.",
     "predict": "Classify images with a trained model.",
-    "export": "Write a trained model as one file that decides elsewhere as it does here.",
+    "export": "Export a trained model as one file that decides as longtail predict does.",
     "diagnose": "Report on a data set before you train on it.",
     "cache": "List the vectors of images that are kept on disk, or remove them.",
     "methods": "List the methods to train with, the decisions, and the backbones.",

@@ -38,7 +38,7 @@ def export(
     method: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Write a trained model as one file that decides elsewhere as it does here.
+    """Export a trained model as one file that decides as longtail predict does.
 
     The ONNX file takes uint8 images of any size; resizing, normalising, the network, the decision and the
     names of the classes are inside. It is compared with the run on 64 images of the run's data in random

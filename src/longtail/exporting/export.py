@@ -10,8 +10,10 @@ from longtail.exporting.decider import Decider
 from longtail.exporting.onnx_file import FileCard, expect_packages, onnx_bytes
 from longtail.exporting.parity import Parity, check_parity, sample_images
 from longtail.files import written_aside
+from longtail.methods.decisions import Neighbours
 from longtail.runs.run import Run
 from longtail.training.watcher import Silent, Watcher
+from longtail.words import count
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def export_onnx(
     watcher = watcher or Silent()
     run = open_run(path, decision, method, watcher)
     target = output or run.folder.onnx_by(None if run.decision == run.own_decision else run.decision)
+    if isinstance(rule := run.learner.method.decision, Neighbours):
+        voters = int((rule.reference_labels >= 0).any(1).sum())
+        watcher.say(f"the file holds the features of {count(voters, 'training image')}, which vote")
     content = onnx_bytes(Decider(run.learner, run.card.image_size), _card_of(run), run.card.backbone)
     parity = check_parity(run, content, *sample_images(run))
     with written_aside(target) as aside:

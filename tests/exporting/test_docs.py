@@ -1,0 +1,38 @@
+"""What docs/deploy.md shows is run as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from longtail.cli import main
+from longtail.exporting import export
+from longtail.runs.predict import predict
+
+pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_runs_from_the_folder_of_a_run_to_a_decision(
+    run: Path, photos: Path, content: bytes, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export, "onnx_bytes", lambda *_: content)  # made for other tests already
+    shutil.copytree(run, tmp_path / "runs" / "first")
+    shutil.copy(photos / "1.png", tmp_path / "photo.jpg")
+    (command, *_) = (shlex.split(line) for line in blocks("sh")[0].splitlines())
+    assert main(command[1:]) == 0
+    capsys.readouterr()
+    (example,) = blocks("python")
+    exec(compile(example, "docs/deploy.md", "exec"), {})
+    (prediction,) = predict(run, [str(photos / "1.png")])
+    expected = [f"{name} {label}" for name, label in prediction.labels.items()]
+    assert [line.rpartition(" ")[0] for line in capsys.readouterr().out.splitlines()] == expected
