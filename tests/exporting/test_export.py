@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from longtail.cli import main
@@ -22,7 +23,7 @@ from longtail.runs.folder import RunFolder
 from longtail.runs.predict import predict
 from longtail.runs.run import Run
 
-from .runs import card, write_run
+from .runs import calibration, card, write_run
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 
@@ -91,6 +92,27 @@ def test_a_file_that_decides_otherwise_is_not_written(
     with pytest.raises(InputError, match=r"not exported, the file decides 20 of 64 images otherwise than"):
         export_onnx(run, tmp_path / "new.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_probabilities_are_others_is_not_written(exported: None, run: Path, tmp_path: Path):
+    opened = Run.open(run, "cpu")
+    opened.calibrations = {"argmax": calibration(2.0, 2.0)}  # no other decision, and not in the file
+    content = (run / "model.onnx").read_bytes()
+    with pytest.raises(
+        InputError, match=r"decides 0 of 64 images .*, and probabilities differ by up to 0\.\d"
+    ):
+        check_parity(opened, content, *sample_images(opened))
+
+
+def test_the_temperature_of_the_run_goes_into_the_file(run: Path):
+    opened = Run.open(run, "cpu")
+    opened.calibrations = {"argmax": calibration(2.0, 0.5)}
+    images = np.random.default_rng(0).integers(0, 256, (3, 50, 40, 3), dtype=np.uint8)
+    with torch.no_grad():
+        probabilities, decision = export._decider_of(opened)(torch.from_numpy(images))
+    expected = library_scores(opened, images)
+    np.testing.assert_allclose(probabilities.numpy(), expected, atol=1e-6)
+    np.testing.assert_array_equal(decision.numpy(), expected.argmax(2))
 
 
 def test_a_decision_between_equals_may_differ_and_is_counted(content: bytes, monkeypatch: pytest.MonkeyPatch):

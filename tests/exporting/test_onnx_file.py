@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import longtail
 from longtail.errors import InputError
 from longtail.exporting import onnx_file
+from longtail.exporting.decider import Decider
 from longtail.exporting.onnx_file import FileCard, Runner, expect_packages, onnx_bytes
 from longtail.exporting.resize import Resize
 from longtail.methods.decisions import TauNorm
@@ -101,11 +102,12 @@ class Table(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.resize = Resize(SIZE)
-        self.learners = nn.ModuleList(map(case, CASES))
+        temperature = torch.tensor([0.7, 1.6])
+        self.deciders = nn.ModuleList(Decider(case(name), SIZE, temperature) for name in CASES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         resized = self.resize(images)
-        scores = torch.stack([of.scores(resized) for of in self.learners], 1)
+        scores = torch.stack([decider.decide(resized)[0] for decider in self.deciders], 1)
         return scores, scores.argmax(3)
 
 

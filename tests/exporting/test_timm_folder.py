@@ -20,7 +20,7 @@ from longtail.runs.predict import predict
 from longtail.runs.run import Run
 from longtail.training.checkpoint import ModelCard
 
-from .runs import ONE, TWO, card, write_run
+from .runs import ONE, TWO, calibration, card, write_run
 
 
 def neck(backbone: str = "lite0", **changes: object) -> ModelCard:
@@ -80,10 +80,12 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path):
 def test_the_head_and_the_decision_become_one_linear_layer(tmp_path: Path, layer, loss, decision):
     run = opened(tmp_path, neck("convnet", feature_layer=layer, loss=loss))
     run.decide_by(decision)
+    run.calibrations = {decision: calibration(1.7)}
     weight, bias = classifier_of(run)
     vectors = torch.randn(20, 128)
     with torch.no_grad():
-        scores = run.learner.method.scores(run.learner.model.head(vectors))[:, 0]
+        scores = run.learner.method.scores(run.learner.model.head(vectors))
+    scores = torch.from_numpy(run.calibrated(scores))[:, 0].float()
     found = torch.nn.functional.linear(vectors, weight, bias).softmax(1)
     torch.testing.assert_close(found, scores, atol=1e-5, rtol=1e-4)
     assert scores.std(0).min() > 1e-3

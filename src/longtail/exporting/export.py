@@ -62,7 +62,7 @@ def export_onnx(
     if isinstance(rule := run.learner.method.decision, Neighbours):
         voters = int((rule.reference_labels >= 0).any(1).sum())
         watcher.say(f"the file holds the features of {count(voters, 'training image')}, which vote")
-    content = onnx_bytes(Decider(run.learner, run.card.image_size), _card_of(run), run.card.backbone)
+    content = onnx_bytes(_decider_of(run), _card_of(run), run.card.backbone)
     parity = check_parity(run, content, *sample_images(run))
     with written_aside(target) as aside:
         aside.write_bytes(content)
@@ -80,6 +80,11 @@ def open_run(path: Path, decision: str | None, method: str | None, watcher: Watc
     if run.unfinished is not None:
         watcher.say(run.unfinished)
     return run
+
+
+def _decider_of(run: Run) -> Decider:
+    known = run.calibration
+    return Decider(run.learner, run.card.image_size, None if known is None else known.temperature)
 
 
 def _card_of(run: Run) -> FileCard:

@@ -31,6 +31,9 @@ SMALLEST, LARGEST = 16, 512
 TIE = 1e-4
 """Two probabilities that are so near are one, and either of their classes may be decided for."""
 
+FAR = 0.01
+"""With probabilities that differ by more, it is another model, even where it decides alike."""
+
 Batch = NDArray[np.uint8]
 
 
@@ -64,17 +67,17 @@ def check_parity(run: Run, content: bytes, images: list[Batch], made_up: str | N
         made_up: see `Parity`.
 
     Raises:
-        InputError: when the file decides otherwise, or scores are not finite.
+        InputError: when the file decides otherwise or its probabilities are others, or scores are not finite.
     """
     runner = Runner(content)
     found = [_differences(library_scores(run, batch), *runner(batch)) for batch in images]
     wrong, ties, largest = (np.array(part) for part in zip(*found, strict=True))
     total = sum(map(len, images))
-    if wrong.any():
+    if wrong.any() or not largest.max() <= FAR:
         raise InputError(
             f"{run.folder.path}: not exported, the file decides {wrong.sum()} of {total} images otherwise "
-            f"than longtail predict (probabilities differ by up to {largest.max():.2g}); try another version "
-            "of onnxruntime or torch"
+            f"than longtail predict, and probabilities differ by up to {largest.max():.2g}; try another "
+            "version of onnxruntime or torch"
         )
     one = [batch[:1] for batch in images]
     with _one_thread():

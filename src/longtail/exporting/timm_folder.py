@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -64,7 +65,8 @@ def export_timm(
     """Write a run as config.json and model.safetensors of timm, which loads them as "local-dir:FOLDER".
 
     What stands on the backbone becomes timm's own classifier, a linear layer; the decision by the prior goes
-    into its bias. The folder is loaded by timm and compared with the run before it is written.
+    into its bias, a temperature into both. The folder is loaded by timm and compared with the run before it
+    is written.
 
     Args:
         path: folder of the run.
@@ -129,7 +131,8 @@ def classifier_of(run: Run) -> tuple[Tensor, Tensor]:
     if by_prior and bool((method.shares > 0).any()):
         shares = method.shares[0].double()
         bias = torch.where(shares > 0, bias - shares.log(), NEVER)
-    return weight.float().contiguous(), bias.float()
+    temperature = 1.0 if run.calibration is None else float(run.calibration.temperature[0])
+    return (weight / temperature).float().contiguous(), (bias / temperature).float()
 
 
 def _timm_name(backbone: str) -> str | None:
@@ -212,8 +215,8 @@ def _check(run: Run, files: dict[str, bytes]) -> float:
         for file, content in files.items():
             Path(folder, file).write_bytes(content)
         network = _loaded(timm, folder)
-        found = network(normalise(images, run.card.mean, run.card.std)).softmax(1)
-        largest = float((found - run.learner.scores(images)[:, 0]).abs().max())
+        found = network(normalise(images, run.card.mean, run.card.std)).softmax(1).double().numpy()
+        largest = float(np.abs(found - run.calibrated(run.learner.scores(images))[:, 0]).max())
     if not largest <= NEAR:
         raise InputError(
             f"{run.folder.path}: not exported, probabilities of timm's network differ by {largest:.2g} from "
