@@ -119,7 +119,8 @@ def compared(name: str) -> list[str]:
     card = FileCard(1, "0", "lmle", "all", network.size, SCHEMA.attributes)
     runner, largest, other = Runner(onnx_bytes(network, card, name)), np.zeros(len(RULES)), 0
     for images in _batches():
-        scores, decided = runner(images)
+        found = runner(images)
+        scores, decided = found.probabilities, found.decision
         with torch.no_grad():
             expected, decision = network(torch.from_numpy(images))
         largest = np.maximum(largest, np.abs(scores - expected.numpy()).max((0, 2, 3)))

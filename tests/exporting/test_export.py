@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 from longtail.cli import main
+from longtail.decisions.thresholds import Threshold
 from longtail.errors import InputError
 from longtail.exporting import export, parity
+from longtail.exporting.decider import Decider, Rules
 from longtail.exporting.export import export_onnx
-from longtail.exporting.onnx_file import Runner
+from longtail.exporting.onnx_file import Found, Runner
 from longtail.exporting.parity import Parity, check_parity, library_scores, sample_images
 from longtail.runs.folder import RunFolder
 from longtail.runs.predict import predict
@@ -70,6 +72,8 @@ def test_the_file_says_what_it_is(content: bytes):
             {"name": "colour", "classes": ["blue", "green", "red"]},
             {"name": "bright", "classes": ["no", "yes"]},
         ],
+        "threshold": None,
+        "coverage": None,
     }
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("images", ["N", "H", "W", 3])]
 
@@ -82,10 +86,10 @@ def test_the_file_goes_with_the_run_when_that_is_replaced(content: bytes, run: P
 def test_a_file_that_decides_otherwise_is_not_written(
     exported: None, monkeypatch: pytest.MonkeyPatch, run: Path, tmp_path: Path
 ):
-    def wrong(self: Runner, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probabilities, decision = right(self, images)
-        decision[0, 0] = 2 if decision[0, 0] == 0 else 0
-        return probabilities, decision
+    def wrong(self: Runner, images: np.ndarray) -> Found:
+        found = right(self, images)
+        found.decision[0, 0] = 2 if found.decision[0, 0] == 0 else 0
+        return found
 
     right = Runner.__call__
     monkeypatch.setattr(Runner, "__call__", wrong)
@@ -109,18 +113,36 @@ def test_the_temperature_of_the_run_goes_into_the_file(run: Path):
     opened.calibrations = {"argmax": calibration(2.0, 0.5)}
     images = np.random.default_rng(0).integers(0, 256, (3, 50, 40, 3), dtype=np.uint8)
     with torch.no_grad():
-        probabilities, decision = export._decider_of(opened)(torch.from_numpy(images))
+        network = Decider(opened.learner, opened.card.image_size, Rules.of(opened))
+        probabilities, decision = network(torch.from_numpy(images))
     expected = library_scores(opened, images)
     np.testing.assert_allclose(probabilities.numpy(), expected, atol=1e-6)
     np.testing.assert_array_equal(decision.numpy(), expected.argmax(2))
 
 
+def test_thresholds_and_sets_of_the_run_go_into_the_file(run: Path):
+    opened = Run.open(run, "cpu")
+    opened.calibrations = {"argmax": calibration(1.0, 1.0)}
+    opened.__dict__ |= {"thresholds": {1: Threshold(0, 1e-10, 60)}, "smallest_typical": [0.8, 1.1]}
+    images = np.random.default_rng(0).integers(0, 256, (20, 50, 40, 3), dtype=np.uint8)
+    images //= np.arange(1, 21, dtype=np.uint8)[:, None, None, None]
+    with torch.no_grad():
+        network = Decider(opened.learner, opened.card.image_size, Rules.of(opened))
+        probabilities, decision, members = network(torch.from_numpy(images))
+    scores = library_scores(opened, images)
+    np.testing.assert_array_equal(decision.numpy(), opened.decisions(scores))
+    np.testing.assert_array_equal(members.numpy(), opened.members(scores))
+    assert (decision.numpy() != probabilities.numpy().argmax(2)).any()
+    assert not members[:, 1, 2].any()  # the attribute has two classes
+
+
 def test_a_decision_between_equals_may_differ_and_is_counted(content: bytes, monkeypatch: pytest.MonkeyPatch):
     library = np.array([[[0.5, 0.49995, 0.00005]], [[0.6, 0.4, 0.0]]])
     near = np.array([[[0.49996, 0.49999, 0.00005]], [[0.6, 0.4, 0.0]]], np.float32)
-    wrong, ties, largest = parity._differences(library, near, near.argmax(2))
+    run = SimpleNamespace(decisions=lambda scores: scores.argmax(2), members=lambda _: None, thresholds={})
+    wrong, ties, largest = parity._differences(run, library, Found(near, near.argmax(2)))
     assert (wrong, ties, largest) == (0, 1, pytest.approx(4e-5, rel=0.01))
-    wrong, ties, _ = parity._differences(library, near, np.array([[0], [1]]))
+    wrong, ties, _ = parity._differences(run, library, Found(near, np.array([[0], [1]])))
     assert (wrong, ties) == (1, 0)
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import longtail
+from longtail.decisions.thresholds import Threshold
 from longtail.errors import InputError
 from longtail.exporting import onnx_file
-from longtail.exporting.decider import Decider
+from longtail.exporting.decider import Decider, Rules
 from longtail.exporting.onnx_file import FileCard, Runner, expect_packages, onnx_bytes
 from longtail.exporting.resize import Resize
 from longtail.methods.decisions import TauNorm
@@ -27,13 +28,14 @@ from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
 from longtail.models.mtct import NINTrunk
 from longtail.models.resnet import ResNet
+from longtail.runs.calibration import Frequencies
 from longtail.training.learner import Learner
 
-from .runs import SMALL, TWO, card, learner
+from .runs import COUNTS, SMALL, TWO, card, learner
 
 pytest.importorskip("onnxruntime", reason="the extra export is not installed")
 SIZE = 32, 36
-FILE_CARD = FileCard(1, "0", "ce", "argmax", SIZE, TWO.attributes)
+FILE_CARD = FileCard(1, "0", "ce", "argmax", SIZE, TWO.attributes, "f1", 0.9)
 
 
 class Block(nn.Module):
@@ -103,12 +105,14 @@ class Table(nn.Module):
         super().__init__()
         self.resize = Resize(SIZE)
         temperature = torch.tensor([0.7, 1.6])
-        self.deciders = nn.ModuleList(Decider(case(name), SIZE, temperature) for name in CASES)
+        frequencies = Frequencies(TWO, COUNTS[TWO], torch.tensor([[0.5, 0.5, 0], [0.5, 0.3, 0.2]]))
+        rules = Rules(temperature, {0: Threshold(1, 0.3, 50)}, (0.9, 1.1), frequencies)
+        self.deciders = nn.ModuleList(Decider(case(name), SIZE, rules) for name in CASES)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         resized = self.resize(images)
-        scores = torch.stack([decider.decide(resized)[0] for decider in self.deciders], 1)
-        return scores, scores.argmax(3)
+        found = zip(*(decider.decide(resized) for decider in self.deciders))
+        return tuple(torch.stack(each, 1) for each in found)
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +134,11 @@ def both(table: Table, content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
     for shape in ((1, 90, 20), (4, 32, 36), (7, 15, 64)):
         images = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
         with torch.no_grad():
-            expected, decision = table(torch.from_numpy(images))
-        scores, decided = runner(images)
-        np.testing.assert_array_equal(decided, decision.numpy())
-        found.append((scores, expected.numpy()))
+            expected, decision, members = table(torch.from_numpy(images))
+        here = runner(images)
+        np.testing.assert_array_equal(here.decision, decision.numpy())
+        np.testing.assert_array_equal(here.members, members.numpy())
+        found.append((here.probabilities, expected.numpy()))
     return found
 
 
@@ -159,7 +164,7 @@ def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_cannot_be_exported_is_one_line_with_the_reason(table: Table):
     class Branching(Table):
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        def forward(self, images: Tensor) -> tuple[Tensor, ...]:
             if images.float().mean() > 9:
                 raise NotImplementedError
             return super().forward(images)

@@ -152,6 +152,7 @@ def test_scores_that_are_not_finite_are_one_line_with_the_model_and_the_image(ru
         learner.model.head.bias.fill_(3e38)
         learner.model.head.feature.bias.fill_(3e38)
     save_model(run / "model.safetensors", learner, card)
+    (run / "calibration.safetensors").unlink()  # of the model before
     image = str(folder / "red" / "red3.png")
     with pytest.raises(
         InputError, match=r"model\.safetensors: its scores of .*red3\.png are not finite \(1 of 1"

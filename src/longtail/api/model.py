@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import torch
@@ -20,10 +20,15 @@ from longtail.api.watching import watching
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS, Results
+from longtail.methods.find import is_outside
 from longtail.runs.evaluate import evaluate_run
 from longtail.runs.predict import Prediction
 from longtail.runs.run import Run
 from longtail.schema import LabelSchema
+
+
+if TYPE_CHECKING:
+    from longtail.exporting.export import OnnxExport
 
 
 class Model:
@@ -132,6 +137,31 @@ class Model:
         """
         given = None if data is None else str(data)
         return evaluate_run(self._run, given, split, data_settings(**source))
+
+    def export(self, output: str | Path | None = None) -> OnnxExport:
+        """Write it as one ONNX file that decides as it does, with its thresholds and prediction sets.
+
+        Args:
+            output: the file; by default model.onnx in the folder of the run.
+
+        Returns:
+            Where the file is, and how near it is to the model.
+
+        Raises:
+            InputError: when it cannot be expressed in ONNX, decides otherwise, or a package is missing.
+        """
+        from longtail.exporting.export import export_onnx
+
+        run = self._run
+        return export_onnx(
+            run.folder.path,
+            None if output is None else Path(output),
+            decision=run.decision,
+            threshold=None if run.aim is None else str(run.aim),
+            coverage=run.coverage,
+            method=run.card.method if is_outside(run.card.method) else None,
+            watcher=run.watcher,
+        )
 
     def __repr__(self) -> str:
         names = ", ".join(f"{a.name} ({len(a.classes)} classes)" for a in self.schema.attributes[:5])

@@ -35,6 +35,8 @@ def export(
     output: Annotated[Path | None, Parameter(metavar="PATH")] = None,
     format: Literal["onnx", "timm"] = "onnx",
     decision: DecisionName | None = None,
+    threshold: Annotated[str | None, Parameter(metavar="AIM")] = None,
+    coverage: float | None = None,
     method: str | None = None,
     quiet: bool = False,
 ) -> None:
@@ -51,9 +53,13 @@ def export(
             and lite0 that were trained whole, with one attribute.
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
+        threshold: Decide attributes of two classes for this aim, see longtail evaluate; not for timm.
+        coverage: Give prediction sets, too, that hold the true class of this share of images; not for timm.
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
         quiet: Show nothing but errors.
     """
+    if format == "timm" and (threshold is not None or coverage is not None):
+        raise InputError("--format timm: has no room for --threshold and --coverage; leave them out")
     if format == "timm" and output is None:
         raise InputError("--format timm: expected --output FOLDER with it")
     if format == "onnx" and output is not None:
@@ -66,7 +72,9 @@ def export(
         else:
             from longtail.exporting.export import export_onnx
 
-            told = _onnx_lines(export_onnx(run, output, decision=decision, method=method, watcher=watcher))
+            rules = {"decision": decision, "threshold": threshold}
+            found = export_onnx(run, output, **rules, coverage=coverage, method=method, watcher=watcher)
+            told = _onnx_lines(found)
     if not quiet:
         print("\n".join(told))
 

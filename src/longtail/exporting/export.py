@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longtail import __version__
-from longtail.exporting.decider import Decider
+from longtail.exporting.decider import Decider, Rules
 from longtail.exporting.onnx_file import FileCard, expect_packages, onnx_bytes
 from longtail.exporting.parity import Parity, check_parity, sample_images
 from longtail.files import written_aside
@@ -36,6 +36,8 @@ def export_onnx(
     output: Path | None = None,
     *,
     decision: str | None = None,
+    threshold: str | None = None,
+    coverage: float | None = None,
     method: str | None = None,
     watcher: Watcher | None = None,
 ) -> OnnxExport:
@@ -48,6 +50,7 @@ def export_onnx(
         path: folder of the run.
         output: the file; by default model.onnx, or model.DECISION.onnx, in the folder of the run.
         decision: the rule to decide by, None for the run's own.
+        threshold, coverage: see `Run.aim_at`.
         method: of the user's own that the run was trained with.
         watcher: hears what there is to say.
 
@@ -58,11 +61,19 @@ def export_onnx(
     expect_packages()
     watcher = watcher or Silent()
     run = open_run(path, decision, method, watcher)
-    target = output or run.folder.onnx_by(None if run.decision == run.own_decision else run.decision)
+    run.aim_at(threshold, coverage)
+    return export_run(run, output)
+
+
+def export_run(run: Run, output: Path | None = None) -> OnnxExport:
+    """The same of an opened run on the CPU, as it decides; see `export_onnx`."""
+    expect_packages()
+    target = output or run.folder.onnx_by(run.decided_by or None)
     if isinstance(rule := run.learner.method.decision, Neighbours):
         voters = int((rule.reference_labels >= 0).any(1).sum())
-        watcher.say(f"the file holds the features of {count(voters, 'training image')}, which vote")
-    content = onnx_bytes(_decider_of(run), _card_of(run), run.card.backbone)
+        run.watcher.say(f"the file holds the features of {count(voters, 'training image')}, which vote")
+    network = Decider(run.learner, run.card.image_size, Rules.of(run))
+    content = onnx_bytes(network, _card_of(run), run.card.backbone)
     parity = check_parity(run, content, *sample_images(run))
     with written_aside(target) as aside:
         aside.write_bytes(content)
@@ -82,11 +93,6 @@ def open_run(path: Path, decision: str | None, method: str | None, watcher: Watc
     return run
 
 
-def _decider_of(run: Run) -> Decider:
-    known = run.calibration
-    return Decider(run.learner, run.card.image_size, None if known is None else known.temperature)
-
-
 def _card_of(run: Run) -> FileCard:
     return FileCard(
         schema_version=1,
@@ -95,4 +101,6 @@ def _card_of(run: Run) -> FileCard:
         decision=run.decision,
         image_size=run.card.image_size,
         attributes=run.card.schema.attributes,
+        threshold=None if run.aim is None else str(run.aim),
+        coverage=run.coverage,
     )

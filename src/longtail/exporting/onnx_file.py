@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")
 KEY = "longtail"
 """Key of the file's metadata whose value is a `FileCard` as JSON."""
 
-INPUT, PROBABILITIES, DECISION = "images", "probabilities", "decision"
+INPUT, PROBABILITIES, DECISION, MEMBERS = "images", "probabilities", "decision", "set"
 
 LARGEST = 2**31 - 2**20
 """Bytes of weights in one file; the format ends at 2 GiB."""
@@ -36,6 +37,8 @@ class FileCard(Part, frozen=True):
     Attributes:
         attributes: in the order of the second dimension of the outputs, their classes in that of the third.
         image_size: (height, width) that the file brings images to.
+        threshold: aim of the thresholds of attributes of two classes; null where the largest score decides.
+        coverage: of the prediction sets; null where there are none.
     """
 
     schema_version: Literal[1]
@@ -44,6 +47,8 @@ class FileCard(Part, frozen=True):
     decision: str
     image_size: tuple[int, int]
     attributes: tuple[Attribute, ...]
+    threshold: str | None = None
+    coverage: float | None = None
 
 
 CARD = Form(FileCard, "card of an exported model", "a file of longtail export", "export again", indent=0)
@@ -87,7 +92,7 @@ def onnx_bytes(decider: nn.Module, card: FileCard, network: str) -> bytes:
                 (example,),
                 dynamo=True,
                 input_names=[INPUT],
-                output_names=[PROBABILITIES, DECISION],
+                output_names=[PROBABILITIES, DECISION, *([] if card.coverage is None else [MEMBERS])],
                 dynamic_shapes={INPUT: {0: "N", 1: "H", 2: "W"}},
                 external_data=False,
                 verbose=False,
@@ -99,6 +104,21 @@ def onnx_bytes(decider: nn.Module, card: FileCard, network: str) -> bytes:
     model.producer_name, model.producer_version = "longtail", card.longtail_version
     onnx.helper.set_model_props(model, {KEY: CARD.encode(card)})
     return model.SerializeToString(deterministic=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a file says of N images.
+
+    Attributes:
+        probabilities: (N, J, K) float32.
+        decision: (N, J) int64.
+        members: (N, J, K) bool, the prediction sets; None where there are none.
+    """
+
+    probabilities: NDArray[np.float32]
+    decision: NDArray[np.int64]
+    members: NDArray[np.bool_] | None = None
 
 
 class Runner:
@@ -123,10 +143,10 @@ class Runner:
         except Exception as error:  # its errors have no type of their own
             raise InputError(f"--format onnx: onnxruntime refuses the file ({_reason(error)})") from None
 
-    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """(N, H, W, 3) -> probabilities (N, J, K) and decisions (N, J)."""
-        probabilities, decision = self._session.run([PROBABILITIES, DECISION], {INPUT: images})
-        return np.asarray(probabilities), np.asarray(decision)
+    def __call__(self, images: NDArray[np.uint8]) -> Found:
+        """What the file says of images (N, H, W, 3)."""
+        given: list[Any] = self._session.run(None, {INPUT: images})
+        return Found(*map(np.asarray, given))
 
 
 def _forget_sources(graph: Any) -> None:

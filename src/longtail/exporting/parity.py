@@ -16,7 +16,7 @@ from longtail.data.dataset import Dataset, ImageStore
 from longtail.data.names import Names
 from longtail.data.stores import ArrayStore
 from longtail.errors import InputError
-from longtail.exporting.onnx_file import Runner
+from longtail.exporting.onnx_file import Found, Runner
 from longtail.images.decode import Pixels, decode, image_size
 from longtail.images.load import ImageLoader
 from longtail.runs.run import Run
@@ -70,7 +70,7 @@ def check_parity(run: Run, content: bytes, images: list[Batch], made_up: str | N
         InputError: when the file decides otherwise or its probabilities are others, or scores are not finite.
     """
     runner = Runner(content)
-    found = [_differences(library_scores(run, batch), *runner(batch)) for batch in images]
+    found = [_differences(run, library_scores(run, batch), runner(batch)) for batch in images]
     wrong, ties, largest = (np.array(part) for part in zip(*found, strict=True))
     total = sum(map(len, images))
     if wrong.any() or not largest.max() <= FAR:
@@ -109,15 +109,36 @@ def sample_images(run: Run, seed: int = 0) -> tuple[list[Batch], str | None]:
     ], reason
 
 
-def _differences(
-    library: NDArray[np.float64], probabilities: NDArray[np.float32], decision: NDArray[np.int64]
-) -> tuple[int, int, float]:
-    """Images that are decided otherwise, decisions between equals, and the largest difference."""
-    own = library.argmax(2)
-    at_own, at_other = (np.take_along_axis(library, k[..., None], 2)[..., 0] for k in (own, decision))
-    differs = own != decision
-    tied = differs & (at_own - at_other <= TIE)
-    return int((differs & ~tied).any(1).sum()), int(tied.sum()), float(np.abs(library - probabilities).max())
+def _differences(run: Run, library: NDArray[np.float64], found: Found) -> tuple[int, int, float]:
+    """Images that are decided otherwise, decisions that are near to both, and the largest difference."""
+    own = run.decisions(library)
+    differs = own != found.decision
+    tied = differs & (_margins(run, library, own, found.decision) <= TIE)
+    wrong = (differs & ~tied).any(1)
+    members = run.members(library)
+    if members is not None:
+        wrong |= ((members != found.members) & ~_borderline(run, library)).any((1, 2))
+    return int(wrong.sum()), int(tied.sum()), float(np.abs(library - found.probabilities).max())
+
+
+def _margins(
+    run: Run, scores: NDArray[np.float64], own: NDArray[np.intp], other: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(N, J) how far scores are from deciding otherwise."""
+    at_own, at_other = (np.take_along_axis(scores, k[..., None], 2)[..., 0] for k in (own, other))
+    found = at_own - at_other
+    for j, threshold in run.thresholds.items():
+        found[:, j] = np.abs(scores[:, j, threshold.rare] - threshold.value)
+    return found
+
+
+def _borderline(run: Run, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N, J, K) classes that are nearly in a set, or nearly not, and those decided for."""
+    typical = run.frequencies.typicality(torch.from_numpy(scores)).numpy()
+    least = np.array(run.smallest_typical)[:, None]
+    near = np.abs(typical - least) <= FAR * np.abs(least)
+    np.put_along_axis(near, run.decisions(scores)[..., None], True, 2)
+    return near
 
 
 def _readable(store: ImageStore, number: int) -> Iterator[Pixels]:

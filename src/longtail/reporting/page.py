@@ -152,7 +152,9 @@ _UNSET = (None, False, "none")
 
 def _option(name: str, value: object) -> str:
     words = name.replace("_", " ")
-    return words if value is True else f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
+    if value is True:
+        return words
+    return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
 
 
 def _training_facts(training: TrainingInfo) -> dict[str, str]:

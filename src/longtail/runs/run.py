@@ -21,6 +21,7 @@ from longtail.evaluation.metrics import decided
 from longtail.features.vectors import FixedNetwork
 from longtail.files import file_name
 from longtail.images.load import Loader, Progress
+from longtail.losses.tables import present_classes
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
@@ -157,11 +158,16 @@ class Run:
             return None
         typical = self.frequencies.typicality(torch.from_numpy(scores).float()).numpy()
         found = typical >= np.array(self.smallest_typical)[:, None]
-        for j, classes in enumerate(self.card.schema.num_classes):
-            found[:, j, classes:] = False
-            chosen = decided(scores[:, j, :classes], self.thresholds.get(j))
-            found[np.arange(len(found)), j, chosen] = True
+        found &= present_classes(self.card.schema).numpy()
+        np.put_along_axis(found, self.decisions(scores)[..., None], True, 2)
         return found
+
+    def decisions(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
+        """(n, J) the class decided for, of scores (n, J, K)."""
+        columns = enumerate(self.card.schema.num_classes)
+        return np.stack(
+            [decided(scores[:, j, :classes], self.thresholds.get(j)) for j, classes in columns], 1
+        )
 
     @property
     def decided_by(self) -> str:
