@@ -26,7 +26,6 @@ from longtail.runs.predict import Prediction
 from longtail.runs.run import Run
 from longtail.schema import LabelSchema
 
-
 if TYPE_CHECKING:
     from longtail.exporting.export import OnnxExport
 
