@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,13 @@ print("MODULES", *{{name.partition(".")[0] for name in sys.modules}})
 
 BARE = 'import sys; print(*{name.partition(".")[0] for name in sys.modules})'
 """What the environment itself loads, as hooks of editable installs."""
+
+
+def test_to_look_at_data_needs_no_engine_of_trainings(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    assert "lightning_fabric" not in loaded(["diagnose", str(tmp_path), "--labels-only"])
 
 
 def loaded(arguments: list[str]) -> set[str]:

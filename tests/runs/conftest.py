@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
+from longtail.images import decoder
 from longtail.training.config import DataOptions, TrainConfig
 from longtail.training.watcher import Silent
 
@@ -38,6 +41,19 @@ def config(tmp_path):
         output=str(tmp_path / "run"),
         data_options=DataOptions(tail_ratio=20),
     )
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the images that are decoded from now on."""
+    seen, real = [], decoder.decode
+
+    def decode(data, name, *rest):
+        seen.append(Path(name).name)
+        return real(data, name, *rest)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    return seen
 
 
 @pytest.fixture

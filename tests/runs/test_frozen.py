@@ -14,7 +14,6 @@ from PIL import Image
 from longtail.errors import InputError, Interrupted
 from longtail.features.cache import entries
 from longtail.features.linear import fit_linear
-from longtail.images import decoder
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
@@ -51,19 +50,6 @@ def frozen(folder, tmp_path):
         output=str(tmp_path / "run"),
         data_options=DataOptions(val_share=0.25, test_share=0.25),
     )
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """Names of the images that are decoded from now on."""
-    seen, real = [], decoder.decode
-
-    def decode(data, name, *rest):
-        seen.append(Path(name).name)
-        return real(data, name, *rest)
-
-    monkeypatch.setattr(decoder, "decode", decode)
-    return seen
 
 
 def weights(run):
@@ -205,6 +191,13 @@ def test_the_regression_takes_both_views_as_rows(frozen, folder, monkeypatch):
     assert len(x) == len(y) == 2 * n
     np.testing.assert_array_equal(y[:n], y[n:])
     assert not np.array_equal(x[:n], x[n:])
+
+
+@pytest.mark.parametrize("changes", [{"method": "linear", "freeze": False}, {"augment": "mirror"}, {}])
+def test_a_plan_looks_at_the_images_of_a_batch_and_keeps_no_vector(frozen, changes, decoded, cache):
+    assert any("went well" in line for line in plan(replace(frozen, batch_size=4, **changes)))
+    assert 0 < len(set(decoded)) <= 4
+    assert entries(cache) == []
 
 
 @pytest.mark.parametrize("method", ["crl", "crl-iccv", "lmle", "triplet", "bcl", "ldam-drw", "linear"])

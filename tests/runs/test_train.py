@@ -252,6 +252,18 @@ def test_a_plan_says_what_would_happen_and_writes_nothing(config, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_decodes_a_sample_and_a_batch_only(config, decoded):
+    plan(replace(config, batch_size=8))
+    assert 0 < len(set(decoded)) <= 64 + 8
+
+
+def test_a_plan_says_what_would_be_left_out(config, folder, watcher):
+    (folder / "red" / "red3.png").write_bytes(b"no image")
+    options = DataOptions(skip_unreadable=True)
+    plan(replace(config, data=str(folder), batch_size=8, data_options=options), watcher=watcher)
+    assert any(line.startswith("left out ") and "red3.png" in line for line in watcher.lines)
+
+
 def test_a_plan_says_of_the_model_what_its_training_says(config, watcher):
     lines = plan(replace(config, method="ce", method_options=MethodOptions(sampler="over")))
     train(replace(config, method="ce", method_options=MethodOptions(sampler="over")), watcher=watcher)

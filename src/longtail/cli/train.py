@@ -53,7 +53,7 @@ def train(
         resume: Go on with a run that was stopped, with its own settings.
         allow_changed_data: Resume a run although its images, labels, splits or settings have changed.
         overwrite: Replace a run that is there already.
-        dry_run: Check everything, say what would happen, and stop.
+        dry_run: Check settings and labels, try one batch, say what would happen, and stop.
         quiet: Show nothing but errors.
     """
     if resume is not None:

@@ -27,8 +27,8 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
             split folders lie beside others.
     """
     depth = 1 if _has_splits(found) else 0
-    kept = [image for image in found.images if image.count("/") > depth]
-    folders = [image.split("/", depth + 1)[: depth + 1] for image in kept]
+    kept = [place for place, image in enumerate(found.images) if image.count("/") > depth]
+    folders = [found.images[place].split("/", depth + 1)[: depth + 1] for place in kept]
     classes = order_classes(folder[depth] for folder in folders)
     hollow = _hollow(found, depth, classes)
     _check_classes(found, classes, depth > 0, least_classes, hollow)
@@ -44,8 +44,9 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
         *_left_out(len(found.images) - len(kept), hollow),
         *found.all_notes(),
     )
-    names = Names(kept)
-    return Dataset(name, schema, labels, names, found.store(names), split=split, notes=notes)
+    names = Names(found.images[place] for place in kept)
+    images = found.store(np.array(kept, np.int64))
+    return Dataset(name, schema, labels, names, images, split=split, notes=notes)
 
 
 def _describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from longtail.data.classes import SPLIT_NAMES
 from longtail.data.dataset import ImageStore
 from longtail.data.names import Names
-from longtail.data.stores import READABLE_METHODS, FileStore, ZipStore
+from longtail.data.stores import FileStore
+from longtail.data.zips import READABLE_METHODS, ZipMembers, read_members
 from longtail.errors import InputError
 from longtail.words import count, joined
 
@@ -25,8 +28,6 @@ IMAGE_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """Endings of the formats that are decoded, in lower case."""
-
-_IMAGE_ENDINGS = tuple("." + ending for ending in sorted(IMAGE_SUFFIXES))
 
 MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "parquet"})
 """Endings of manifests, in lower case."""
@@ -40,7 +41,43 @@ def suffix(name: str) -> str:
 
 def is_image(name: str) -> bool:
     """Whether a file's name ends like an image's."""
-    return name.lower().endswith(_IMAGE_ENDINGS)
+    dot = name.rfind(".")
+    return dot >= 0 and name[dot + 1 :].lower() in IMAGE_SUFFIXES
+
+
+class PackedStore(ImageStore, Protocol):
+    """Members of an archive."""
+
+    def read(self, index: int) -> bytes:
+        """The content of a member.
+
+        Raises:
+            OSError: when it cannot be read.
+        """
+        ...
+
+
+class Members(Protocol):
+    """The members of an archive, by numbers."""
+
+    def store(self, numbers: NDArray[np.int64]) -> PackedStore:
+        """Where the members of these numbers are read from."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """An archive, and which of its members are what a listing names.
+
+    Attributes:
+        members: all of them.
+        images: the number of each image among them.
+        manifests: the same of the manifests.
+    """
+
+    members: Members
+    images: NDArray[np.int64]
+    manifests: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +89,7 @@ class Listing:
         images: paths below the root with forward slashes, sorted.
         manifests: the same of .csv, .tsv and .parquet files.
         others: how many files there are of every other ending.
-        members: of an archive, its entry for every path; of a folder, None.
+        packed: the archive's members; of a folder, None.
         leaving: images that a symbolic link fetches from outside of the root.
         hollow: folders without an image in them or below them.
         notes: what to say about the listing itself.
@@ -62,29 +99,32 @@ class Listing:
     images: list[str]
     manifests: list[str]
     others: Counter[str]
-    members: dict[str, ZipInfo] | None = None
+    packed: Packed | None = None
     leaving: frozenset[str] = frozenset()
     hollow: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
-    def store(self, names: Iterable[str]) -> ImageStore:
-        """Where these images are read from, in this order: files, or members of the archive."""
-        if self.members is None:
-            return FileStore(self.root, names if isinstance(names, Names) else Names(names))
-        return ZipStore(self.root, [self.members[name] for name in names])
+    def store(self, positions: NDArray[np.int64] | None = None) -> ImageStore:
+        """Where images are read from: all of them, or those at these positions, in this order."""
+        rows = np.arange(len(self.images)) if positions is None else positions
+        if self.packed is not None:
+            return self.packed.members.store(self.packed.images[rows])
+        return FileStore(self.root, Names(self.images[row] for row in rows.tolist()))
 
     def open(self, name: str) -> BinaryIO:
-        """One file, opened for reading; of an archive, its content.
+        """One of the manifests, opened for reading; of an archive, its content.
 
         Raises:
             InputError: when it cannot be read.
         """
         try:
-            if self.members is None:
+            if self.packed is None:
                 return (self.root / name).open("rb")
-            return BytesIO(ZipStore(self.root, [self.members[name]]).read(0))
+            place = self.manifests.index(name)
+            content = self.packed.members.store(self.packed.manifests[[place]]).read(0)
         except OSError as error:
             raise InputError(f"{self.root / name}: cannot be read ({error.strerror or error})") from error
+        return BytesIO(content)
 
     def below(self, top: str) -> Listing:
         """The part below a folder that everything lies in."""
@@ -93,10 +133,9 @@ class Listing:
         without = f" (no image in {joined(beside)})" if beside else ""
         return replace(
             self,
-            root=self.root / top if self.members is None else self.root,
+            root=self.root / top if self.packed is None else self.root,
             images=[name[start:] for name in self.images],
             manifests=[name[start:] for name in self.manifests],
-            members=self.members and {name[start:]: member for name, member in self.members.items()},
             leaving=frozenset(name[start:] for name in self.leaving),
             hollow=frozenset(name[start:] for name in self.hollow if name.startswith(f"{top}/")),
             notes=(*self.notes, f"everything lies in {top}/: read from there{without}"),
@@ -165,17 +204,19 @@ def _descend(found: Listing) -> Listing:
 
 def _sort_out(root: Path, names: Iterable[str], folders: set[str]) -> Listing:
     """The listing of these files; `folders` are all those that are there, once the files are read."""
-    found = Listing(root, [], [], Counter())
+    images: list[str] = []
+    manifests: list[str] = []
+    others: Counter[str] = Counter()
     for name in names:
         if is_image(name):
-            found.images.append(name)
+            images.append(name)
         elif suffix(name) in MANIFEST_SUFFIXES:
-            found.manifests.append(name)
+            manifests.append(name)
         else:
-            found.others[suffix(name)] += 1
-    found.images.sort()
-    found.manifests.sort()
-    return replace(found, hollow=frozenset(folders - _folders_of(found.images)))
+            others[suffix(name)] += 1
+    images.sort()
+    manifests.sort()
+    return Listing(root, images, manifests, others, hollow=frozenset(folders - _folders_of(images)))
 
 
 def _folders_of(names: Iterable[str]) -> set[str]:
@@ -259,30 +300,34 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _list_zip(path: Path) -> Listing:
-    try:
-        with ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (BadZipFile, OSError, EOFError) as error:
-        raise InputError(
-            f"{path}: is not a readable zip archive ({error}); copy or download it again"
-        ) from error
-    members: dict[str, ZipInfo] = {}
+    members = read_members(path)
+    places: dict[str, int] = {}
     folders: set[str] = set()
-    for entry in entries:
-        name = entry.filename.replace("\\", "/")
-        _check_inside(path, name)
-        if any(map(_hidden, name.split("/"))):
+    for number, name in enumerate(members.names):
+        if ".." in name or name[:1] == "/" or name[1:2] == ":":
+            _check_inside(path, name)
+        if _in_hidden(name):
             continue
-        if entry.is_dir():
+        if name.endswith("/"):
             folders.add(name.rstrip("/"))
             continue
-        if name in members:
+        if places.setdefault(name, number) != number:
             raise InputError(f"{path}: holds {name} twice; pack it again with each file once")
-        members[name] = entry
-    found = _sort_out(path, members, folders | _folders_of(members))
-    for name in found.images + found.manifests:
-        _check_readable(path, members[name])
-    return replace(found, members=members)
+    found = _sort_out(path, places, folders | _folders_of(places))
+    images, manifests = (_numbers(names, places) for names in (found.images, found.manifests))
+    for numbers in (images, manifests):
+        _check_readable(members, numbers)
+    return replace(found, packed=Packed(members, images, manifests))
+
+
+def _numbers(names: list[str], places: dict[str, int]) -> NDArray[np.int64]:
+    return np.fromiter(map(places.__getitem__, names), np.int64, len(names))
+
+
+def _in_hidden(name: str) -> bool:
+    """Whether a file, or a folder on the way to it, is hidden."""
+    looks = name[:1] == "." or "/." in name or "__MACOSX" in name  # most names do not
+    return looks and any(map(_hidden, name.split("/")))
 
 
 def _check_inside(path: Path, name: str) -> None:
@@ -292,11 +337,15 @@ def _check_inside(path: Path, name: str) -> None:
         )
 
 
-def _check_readable(path: Path, entry: ZipInfo) -> None:
-    if entry.flag_bits & 0x1:
-        raise InputError(f"{path}: member {entry.filename} is encrypted; pack it again without a password")
-    if entry.compress_type not in READABLE_METHODS:
+def _check_readable(members: ZipMembers, numbers: NDArray[np.int64]) -> None:
+    encrypted = np.flatnonzero(members.encrypted[numbers])
+    if len(encrypted):
+        name = members.names[numbers[encrypted[0]]]
+        raise InputError(f"{members.path}: member {name} is encrypted; pack it again without a password")
+    odd = np.flatnonzero(~np.isin(members.method[numbers], READABLE_METHODS))
+    if len(odd):
+        number = numbers[odd[0]]
         raise InputError(
-            f"{path}: member {entry.filename} uses compression method {entry.compress_type};"
-            " pack it again stored or deflated"
+            f"{members.path}: member {members.names[number]} uses compression method"
+            f" {members.method[number]}; pack it again stored or deflated"
         )

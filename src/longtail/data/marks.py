@@ -7,7 +7,8 @@ import zlib
 from pathlib import Path
 
 from longtail.data.dataset import ImageStore
-from longtail.data.stores import FileStore, ZipStore
+from longtail.data.stores import FileStore
+from longtail.data.zips import ZipStore
 
 END = 4096
 """Bytes at the beginning and at the end of a file that its mark is made of."""

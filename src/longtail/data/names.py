@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+_BLOCK = 4096
+"""Strings that are encoded at a time: those of a million at once take as much as all that is kept."""
 
 
 class Names(Sequence[str]):
@@ -24,10 +28,12 @@ class Names(Sequence[str]):
     """
 
     def __init__(self, strings: Iterable[str]) -> None:
-        encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        self._bytes = b"".join(encoded)
+        blocks, lengths, todo = bytearray(), array("q"), iter(strings)
+        while block := [string.encode("utf-8", "surrogateescape") for string in islice(todo, _BLOCK)]:
+            blocks += b"".join(block)
+            lengths.extend(map(len, block))
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(lengths, np.int64))])
+        self._bytes = bytes(blocks)
         self._ends: NDArray[np.unsignedinteger] = ends.astype(np.uint32 if ends[-1] < 2**32 else np.uint64)
 
     def __len__(self) -> int:

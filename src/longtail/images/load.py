@@ -30,6 +30,14 @@ Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
 
+CACHE_BYTES = 2**30
+"""Most memory for decoded images, in every process that trains."""
+
+
+MEASURED = 2048
+"""Most images that mean and deviation of the channels are measured on."""
+
+
 class Unreadable(NamedTuple):
     """An image that cannot be decoded: its row, its name, and what is wrong with it."""
 
@@ -99,7 +107,7 @@ class ImageLoader:
         channels: int = 3,
         workers: int = 0,
         skip_unreadable: bool = False,
-        cache_bytes: int = 2**30,
+        cache_bytes: int = CACHE_BYTES,
         on_progress: Progress | None = None,
     ) -> None:
         self.size = size
@@ -177,7 +185,9 @@ class ImageLoader:
             raise InputError(f"none of the {len(rows)} images can be read; {last.name}: {last.reason}")
         return kept
 
-    def normalisation(self, indices: Rows, sample: int = 2048) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(
+        self, indices: Rows, sample: int = MEASURED
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of every channel over at most `sample` rows, spread evenly.
 
         Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
@@ -16,12 +16,15 @@ from longtail.data.splits import Splits
 from longtail.data.tables.roles import ColumnChoice
 from longtail.features.cache import cache_folder
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
-from longtail.images.load import ImageLoader, Loader
+from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.config import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
+
+if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +36,14 @@ class Data:
         splits: rows of train, val and test.
         loader: reads images in the size of the model, or vectors in their place.
         network: what makes the vectors, None where there are images.
+        rehearsed: only a first batch is needed, so that no image is read before it, and none is kept.
     """
 
     dataset: Dataset
     splits: Splits
     loader: Loader
     network: FixedNetwork | None = None
+    rehearsed: bool = False
 
     @classmethod
     def of(
@@ -49,6 +54,7 @@ class Data:
         options: DataOptions,
         watcher: Watcher,
         workers: int = 0,
+        rehearsed: bool = False,
     ) -> Data:
         """Data that are read in a size; the watcher hears how far it is."""
         loader = ImageLoader(
@@ -56,9 +62,10 @@ class Data:
             size,
             workers=workers,
             skip_unreadable=options.skip_unreadable,
+            cache_bytes=0 if rehearsed else CACHE_BYTES,
             on_progress=partial(watcher.progress, "reading images"),
         )
-        return cls(dataset, splits, loader)
+        return cls(dataset, splits, loader, rehearsed=rehearsed)
 
     def on_vectors(self, fabric: Fabric, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
         """The same with the vectors, of `size` numbers, that a fixed network makes of the images.
@@ -73,7 +80,8 @@ class Data:
             network = network.to(fabric.device)
             compute = partial(outputs_of, fabric, network, images, network, batch_size=BATCH)
             cache = open_cache(cache_folder(), network, size)
-            return VectorLoader(images, self.dataset, cache, compute, fabric.is_global_zero, mirror)
+            write = fabric.is_global_zero and not self.rehearsed
+            return VectorLoader(images, self.dataset, cache, compute, write, mirror)
 
         mirror = vectors_of(network.of_mirrored()) if mirrored else None
         return replace(self, loader=vectors_of(network, mirror), network=network)

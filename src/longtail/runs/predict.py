@@ -98,4 +98,4 @@ def _stores(images: Sequence[str], watcher: Watcher) -> Iterator[ImageStore]:
             require_images(found, path)
             for note in found.all_notes():
                 watcher.say(f"{path}: {note}")
-            yield found.store(found.images)
+            yield found.store()

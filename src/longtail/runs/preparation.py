@@ -18,7 +18,7 @@ from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS, MIRROR
 from longtail.images.decode import suggest_size
-from longtail.images.load import ImageLoader
+from longtail.images.load import MEASURED, ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
 from longtail.models.adapters import MARK
@@ -52,6 +52,10 @@ TUNED: Mapping[Tuning | None, str] = {
     "adapters": " (with adapters)",
 }
 """What is said of the backbone, by what learns of it."""
+
+
+_REHEARSED = 64
+"""Images that mean and deviation are measured on where only a first batch follows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +123,12 @@ def prepare_data(
     dataset: Dataset,
     splits: Splits,
     watcher: Watcher,
+    *,
+    rehearsed: bool = False,
 ) -> Data:
     """Check the data, and make them what the network learns from: where it is frozen, its vectors.
+
+    For a rehearsal, images are read when a batch needs them; all of them only to leave out unreadable ones.
 
     Raises:
         InputError: when the data cannot be used as they are.
@@ -128,10 +136,13 @@ def prepare_data(
     if beginning.note is not None:
         watcher.say(beginning.note)
     size = config.size or beginning.image_size(dataset.images, known=config.tuning is not None)
-    data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers)
+    data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers, rehearsed)
+    if rehearsed:
+        data = data.readable(watcher)
     if config.tuning in COMPUTED_ONCE:
         data = _on_vectors(fabric, config, beginning, data)
-    data = data.readable(watcher)
+    if not rehearsed:
+        data = data.readable(watcher)
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
     return data
@@ -221,7 +232,8 @@ def _normalisation(beginning: Beginning, data: Data) -> tuple[tuple[float, ...],
         return beginning.normalisation
     if not isinstance(data.loader, ImageLoader):
         raise ValueError("expected the network that made the vectors")
-    return data.loader.normalisation(data.loader.readable(data.splits.train))
+    rows = data.loader.readable(data.splits.train)
+    return data.loader.normalisation(rows, _REHEARSED if data.rehearsed else MEASURED)
 
 
 def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data: Data) -> Data:

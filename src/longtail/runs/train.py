@@ -120,10 +120,10 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     """What `train` would do, in sentences, after a forward and a backward pass; nothing is written.
 
     Raises:
-        InputError: as `train` would.
+        InputError: as `train` would, as far as the images of the first batch tell.
     """
     with _explained(config):
-        training, _ = _prepared(config, overwrite, watcher)
+        training, _ = _prepared(config, overwrite, watcher, rehearsed=True)
         run, feed = training.run, training.feed
         rehearse(run.fabric, run.learner, run.config, feed)
     if not run.fabric.is_global_zero:
@@ -212,6 +212,7 @@ def _prepared(
     watcher: Watcher | None,
     resume: bool = False,
     allow_changed_data: bool = False,
+    rehearsed: bool = False,
 ) -> tuple[Training, _Going | None]:
     """Everything that a training, or its rehearsal, has before its first step; where it resumes."""
     allow(config.method)
@@ -229,7 +230,7 @@ def _prepared(
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None
     config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
     beginning = begin(config, None if state is None else folder)
-    data = prepare_data(fabric, config, beginning, dataset, splits, watcher)
+    data = prepare_data(fabric, config, beginning, dataset, splits, watcher, rehearsed=rehearsed)
     training = prepare_training(fabric, config, beginning, data, folder, watcher, fresh=state is None)
     return replace(training, notes=(*notes, *training.notes)), going
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.images.load import Loader, Progress
 from longtail.ranks import gather_ranks
+
+if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
+    from lightning_fabric import Fabric
 
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training

@@ -81,6 +81,12 @@ def test_the_whole_path_wins_over_its_end() -> None:
     assert [found.find(text) for text in ("1.jpg", "1", "sub/1.jpg")] == [0, 0, 1]
 
 
+def test_whole_paths_are_found_at_once() -> None:
+    found = resolver("1.jpg", "sub/1.jpg", "sub/2.png")
+    texts = ["sub/2.png", "1", "sub/1.jpg", "1.jpg", "2.png"]
+    assert found.whole(texts).tolist() == [2, ABSENT, 1, 0, ABSENT]
+
+
 PART = st.sampled_from(["a", "b", "1", "2", "a.b"])
 PATH = st.builds(
     "{}.{}".format, st.lists(PART, min_size=1, max_size=3).map("/".join), st.sampled_from(["jpg", "png"])

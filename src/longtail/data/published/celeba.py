@@ -75,22 +75,22 @@ def _load(root: Path) -> Dataset:
     split = _read_beside(
         attributes, _find(root, _PARTITION), "partition", _SPLIT.__getitem__, "0 (train), 1 (val) or 2 (test)"
     )
-    paths = _match_images(attributes, found)
+    places = _match_images(attributes, found)
     return Dataset(
         name=CELEBA.name,
         schema=schema,
         labels=attributes.values,
         ids=Names(attributes.names),
-        images=found.store(paths),
+        images=found.store(places),
         groups=identities if split is None else None,  # the authors' partition keeps identities whole
         split=None if split is None else split.astype(np.int8),
         identities=identities,
         notes=(
-            f"{count(len(paths), 'image')} named by {attributes.path}",
+            f"{count(len(places), 'image')} named by {attributes.path}",
             *describe_attributes(schema, attributes.values),
             *_describe_identities(identities, split),
             *_describe_split(schema, attributes.values, split),
-            *_left_out(found, len(paths)),
+            *_left_out(found, len(places)),
         ),
     )
 
@@ -171,16 +171,16 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _match_images(attributes: _List, found: Listing) -> list[str]:
-    """Path of every image below the root of `found`; their folder may be wrapped in another."""
-    places = {image.rpartition("/")[2]: image for image in found.images}
+def _match_images(attributes: _List, found: Listing) -> NDArray[np.int64]:
+    """(N,) position of every image in `found`; their folder may be wrapped in another."""
+    places = {image.rpartition("/")[2]: place for place, image in enumerate(found.images)}
     absent = [name for name in attributes.names if name not in places]
     if absent:
         raise InputError(
             f"{attributes.path}: names {first_of(absent)}, which is not in {found.root};"
             f" unpack {_IMAGES[1]} again (it is at {SOURCE})"
         )
-    return [places[name] for name in attributes.names]
+    return np.array([places[name] for name in attributes.names], np.int64)
 
 
 def _describe_identities(

@@ -60,7 +60,7 @@ def open_manifest(
         schema=schema,
         labels=labels,
         ids=Names(ids.values[code] for code in ids.codes[rows].tolist()),
-        images=found.store(found.images[position] for position in positions.tolist()),
+        images=found.store(positions),
         groups=groups,
         split=split,
         identities=_codes(table, roles.identity, rows),
@@ -84,8 +84,10 @@ def open_manifest(
 def _find_images(table: Table, name: str, found: Listing, resolver: Resolver) -> NDArray[np.int64]:
     """(N,) position of every row's image among the listed ones, or ABSENT."""
     column = table.columns[name]
-    places = np.fromiter(map(resolver.find, column.values), np.int64, len(column.values))
-    for code, text in enumerate(column.values):
+    places = resolver.whole(column.values)
+    for code in np.flatnonzero(places == ABSENT).tolist():
+        text = column.values[code]
+        places[code] = resolver.find(text)
         if places[code] >= 0 and "/" not in text and "\\" not in text:
             continue  # a mere name leads nowhere else
         if not text:

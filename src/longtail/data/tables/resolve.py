@@ -5,8 +5,12 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import cached_property
 from itertools import chain, islice
 from unicodedata import normalize
+
+import numpy as np
+from numpy.typing import NDArray
 
 from longtail.data.listing import Listing, is_image
 
@@ -31,18 +35,39 @@ class Resolver:
 
     def __init__(self, found: Listing) -> None:
         self._listed = found.images
-        self._images = list(map(_composed, found.images))
+        self._whole = {path: place for place, path in enumerate(found.images)}
         roots = {_composed(found.root.absolute().as_posix()), _composed(found.root.resolve().as_posix())}
         self._roots = {root[start:] + "/" for root in roots for start in _starts(root)}
-        self._places: dict[str, list[int]] = {}
+
+    @cached_property
+    def _images(self) -> list[str]:
+        return list(map(_composed, self._listed))
+
+    @cached_property
+    def _places(self) -> dict[str, int | list[int]]:
+        """By name without folder and ending: the image, or all of them. Whole paths do without it."""
+        places: dict[str, int | list[int]] = {}
         for position, path in enumerate(self._images):
-            self._places.setdefault(_stem(path[path.rfind("/") + 1 :]), []).append(position)
+            name = _stem(path[path.rfind("/") + 1 :])
+            found = places.setdefault(name, position)
+            if isinstance(found, list):
+                found.append(position)
+            elif found != position:
+                places[name] = [found, position]
+        return places
+
+    def whole(self, texts: Iterable[str]) -> NDArray[np.int64]:
+        """Position in `found.images` of each text that is a whole path there, else ABSENT."""
+        return np.fromiter((self._whole.get(text, ABSENT) for text in texts), np.int64)
 
     def find(self, text: str) -> int:
         """Position in `found.images`, or ABSENT, or AMBIGUOUS."""
-        places = self._places.get(text, [])
-        if len(places) == 1 and "/" not in text and not is_image(text):
-            return places[0]  # an id that names one image: most of a large manifest
+        if text in self._whole:
+            return self._whole[text]
+        if not is_image(text) and "/" not in text:
+            place = self._places.get(text)
+            if isinstance(place, int):
+                return place  # an id that names one image: most of a large manifest
         reading, fits = self._read(text)
         if len(fits) < 2:
             return fits[0] if fits else ABSENT
@@ -65,10 +90,15 @@ class Resolver:
     def nearest(self, text: str) -> str:
         """The image whose name is most like that of a text which names none; '' where none is like it."""
         name = _composed(text.strip()).replace("\\", "/").rpartition("/")[2].partition("?")[0].casefold()
-        names = {stem.strip().casefold(): places[0] for stem, places in self._places.items()}
+        names = {stem.strip().casefold(): stem for stem in self._places}
         near = get_close_matches(_stem(name), islice(names, _MOST_COMPARED), n=1)
         alike = [stem for stem in (_stem(name), name.rpartition(".")[0], *near) if stem in names]
-        return self._listed[names[alike[0]]] if alike else ""
+        return self._listed[self._named(names[alike[0]])[0]] if alike else ""
+
+    def _named(self, stem: str) -> list[int]:
+        """Positions of the images of a name without folder and ending."""
+        places = self._places.get(stem, [])
+        return places if isinstance(places, list) else [places]
 
     def _read(self, text: str) -> tuple[str, list[int]]:
         """The first reading of a text that images fit, and where those are."""
@@ -83,14 +113,14 @@ class Resolver:
 
     def _fitting(self, text: str) -> list[int]:
         stem = _stem(text)
-        places = self._places.get(stem[stem.rfind("/") + 1 :], [])
+        places = self._named(stem[stem.rfind("/") + 1 :])
         paths = [self._images[place] for place in places]
         tails = paths if stem != text else [_stem(path) for path in paths]
         return [place for place, tail in zip(places, tails) if tail == text or tail.endswith("/" + text)]
 
     def share(self, texts: Iterable[str]) -> float:
         """The share of texts that name an image."""
-        hits = [bool(self.candidates(text)) for text in texts]
+        hits = [text in self._whole or bool(self.candidates(text)) for text in texts]
         return sum(hits) / max(len(hits), 1)
 
 

@@ -170,6 +170,9 @@ def _line_number(reader: Iterator[list[str]]) -> int:
 
 
 def _coded(texts: list[str], codes: NDArray[np.int32]) -> Column:
+    """The column of distinct texts, of which some may be nothing but spaces."""
+    if not any(map(str.isspace, texts)):
+        return Column(texts, codes)
     distinct = Column.of(texts)
     return Column(distinct.values, distinct.codes[codes])
 
