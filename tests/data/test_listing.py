@@ -193,9 +193,10 @@ def test_a_corrupt_archive_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    path = make_files(tmp_path, "x.tar") / "x.tar"
+    path = make_files(tmp_path, "x.rar") / "x.rar"
     with pytest.raises(
-        InputError, match=r"x.tar: expected a folder, a .zip archive, a .csv, .tsv or .parquet manifest, or"
+        InputError,
+        match=r"x.rar: expected a folder, a .zip or .tar archive, a .csv, .tsv or .par",
     ):
         list_source(path)
 

@@ -2,12 +2,15 @@ import json
 import math
 import os
 import signal
+import tarfile
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
@@ -15,7 +18,7 @@ from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import data
 from longtail.runs.evaluate import evaluate
-from longtail.runs.train import plan, resumed_config, train
+from longtail.runs.train import output_of, plan, resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, DataOptions
 from longtail.training.record import EPOCHS
@@ -345,3 +348,21 @@ def test_a_starving_model_is_told_of_once(config, watcher, monkeypatch):
     monkeypatch.setattr("longtail.runs.journal.MOST_WAIT", -1.0)
     train(replace(config, epochs=2), watcher=watcher)
     assert len([line for line in watcher.lines if "waiting for images; more --workers may help" in line]) == 1
+
+
+def test_a_run_on_shards_can_be_used_from_any_folder(config, tmp_path, monkeypatch):
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"s-{shard}.tar", "w") as archive:
+            for i in range(30):
+                image = BytesIO()
+                Image.new("RGB", (8, 8), (100 * (i % 2), i, 0)).save(image, "PNG")
+                for name, data in ((f"{i}.png", image.getvalue()), (f"{i}.cls", b"%d" % (i % 2))):
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(data)
+                    archive.addfile(entry, BytesIO(data))
+    monkeypatch.chdir(tmp_path)
+    given = replace(config, data="s-{0..1}.tar", epochs=1, batch_size=8, data_options=DataOptions())
+    run = train(given)
+    monkeypatch.chdir("/")
+    assert evaluate(run).data.name == "s"
+    assert output_of(replace(given, output=None)) == "runs/s-crl-seed0"

@@ -17,6 +17,7 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.cli.train import refuse_idle
 from longtail.comparing.cells import Comparison, Engine
+from longtail.data.patterns import plain_name
 from longtail.errors import Incomplete, InputError
 from longtail.training.config import TrainConfig
 from longtail.words import count
@@ -91,7 +92,7 @@ def compare(
             found = [Path(run) for run in (settings.data, *runs)]
             join(found, folder, baseline=baseline, command=command, watcher=watcher)
         else:
-            folder = output or Path("runs") / f"{Path(settings.data).stem}-comparison"
+            folder = output or Path("runs") / f"{plain_name(settings.data)}-comparison"
             comparison = Comparison(
                 settings,
                 _names(methods),

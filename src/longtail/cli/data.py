@@ -41,8 +41,16 @@ Data of your own:
                              for train, val and test are read together
                              longtail train ImageNet_LT_train.txt --images data/
 
-  A zip archive              of folders or a manifest, read without unpacking
+  A zip or tar archive       of folders or a manifest, read without unpacking
                              longtail train photos.zip
+
+  Tar archives               as WebDataset packs them, read without unpacking:
+                             1.jpg beside 1.cls (or 1.txt) with its class, or
+                             1.json, whose fields are like columns; a folder of
+                             shards, one, or a pattern. Shards with train, val
+                             or test in their names are splits
+                             longtail train 'shards/train-{000..099}.tar'
+                             longtail train shards/ --attributes colour
 
   Hugging Face               any image data set of the hub, a folder that
                              `save_to_disk` made, or a downloaded one

@@ -44,7 +44,7 @@ def diagnose(
     for unreadable and duplicate images and for groups on two sides of a split, and gives advice.
 
     Args:
-        data: A folder, manifest, zip archive or built-in name, as for training.
+        data: A folder, manifest, archive or built-in name, as for training.
         batch_size: Images in a simulated batch.
         rho: Share of a batch that its minority classes hold together at most.
         labels_only: Do not read the images.

@@ -96,7 +96,7 @@ def layers(typed: Typed) -> list[Layer]:
     if "DATA" not in typed and not any("data" in layer.values for layer in below):
         greedy = " (it stands before --attributes)" if "--attributes" in typed else ""
         raise InputError(
-            f"DATA is missing{greedy}: expected a folder, a manifest, a zip archive or a built-in name; "
+            f"DATA is missing{greedy}: expected a folder, a manifest, an archive or a built-in name; "
             "`longtail data` says more"
         )
     for one, other in (("steps", "epochs"), ("epochs", "steps")):

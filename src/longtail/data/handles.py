@@ -37,7 +37,7 @@ class Handles:
         if number not in files:
             if len(files) >= MOST_OPEN:
                 files.pop(next(iter(files))).close()
-            files[number] = _Reader(io.FileIO(self.paths[number]))
+            files[number] = _Reader(_File(self.paths[number]))
         return files[number]
 
     def __getstate__(self) -> tuple[Path, ...]:
@@ -49,6 +49,13 @@ class Handles:
 
 class _Reader(io.BufferedReader):
     """A file that closes itself when its thread or its store goes."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _File(io.FileIO):
+    """The same below it: in a cycle that is collected, either may go first."""
 
     def __del__(self) -> None:
         self.close()

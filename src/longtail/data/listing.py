@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,9 @@ from longtail.data.classes import SPLIT_NAMES
 from longtail.data.dataset import ImageStore
 from longtail.data.names import Names
 from longtail.data.stores import FileStore
+from longtail.data.tars import TarMembers, root_of
+from longtail.data.tars import read_members as read_tars
+from longtail.data.walk import Walk, hidden
 from longtail.data.zips import READABLE_METHODS, ZipMembers, read_members
 from longtail.errors import InputError
 from longtail.words import count, joined
@@ -28,6 +30,9 @@ IMAGE_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """Endings of the formats that are decoded, in lower case."""
+
+TAR_SUFFIX = "tar"
+"""Ending of archives that hold a label beside each image, or folders of images."""
 
 MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "parquet"})
 """Endings of manifests, in lower case."""
@@ -89,6 +94,7 @@ class Listing:
         images: paths below the root with forward slashes, sorted.
         manifests: the same of .csv, .tsv and .parquet files.
         others: how many files there are of every other ending.
+        tars: paths of the tar archives among them.
         packed: the archive's members; of a folder, None.
         leaving: images that a symbolic link fetches from outside of the root.
         hollow: folders without an image in them or below them.
@@ -99,6 +105,7 @@ class Listing:
     images: list[str]
     manifests: list[str]
     others: Counter[str]
+    tars: tuple[str, ...] = ()
     packed: Packed | None = None
     leaving: frozenset[str] = frozenset()
     hollow: frozenset[str] = frozenset()
@@ -162,9 +169,12 @@ def list_source(path: Path) -> Listing:
         found = _list_folder(path)
     elif path.suffix.lower() == ".zip":
         found = _list_zip(path)
+    elif path.suffix.lower() == f".{TAR_SUFFIX}":
+        return list_tars(read_tars([path]))
     else:
         raise InputError(
-            f"{path}: expected a folder, a .zip archive, a .csv, .tsv or .parquet manifest, or a .txt list"
+            f"{path}: expected a folder, a .zip or .tar archive, a .csv, .tsv or .parquet manifest, or a .txt"
+            " list"
         )
     return _descend(found)
 
@@ -207,6 +217,7 @@ def _sort_out(root: Path, names: Iterable[str], folders: set[str]) -> Listing:
     images: list[str] = []
     manifests: list[str] = []
     others: Counter[str] = Counter()
+    tars: list[str] = []
     for name in names:
         if is_image(name):
             images.append(name)
@@ -214,9 +225,12 @@ def _sort_out(root: Path, names: Iterable[str], folders: set[str]) -> Listing:
             manifests.append(name)
         else:
             others[suffix(name)] += 1
+            if suffix(name) == TAR_SUFFIX:
+                tars.append(name)
     images.sort()
     manifests.sort()
-    return Listing(root, images, manifests, others, hollow=frozenset(folders - _folders_of(images)))
+    hollow = frozenset(folders - _folders_of(images))
+    return Listing(root, images, manifests, others, tuple(sorted(tars)), hollow=hollow)
 
 
 def _folders_of(names: Iterable[str]) -> set[str]:
@@ -230,12 +244,8 @@ def _folders_of(names: Iterable[str]) -> set[str]:
     return folders
 
 
-def _hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
-
-
 def _list_folder(root: Path) -> Listing:
-    walk = _Walk(root)
+    walk = Walk(root)
     try:
         found = _sort_out(root, walk, walk.folders)
     except OSError as error:
@@ -250,73 +260,45 @@ def _list_folder(root: Path) -> Listing:
     return replace(found, leaving=frozenset(walk.leaving), notes=notes)
 
 
-class _Walk:
-    """Paths of files below the root, hidden ones left out; gathers on the way what else is there.
-
-    A link to a folder is followed, except into a folder that the path to it already goes through.
-
-    Attributes:
-        folders: paths of folders.
-        leaving: files that a link fetches from outside.
-        broken: links to nothing.
-        special: what is neither file nor folder; to open a pipe would wait for ever.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.folders: set[str] = set()
-        self.leaving: set[str] = set()
-        self.broken: list[str] = []
-        self.special: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        real_root = os.path.realpath(self.root)
-        todo: list[tuple[str, tuple[str, ...], bool]] = [("", (real_root,), False)]
-        while todo:
-            below, trail, outside = todo.pop()
-            with os.scandir(self.root / below) as entries:
-                for entry in entries:
-                    if _hidden(entry.name):
-                        continue
-                    path = below + entry.name
-                    link = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                    out = outside or (bool(link) and not _inside(link, real_root))
-                    if entry.is_file():
-                        if out:
-                            self.leaving.add(path)
-                        yield path
-                    elif not entry.is_dir():
-                        (self.special if Path(entry.path).exists() else self.broken).append(path)
-                    elif not link:
-                        self.folders.add(path)
-                        todo.append((path + "/", trail, out))
-                    elif not any(_inside(p, link) for p in (*trail, os.path.realpath(self.root / below))):
-                        self.folders.add(path)
-                        todo.append((path + "/", (*trail, link), out))
-
-
-def _inside(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
 def _list_zip(path: Path) -> Listing:
     members = read_members(path)
+    found = _list_packed(path, members, members.names)
+    if found.packed is not None:
+        for numbers in (found.packed.images, found.packed.manifests):
+            _check_readable(members, numbers)
+    return found
+
+
+def list_tars(members: TarMembers) -> Listing:
+    """List tar archives as one, from the folder in them downwards that holds everything.
+
+    Raises:
+        InputError: when they hold a file of the same name twice.
+    """
+    root = members.paths[0] if len(members.paths) == 1 else root_of(members.paths)
+    return _descend(_list_packed(root, members, members.names))
+
+
+def _list_packed(root: Path, members: Members, names: list[str]) -> Listing:
+    """The listing of an archive, or of several below one root, whose members have these names.
+
+    Raises:
+        InputError: when a name leads out of the archive, or is that of two members.
+    """
     places: dict[str, int] = {}
     folders: set[str] = set()
-    for number, name in enumerate(members.names):
+    for number, name in enumerate(names):
         if ".." in name or name[:1] == "/" or name[1:2] == ":":
-            _check_inside(path, name)
+            _check_inside(root, name)
         if _in_hidden(name):
             continue
         if name.endswith("/"):
             folders.add(name.rstrip("/"))
             continue
         if places.setdefault(name, number) != number:
-            raise InputError(f"{path}: holds {name} twice; pack it again with each file once")
-    found = _sort_out(path, places, folders | _folders_of(places))
-    images, manifests = (_numbers(names, places) for names in (found.images, found.manifests))
-    for numbers in (images, manifests):
-        _check_readable(members, numbers)
+            raise InputError(f"{root}: holds {name} twice; pack it again with each file once")
+    found = _sort_out(root, places, folders | _folders_of(places))
+    images, manifests = (_numbers(own, places) for own in (found.images, found.manifests))
     return replace(found, packed=Packed(members, images, manifests))
 
 
@@ -327,7 +309,7 @@ def _numbers(names: list[str], places: dict[str, int]) -> NDArray[np.int64]:
 def _in_hidden(name: str) -> bool:
     """Whether a file, or a folder on the way to it, is hidden."""
     looks = name[:1] == "." or "/." in name or "__MACOSX" in name  # most names do not
-    return looks and any(map(_hidden, name.split("/")))
+    return looks and any(map(hidden, name.split("/")))
 
 
 def _check_inside(path: Path, name: str) -> None:

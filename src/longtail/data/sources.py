@@ -10,15 +10,27 @@ from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
 from longtail.data.folder import open_folders
 from longtail.data.huggingface import is_huggingface, open_huggingface
-from longtail.data.listing import MANIFEST_SUFFIXES, Listing, list_source, require_images, suffix
+from longtail.data.listing import (
+    MANIFEST_SUFFIXES,
+    TAR_SUFFIX,
+    Listing,
+    list_source,
+    list_tars,
+    require_images,
+    suffix,
+)
+from longtail.data.patterns import plain_name, shards_of
 from longtail.data.published.official import find_official
+from longtail.data.shards import IMAGE, Labelled, read_labelled
 from longtail.data.tables.lists import LIST_COLUMNS, LIST_SUFFIX, read_lists
 from longtail.data.tables.manifest import open_manifest
 from longtail.data.tables.roles import NOTHING_CHOSEN, ColumnChoice
 from longtail.data.tables.table import read_table
+from longtail.data.tars import read_members as read_tars
+from longtail.data.tars import root_of
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
-from longtail.words import did_you_mean, joined
+from longtail.words import count, did_you_mean, joined
 
 
 def open_dataset(
@@ -29,12 +41,13 @@ def open_dataset(
     skip_missing: bool = False,
     known: LabelSchema | None = None,
 ) -> Dataset:
-    """Open images and labels: a built-in name, a published data set, a folder, a zip archive, or a manifest.
+    """Open images and labels: a built-in name, a published data set, a folder, archives, or a manifest.
 
     A published data set is known by its files, see `longtail.data.published.official`. Any other folder or
     archive holds either class folders (CLASS/*, or SPLIT/CLASS/*) or a manifest
     (labels.csv, or the only .csv, .tsv or .parquet at its top); a manifest wins. A .txt file lists a path
-    and a class in every line, see `longtail.data.tables.lists`. What was found and decided is said in the
+    and a class in every line, see `longtail.data.tables.lists`. Tar archives may hold a label beside each
+    image, see `longtail.data.shards`. What was found and decided is said in the
     `notes` of the data set.
 
     Args:
@@ -59,8 +72,9 @@ def open_dataset(
     if is_huggingface(source):
         _refuse_manifest(source, NOTHING_CHOSEN, images, "it holds its own images")
         return open_huggingface(source, choice)
-    path = _existing(source)
-    layout = find_official(path)
+    shards = shards_of(source)
+    path = root_of(shards) if shards else _existing(source)
+    layout = None if shards else find_official(path)
     if layout is not None:
         _refuse_manifest(source, choice, images, f"it is {layout.name}")
         return layout.load(path)
@@ -72,18 +86,45 @@ def open_dataset(
         choice.refuse(source, "it is a list without columns")
         table, choice = read_lists(path), LIST_COLUMNS
     else:
-        beside = list_source(path)
+        beside = _listed(source, path, shards)
+        if isinstance(beside, Labelled):
+            return _open_labelled(source, beside, choice, images, known)
         manifest = _manifest_of(beside, path)
         if manifest is None:
             _refuse_manifest(source, choice, images, "no manifest is there (labels.csv)")
             require_images(beside, path)
-            return open_folders(beside, _name(path), 2 if known is None else 1)
+            name = plain_name(source) if shards else _name(path)
+            return open_folders(beside, name, 2 if known is None else 1)
         with beside.open(manifest) as file:
             table = read_table(str(beside.root / manifest), file)
     place = _existing(images, "--images ") if images is not None else path if beside else path.parent
     found = beside if beside and images is None else list_source(place)
     require_images(found, place)
     return open_manifest(table, found, choice, skip_missing, _name(path), known)
+
+
+def _listed(source: str, path: Path, shards: list[Path]) -> Listing | Labelled:
+    """What a folder or an archive holds; of tar archives with labels beside the images, both."""
+    if not shards and suffix(path.name) == TAR_SUFFIX and path.is_file():
+        shards = [path]
+    if not shards:
+        found = list_source(path)
+        if found.images or found.manifests or not found.tars:
+            return found
+        shards = [found.root / name for name in found.tars]
+    members = read_tars(shards)
+    return read_labelled(source, members) or list_tars(members)
+
+
+def _open_labelled(
+    source: str, found: Labelled, choice: ColumnChoice, images: str | None, known: LabelSchema | None
+) -> Dataset:
+    reason = "tar archives hold their own images"
+    _refuse_manifest(source, ColumnChoice(image=choice.image), images, reason)
+    chosen = choice.attributes or (() if known else found.chosen)
+    asked = replace(choice, image=IMAGE, attributes=chosen)
+    data = open_manifest(found.table, found.images, asked, False, plain_name(source), known)
+    return replace(data, notes=(f"{count(len(data), 'image')} with a label in {source}", *data.notes[1:]))
 
 
 def _passing_over(source: str, data: Dataset) -> Dataset:
@@ -103,8 +144,8 @@ def _existing(source: str, flag: str = "") -> Path:
     names = siblings if flag else [*siblings, *BUILTIN]
     other = "" if flag else f", or one of {', '.join(BUILTIN)}"
     raise InputError(
-        f"{flag}{source or repr(source)}: is not there; expected a folder, a .zip archive, a manifest{other}."
-        f"{did_you_mean(path.name, names)}"
+        f"{flag}{source or repr(source)}: is not there; expected a folder, a .zip or .tar archive, a"
+        f" manifest{other}.{did_you_mean(path.name, names)}"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.patterns import is_pattern, plain_name
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError, Interrupted
 from longtail.files import file_name
@@ -152,7 +153,7 @@ def output_of(config: TrainConfig) -> str:
     if config.output is not None:
         return config.output
     method = [] if config.method == AUTO else [file_name(config.method)]
-    return f"runs/{'-'.join([Path(config.data).stem, *method, f'seed{config.seed}'])}"
+    return f"runs/{'-'.join([plain_name(config.data), *method, f'seed{config.seed}'])}"
 
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
@@ -176,8 +177,8 @@ def _with_whole_folder(backbone: str | None) -> str | None:
 
 
 def _whole_path(path: str | None) -> str | None:
-    """A path that exists as an absolute one; a built-in name, or a mistake, as it is."""
-    return str(Path(path).absolute()) if path is not None and Path(path).exists() else path
+    """A path that exists, or names shards, as an absolute one; a built-in name, or a mistake, as it is."""
+    return str(Path(path).absolute()) if path and (Path(path).exists() or is_pattern(path)) else path
 
 
 def resumed_config(run: Path, method: str | None = None) -> TrainConfig:

@@ -103,7 +103,7 @@ class TrainConfig(Settings):
     """One training run."""
 
     data: str
-    """A folder of images by class, a manifest (CSV, TSV or Parquet), a zip archive of either, or a built-in
+    """A folder of images by class, a manifest (CSV, TSV or Parquet), a zip or tar archive, or a built-in
     name; `longtail data` says more."""
 
     _: KW_ONLY

@@ -259,7 +259,7 @@ def test_class_folders_are_never_taken_for_cifar(tmp_path: Path) -> None:
 
 def test_another_archive_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "photos.tar.gz").write_bytes(b"")
-    assert "expected a folder, a .zip archive" in refused(tmp_path / "photos.tar.gz")
+    assert "expected a folder, a .zip or .tar archive" in refused(tmp_path / "photos.tar.gz")
 
 
 def test_flags_of_manifests_are_refused(tmp_path: Path) -> None:
