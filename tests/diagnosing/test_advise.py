@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -70,6 +72,19 @@ def test_ordinary_data_give_no_advice():
 def test_missing_images_are_counted():
     (text,) = said(diagnosis([2, 2], shades=[1, None, 3, None]), "unusable_images")
     assert text.startswith("2 of 4 images cannot be used (2 missing, 0 unreadable)")
+
+
+@pytest.mark.parametrize(
+    ("bits", "advised"), [(0, ""), (9, "10"), (12, "12"), (13, "14"), (15, ""), (16, "")]
+)
+def test_values_of_a_sensor_are_said_to_need_their_bits(bits: int, advised: str):
+    found = diagnosis([2, 2], shades=[0, 1, 2, 3])
+    assert found.image_check is not None
+    found = replace(found, image_check=replace(found.image_check, bits=bits))
+    texts = said(found, "narrow_values")
+    assert bool(texts) == bool(advised)
+    assert all(f"train with --bits {advised} if" in text for text in texts)
+    assert len(said(found, "almost_black_images")) == (not advised)  # one advice for one thing
 
 
 def test_images_that_are_mostly_almost_black_are_said_to_need_another_scale():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -218,4 +219,16 @@ def test_values_of_12_bits_in_a_file_of_16_are_almost_black() -> None:
         buffer = io.BytesIO()
         Image.fromarray(np.linspace(0, largest, 24).reshape(4, 6).astype(np.uint16)).save(buffer, "PNG")
         files.append(buffer.getvalue())
-    assert check_images(dataset(files)).almost_black == 2
+    found = check_images(dataset(files))
+    assert (found.almost_black, found.bits) == (2, 16)
+    assert [check_images(dataset(files[:n])).bits for n in (1, 2)] == [10, 12]
+
+
+def test_bits_are_those_of_training_images() -> None:
+    files: list[Item] = []
+    for largest in (1023, 4095):
+        buffer = io.BytesIO()
+        Image.fromarray(np.full((2, 2), largest, np.uint16)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    test = replace(dataset(files), split=np.array([0, 2], np.int8))
+    assert check_images(test).bits == 10

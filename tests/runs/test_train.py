@@ -8,6 +8,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,7 +18,9 @@ from longtail.evaluation.results import RESULTS
 from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import data
-from longtail.runs.evaluate import evaluate
+from longtail.runs.evaluate import _other_data, evaluate
+from longtail.runs.predict import predict
+from longtail.runs.run import Run
 from longtail.runs.train import output_of, plan, resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, DataOptions
@@ -366,3 +369,25 @@ def test_a_run_on_shards_can_be_used_from_any_folder(config, tmp_path, monkeypat
     monkeypatch.chdir("/")
     assert evaluate(run).data.name == "s"
     assert output_of(replace(given, output=None)) == "runs/s-crl-seed0"
+
+
+def test_values_of_12_bits_are_said_and_scaled_wherever_the_model_is_used(config, tmp_path, watcher):
+    for i in range(30):
+        place = tmp_path / "narrow" / "ab"[i % 2] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(i).integers(0, 4096, (8, 8))
+        Image.fromarray(values.astype(np.uint16)).save(place)
+    given = replace(config, data=str(tmp_path / "narrow"), epochs=1, batch_size=8, data_options=DataOptions())
+    plan(given, watcher=watcher)
+    assert any("no value above 4095" in line and "pass --bits 12" in line for line in watcher.lines)
+    watcher.lines.clear()
+    run = Run.open(train(replace(given, data_options=DataOptions(bits=12)), watcher=watcher), "cpu")
+    assert not any("--bits" in line for line in watcher.lines)
+    rows = np.arange(len(run.data.dataset))
+    images, _, _ = next(run.data.loader.batches([rows]))
+    assert images.max() > 240
+    names = [run.data.dataset.images.name(row) for row in rows.tolist()]
+    found = [[*p.probabilities["label"].values()] for p in predict(run.folder.path, names, accelerator="cpu")]
+    np.testing.assert_allclose(found, run.scores(rows)[:, 0], atol=1e-6)
+    other = _other_data(run, str(tmp_path / "narrow"), "test", DataOptions())
+    assert torch.equal(next(other.loader.batches([rows]))[0], images)

@@ -45,7 +45,7 @@ def feature_map(runs: Mapping[str, Path], watcher: Watcher) -> FeatureMap | None
     points: dict[str, tuple[tuple[float, float], ...]] = {}
     for done, (label, path) in enumerate(runs.items(), 1):
         run = Run.open(path, None)
-        shown = replace(data, loader=ImageLoader(data.dataset, run.card.image_size))
+        shown = replace(data, loader=ImageLoader(data.dataset, run.card.image_size, bits=run.card.bits))
         loader = run.on_vectors(shown).loader
         features = run.features(rows, loader).numpy()
         placed = in_the_plane(features[:, min(j, features.shape[1] - 1)]).round(3)

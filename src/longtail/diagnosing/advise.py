@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from longtail.diagnosing.batch_shares import BatchShares
 from longtail.diagnosing.examine import AttributeDiagnosis, ClassDiagnosis, Diagnosis
 from longtail.diagnosing.image_check import ALMOST_BLACK
+from longtail.images.bits import usual_bits
 from longtail.reporting.wording import FEW_TEST_IMAGES
 from longtail.words import listed, shortened
 
@@ -58,10 +59,20 @@ def unusable_images(diagnosis: Diagnosis) -> Iterator[str]:
 
 def almost_black_images(diagnosis: Diagnosis) -> Iterator[str]:
     """Sensors of 10 or 12 bits save files of 16 bits, whose values are taken for 0 to 65535."""
-    if (check := diagnosis.image_check) and check.almost_black > check.checked / 2:
+    check = diagnosis.image_check
+    if check and check.almost_black > check.checked / 2 and usual_bits(check.bits) is None:
         yield (
             f"{check.almost_black:,} of {check.checked:,} images are almost black (no value above"
             f" {ALMOST_BLACK} of 255). Files of 16 bits with values of 10 or 12 bits look so: scale them up."
+        )
+
+
+def narrow_values(diagnosis: Diagnosis) -> Iterator[str]:
+    """Sensors of 10, 12 or 14 bits save files of 16 bits, whose values are taken for 0 to 65535."""
+    if (check := diagnosis.image_check) and (bits := usual_bits(check.bits)) is not None:
+        yield (
+            f"No training image of 16 bits has a value above {2**bits - 1:,}, so all become dark: train with"
+            f" --bits {bits} if that is all their sensor gives."
         )
 
 
@@ -249,6 +260,7 @@ def batches_without_pair(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterato
 DATA_RULES: tuple[Callable[[Diagnosis], Iterator[str]], ...] = (
     unusable_images,
     almost_black_images,
+    narrow_values,
     contradicting_duplicates,
     duplicates_across_splits,
     groups_across_splits,

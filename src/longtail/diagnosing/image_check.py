@@ -93,6 +93,7 @@ class ImageDiagnosis:
         height: in pixels, None when no image could be read.
         duplicates: sets of images with the same pixels.
         almost_black: images without a value above `ALMOST_BLACK`.
+        bits: that the largest value of training images of 16 bits has; 0 where there is none.
     """
 
     checked: int
@@ -103,6 +104,7 @@ class ImageDiagnosis:
     height: Spread | None
     duplicates: tuple[DuplicateSet, ...]
     almost_black: int = 0
+    bits: int = 0
 
     @property
     def conflicting(self) -> tuple[DuplicateSet, ...]:
@@ -129,6 +131,7 @@ class _Reading:
     width: int = 0
     digest: bytes = b""
     brightest: int = 0
+    bits: int = 0
     missing: str = ""
     unreadable: str = ""
 
@@ -146,6 +149,7 @@ def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | Non
     """
     readings = list(_read_all(dataset.images, on_progress))
     usable = [r for r in readings if r.digest]
+    training = dataset.split <= 0 if dataset.split is not None else [True] * len(readings)  # -1: in none
     formats = Counter(r.format for r in usable)
     return ImageDiagnosis(
         checked=len(readings),
@@ -156,6 +160,7 @@ def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | Non
         height=_spread([r.height for r in usable]),
         duplicates=find_duplicates(dataset, [r.digest for r in readings]),
         almost_black=sum(r.brightest <= ALMOST_BLACK for r in usable),
+        bits=max((r.bits for r, trained in zip(readings, training) if trained), default=0),
     )
 
 
@@ -200,6 +205,7 @@ def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None)
 
 def _read(store: ImageStore, index: int) -> _Reading:
     # decoding needs torch, which a look at the labels alone does not
+    from longtail.images.bits import bits_used
     from longtail.images.decode import decode, image_size
 
     name = store.name(index)
@@ -213,7 +219,8 @@ def _read(store: ImageStore, index: int) -> _Reading:
     height, width = pixels.shape[:2]
     digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
-    return _Reading(image_format(data), height, width, digest.digest(), int(pixels.max()))
+    bits = bits_used(data, name)
+    return _Reading(image_format(data), height, width, digest.digest(), int(pixels.max()), bits)
 
 
 def _reason(error: Exception, name: str) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Dataset
 from longtail.features.cache import FeatureCache, Maker, digest_of, trim
+from longtail.images.decode import MOST_BITS
 from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
 from longtail.images.normalise import normalise
 
@@ -42,6 +43,7 @@ class FixedNetwork(nn.Module):
         mean, std: that it expects, of pixels in [0, 1].
         size: (height, width) of the images.
         mirrored: whether it is shown them mirrored left to right.
+        bits: that the values of images of 16 bits use.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class FixedNetwork(nn.Module):
         std: Sequence[float],
         size: tuple[int, int],
         mirrored: bool = False,
+        bits: int = MOST_BITS,
     ) -> None:
         super().__init__()
         self.backbone = backbone.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         self.mean, self.std, self.size, self.mirrored = tuple(mean), tuple(std), size, mirrored
+        self.bits = bits
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) uint8 -> (N, B), in float32 whatever the precision of the training."""
@@ -64,7 +68,7 @@ class FixedNetwork(nn.Module):
 
     def of_mirrored(self) -> FixedNetwork:
         """The same network, shown mirrored images."""
-        return FixedNetwork(self.backbone, self.mean, self.std, self.size, mirrored=True)
+        return FixedNetwork(self.backbone, self.mean, self.std, self.size, True, self.bits)
 
     @property
     def maker(self) -> Maker:
@@ -78,6 +82,7 @@ class FixedNetwork(nn.Module):
     def digest(self) -> str:
         """Of everything that a vector depends on, but the image."""
         seen = (METHOD, self.mean, self.std, self.size, *["mirrored"] * self.mirrored)
+        seen = seen if self.bits == MOST_BITS else (*seen, self.bits)
         hashed = blake2b(repr(seen).encode(), digest_size=16)
         for name, tensor in sorted(self.backbone.state_dict().items()):
             hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

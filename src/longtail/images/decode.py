@@ -32,6 +32,9 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What Pillow may open. EPS is left out on purpose: it starts a PostScript interpreter."""
 
+MOST_BITS = 16
+"""Bits that values of 16 bits use, where nothing else is said."""
+
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 
@@ -60,14 +63,19 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def decode(
-    data: bytes | Pixels, name: str, size: Size, channels: int = 3, part: Part | None = None
+    data: bytes | Pixels,
+    name: str,
+    size: Size,
+    channels: int = 3,
+    part: Part | None = None,
+    bits: int = MOST_BITS,
 ) -> Pixels:
     """The image of exactly the wanted size: its short side scaled to it, the middle kept.
 
     The largest centred rectangle with the aspect of `size` is resampled (bilinear, antialiased).
     EXIF orientation is applied, transparency laid over white, the first frame taken. Values of 16 bits
-    are divided by 257; floating-point images hold 0..1 or 0..255. A JPEG is decoded at a fraction of its
-    size where that leaves at least twice `size` for the resampling.
+    of which `bits` are used become 0..255; floating-point images hold 0..1 or 0..255. A JPEG is decoded at a
+    fraction of its size where that leaves at least twice `size` for the resampling.
 
     Args:
         data: the encoded file, or decoded pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8.
@@ -75,6 +83,7 @@ def decode(
         size: H, W of the result.
         channels: 3 for RGB, 1 for grey (luma of ITU-R 601).
         part: a rectangle of that image, in its pixels; it alone is resampled, to the whole of `size`.
+        bits: that values of 16 bits use; 12 where the largest is 4095.
 
     Returns:
         (H, W, channels) uint8.
@@ -92,7 +101,7 @@ def decode(
     # So large that the part alone has the wanted size.
     whole = math.ceil(size[0] ** 2 / part[2]), math.ceil(size[1] ** 2 / part[3])
     pixels = _from_jpeg(data, name, whole, channels)
-    return _fit(_from_pillow(data, name, channels) if pixels is None else pixels, size, part)
+    return _fit(_from_pillow(data, name, channels, bits) if pixels is None else pixels, size, part)
 
 
 def image_size(data: bytes | Pixels, name: str) -> Size:
@@ -106,7 +115,7 @@ def image_size(data: bytes | Pixels, name: str) -> Size:
     stored = _jpeg_size(data, name)
     if stored is not None:
         return _upright_size(*stored, _jpeg_orientation(data))
-    image = _open(data, name)
+    image = open_image(data, name)
     return _upright_size(image.height, image.width, _orientation(image, data))
 
 
@@ -176,16 +185,16 @@ def _jpeg_orientation(data: bytes) -> int:
     if not any(mark in data for mark in _JPEG_ROTATION_MARKS):
         return 1
     try:
-        return _orientation(_open(data, ""), data)
+        return _orientation(open_image(data, ""), data)
     except InputError:
         return 1
 
 
-def _from_pillow(data: bytes, name: str, channels: int) -> Pixels:
-    image = _open(data, name)
-    with _refusing_damage(name):
+def _from_pillow(data: bytes, name: str, channels: int, bits: int) -> Pixels:
+    image = open_image(data, name)
+    with refusing_damage(name):
         image.load()
-        return _upright(_convert(image, name, channels), _orientation(image, data))
+        return _upright(_convert(image, name, channels, bits), _orientation(image, data))
 
 
 def pixels_of(image: Image.Image, name: str, channels: int = 3) -> Pixels:
@@ -195,20 +204,20 @@ def pixels_of(image: Image.Image, name: str, channels: int = 3) -> Pixels:
         InputError: when it is damaged or too large.
     """
     _check_pixels(image.height, image.width, name)
-    with _refusing_damage(name):
+    with refusing_damage(name):
         image.load()
         turned = image.format == "TIFF"  # Pillow turned its pixels when it loaded them
         orientation = 1 if turned else image.getexif().get(_ORIENTATION_TAG, 1)
         return _upright(_convert(image, name, channels), orientation if orientation in _UPRIGHT else 1)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def open_image(data: bytes, name: str) -> Image.Image:
     """The image with its header read and its number of pixels checked."""
     if not data:
         refuse(name, "the file is empty (0 bytes)")
     Image.init()
     formats = [known for known in FORMATS if known in Image.OPEN]
-    with _refusing_damage(name), _quiet_headers():
+    with refusing_damage(name), _quiet_headers():
         image = Image.open(io.BytesIO(without_words(data, _ROTATION_MARKS)), formats=formats)
     _check_pixels(image.height, image.width, name)
     return image
@@ -229,10 +238,10 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _convert(image: Image.Image, name: str, channels: int) -> Pixels:
+def _convert(image: Image.Image, name: str, channels: int, bits: int = MOST_BITS) -> Pixels:
     """(H, W, channels) uint8 of any mode Pillow has."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bits(np.asarray(image), name))
+        image = Image.fromarray(_to_8_bits(np.asarray(image), name, bits))
     elif image.has_transparency_data:
         image = _over_white(image)
     grey_or_colour = image.convert("RGB" if channels == 3 else "L")
@@ -245,20 +254,22 @@ def _over_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def _to_8_bits(values: NDArray[Any], name: str) -> Pixels:
-    """Integers 0..65535 divided by 257, floats of 0..1 times 255, floats of 0..255 as they are; rounded."""
+def _to_8_bits(values: NDArray[Any], name: str, bits: int) -> Pixels:
+    """Integers below 2^bits to 0..255, floats of 0..1 times 255, floats of 0..255 as they are; rounded."""
     low, high = float(values.min()), float(values.max())
     is_float = values.dtype.kind == "f"
-    largest = 255 if is_float else 65535
+    largest = 255 if is_float else 2**bits - 1
     if not (low >= 0 and high <= largest):  # a NaN fails this too
-        refuse(name, f"pixel values from {low:g} to {high:g}; expected 0 to {largest}, save it with 8 bits")
+        how = "save it with 8 bits" if is_float or bits == MOST_BITS else f"as --bits {bits} says"
+        refuse(name, f"pixel values from {low:g} to {high:g}; expected 0 to {largest}, {how}")
     if is_float:
         return np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8)
-    return ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
+    return ((values.astype(np.int64) * 255 + largest // 2) // largest).astype(np.uint8)
 
 
 @contextmanager
-def _refusing_damage(name: str) -> Generator[None, None, None]:
+def refusing_damage(name: str) -> Generator[None, None, None]:
+    """Says in one line what is wrong with an image that is being decoded."""
     try:
         yield
     except (InputError, MemoryError):

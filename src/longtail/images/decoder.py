@@ -18,7 +18,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
-from longtail.images.decode import Part, Pixels, Size, decode, refuse
+from longtail.images.decode import MOST_BITS, Part, Pixels, Size, decode, refuse
 
 Group = tuple[NDArray[np.int64], list[Part] | None]
 """Rows, and the rectangles that their images show; None: the whole images."""
@@ -40,12 +40,14 @@ class Decoder(TorchDataset[Decoded]):
         store: where the files lie.
         size: H, W of the images.
         channels: 3 for RGB, 1 for grey.
+        bits: that values of 16 bits use.
     """
 
-    def __init__(self, store: ImageStore, size: Size, channels: int) -> None:
+    def __init__(self, store: ImageStore, size: Size, channels: int, bits: int = MOST_BITS) -> None:
         self.store = store
         self.size = size
         self.channels = channels
+        self.bits = bits
 
     def empty(self, images: int) -> Tensor:
         """(N, H, W, C) uint8, not yet filled."""
@@ -112,7 +114,7 @@ class Decoder(TorchDataset[Decoded]):
         except OSError as error:
             reason = error.strerror or str(error).removeprefix(f"{name}: ")
             refuse(name, f"cannot be read ({reason})")
-        return decode(data, name, self.size, self.channels, part)
+        return decode(data, name, self.size, self.channels, part, self.bits)
 
 
 def _processors() -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from longtail.data.dataset import Dataset
 from longtail.errors import InputError
-from longtail.images.decode import Part, Size
+from longtail.images.decode import MOST_BITS, Part, Size
 from longtail.images.decoder import CHUNK, Decoded, Decoder, Group, Stream
 from longtail.images.normalise import measure_normalisation
 
@@ -88,6 +88,7 @@ class ImageLoader:
         dataset: where images and labels come from. Several threads read its store at once.
         size: H, W of the batches.
         channels: 3 for RGB, 1 for grey.
+        bits: that values of 16 bits use.
         workers: processes that decode ahead, where the images do not fit.
         skip_unreadable: whether `readable` leaves out images that cannot be decoded, or stops.
         cache_bytes: most memory for decoded images, in every process that trains.
@@ -105,6 +106,7 @@ class ImageLoader:
         size: Size,
         *,
         channels: int = 3,
+        bits: int = MOST_BITS,
         workers: int = 0,
         skip_unreadable: bool = False,
         cache_bytes: int = CACHE_BYTES,
@@ -114,7 +116,7 @@ class ImageLoader:
         self.unreadable: list[Unreadable] = []
         self.wait_seconds = 0.0
         self._dataset = dataset
-        self._decoder = Decoder(dataset.images, size, channels)
+        self._decoder = Decoder(dataset.images, size, channels, bits)
         self._workers = workers
         self._skip_unreadable = skip_unreadable
         self._on_progress = on_progress

@@ -16,6 +16,7 @@ from longtail.data.splits import Splits
 from longtail.data.tables.roles import ColumnChoice
 from longtail.features.cache import cache_folder
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
+from longtail.images.decode import MOST_BITS
 from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.schema import UNLABELLED, LabelSchema
@@ -60,6 +61,7 @@ class Data:
         loader = ImageLoader(
             dataset,
             size,
+            bits=options.bits or MOST_BITS,
             workers=workers,
             skip_unreadable=options.skip_unreadable,
             cache_bytes=0 if rehearsed else CACHE_BYTES,

@@ -63,7 +63,8 @@ def predict(
         labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)
         names = [store.name(row) for row in range(len(store))]
         dataset = Dataset("images", schema, labels, names, store)
-        loader = ImageLoader(dataset, run.card.image_size, skip_unreadable=skip_unreadable)
+        size, bits = run.card.image_size, run.card.bits
+        loader = ImageLoader(dataset, size, bits=bits, skip_unreadable=skip_unreadable)
         rows = loader.readable(np.arange(len(store)))
         for _, name, reason in loader.unreadable:
             watcher.say(f"left out {name}: {reason}")

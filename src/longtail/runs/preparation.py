@@ -17,7 +17,8 @@ from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS, MIRROR
-from longtail.images.decode import suggest_size
+from longtail.images.bits import sampled_bits, usual_bits
+from longtail.images.decode import MOST_BITS, suggest_size
 from longtail.images.load import MEASURED, ImageLoader
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
@@ -137,6 +138,7 @@ def prepare_data(
         watcher.say(beginning.note)
     size = config.size or beginning.image_size(dataset.images, known=config.tuning is not None)
     data = Data.of(dataset, splits, size, config.data_options, watcher, config.workers, rehearsed)
+    _advise_bits(config, data, watcher)
     if rehearsed:
         data = data.readable(watcher)
     if config.tuning in COMPUTED_ONCE:
@@ -146,6 +148,18 @@ def prepare_data(
     if len(data.splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
     return data
+
+
+def _advise_bits(config: TrainConfig, data: Data, watcher: Watcher) -> None:
+    """Say where values of sensors would be taken for far darker ones; test images have no say in it."""
+    if config.data_options.bits is not None:
+        return
+    bits = usual_bits(sampled_bits(data.dataset.images, data.splits.train))
+    if bits is not None:
+        watcher.say(
+            f"images of 16 bits with no value above {2**bits - 1} in a sample of the training images: they "
+            f"become almost black; pass --bits {bits} to spread their values, or --bits 16 to keep them so"
+        )
 
 
 def prepare_training(
@@ -213,6 +227,7 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
         domains=facts.domains,
         feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
         tuning=config.tuning,
+        bits=config.data_options.bits or MOST_BITS,
     )
 
 
@@ -242,7 +257,8 @@ def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data:
     backbone, size = beginning.backbone or "", data.loader.size
     trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
     part, numbers = fixed_part(trunk, vector, config.tuning, (len(mean), *size), backbone)
-    network = FixedNetwork(part, mean, std, size)
+    bits = config.data_options.bits or MOST_BITS
+    network = FixedNetwork(part, mean, std, size, bits=bits)
     return data.on_vectors(fabric, network, numbers, mirrored=config.augment == MIRROR)
 
 

@@ -227,7 +227,8 @@ class Run:
         if card.tuning not in COMPUTED_ONCE:
             return data
         part, numbers = self.learner.model.fixed_part
-        return data.on_vectors(self.fabric, FixedNetwork(part, card.mean, card.std, card.image_size), numbers)
+        network = FixedNetwork(part, card.mean, card.std, card.image_size, bits=card.bits)
+        return data.on_vectors(self.fabric, network, numbers)
 
     @cached_property
     def epochs(self) -> list[EpochRecord]:

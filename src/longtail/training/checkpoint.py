@@ -13,6 +13,7 @@ from torch import Tensor
 from longtail import __version__
 from longtail.documents import Form
 from longtail.errors import InputError
+from longtail.images.decode import MOST_BITS
 from longtail.methods.base import build_method
 from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
@@ -61,6 +62,7 @@ class ModelCard:
         domains: that the training images come from.
         feature_layer: argument of `AttributeHead`: the method's, or that of the run it goes on from.
         tuning: what learned of a backbone that was known, None where it was trained like any other.
+        bits: that the values of images of 16 bits use.
     """
 
     schema: LabelSchema
@@ -79,6 +81,7 @@ class ModelCard:
     domains: tuple[str, ...] = ()
     feature_layer: FeatureLayer = "rectified"
     tuning: Tuning | None = None
+    bits: Annotated[int, Meta(ge=8, le=16)] = MOST_BITS
 
     def build(self, weights: Weights | None = None) -> Learner:
         """A learner with fresh weights, or with those of a backbone in it."""

@@ -18,7 +18,7 @@ from longtail.models.backbones import (
     Tuning,
     default_learning_rate,
 )
-from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
+from longtail.settings import AT_LEAST_ONE, IMAGE_BITS, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
 
 ADAMW_RATE = 1e-3
 ADAMW_DECAY = 0.05
@@ -83,6 +83,9 @@ class DataOptions(Settings):
 
     tail_attribute: str | None = None
     """Attribute that the tail is imposed on; by default the first."""
+
+    bits: Annotated[int | None, IMAGE_BITS] = None
+    """Bits that the values of images of 16 bits use, as 12 where the largest is 4095; by default 16."""
 
     skip_unreadable: bool = False
     """Leave unreadable images out, counted and listed, instead of stopping at the first."""
