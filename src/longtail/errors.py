@@ -30,3 +30,7 @@ class Terminated(KeyboardInterrupt):
 
 class Incomplete(Exception):
     """A job was done in part; the message says what is missing. The command line exits with code 1."""
+
+
+class Unfinished(Exception):
+    """The model of a training that is not finished was used. The command line exits with code 3."""

@@ -69,6 +69,25 @@ def test_the_last_network_is_used_where_that_is_asked_for_and_the_best_kept_besi
     assert RESULTS.read(run / "results.json").training.judged_epoch == 3
 
 
+@pytest.mark.parametrize(("keep", "other"), [("best", "last"), ("last", "best")])
+def test_where_the_network_is_damaged_the_other_is_named(config, keep, other):
+    run = train(replace(config, keep=keep, epochs=2, patience=None))
+    (run / f"{other}.safetensors").write_bytes((run / "model.safetensors").read_bytes())  # both may be one
+    content = bytearray((run / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (run / "model.safetensors").write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"damaged, .*\. {other}.safetensors beside it is whole, the network of"
+    ):
+        evaluate(run)
+    (run / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no such file.*copy it over model.safetensors"):
+        evaluate(run)
+    (run / f"{other}.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"expected a run folder with a trained model in it$"):
+        evaluate(run)
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_a_resumed_training_keeps_the_same_two_networks(config, states, keep, tmp_path):
     class Stopper(Listening):

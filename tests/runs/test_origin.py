@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.cli import main
 from longtail.data.marks import END, content_mark
 from longtail.data.names import Names
 from longtail.data.stores import ArrayStore, FileStore
@@ -165,9 +166,12 @@ def test_a_training_killed_in_its_first_epoch_goes_on(config, monkeypatch, tmp_p
     Image.new("RGB", (8, 8)).save(image)
     assert list(predict(tmp_path / "run", [str(image)], watcher=watcher))
     assert "its training is not finished (0 of 2 epochs)" in watcher.lines[0]
+    commands = (["evaluate", str(tmp_path / "run")], ["predict", str(tmp_path / "run"), str(image)])
+    assert [main([*command, "--accelerator", "cpu"]) for command in commands] == [3, 3]
     (tmp_path / "run" / ".state.pt.7.part").write_bytes(b"half")
     run = train(config, resume=True)
     assert not list(run.glob(".*"))
+    assert [main([*command, "--accelerator", "cpu"]) for command in commands] == [0, 0]
     whole = train(replace(config, output=str(tmp_path / "whole")))
     first, second = (load_model(path / "model.safetensors")[0].state_dict() for path in (run, whole))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -13,9 +13,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from longtail import __version__
-from longtail.errors import Incomplete, InputError, Interrupted, Terminated
+from longtail.errors import Incomplete, InputError, Interrupted, Terminated, Unfinished
 
-INCOMPLETE, MISTAKE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
+INCOMPLETE, MISTAKE, UNFINISHED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 3, 130, 141, 143
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""
 
 NO_MEMORY = "the machine ran out of memory; close other programs, or try smaller images or batches"
@@ -39,8 +39,8 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default that of the process, and return the exit code.
 
-    It is 0, 1 for what was done in part, 2 for a mistake in what was given, 130 when stopped by
-    Ctrl-C, 143 by SIGTERM.
+    It is 0, 1 for what was done in part, 2 for a mistake in what was given, 3 for what was done with the
+    model of a training that is not finished, 130 when stopped by Ctrl-C, 143 by SIGTERM.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -52,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Incomplete as found:
         print(f"longtail: {found}", file=sys.stderr)
         return INCOMPLETE
+    except Unfinished as found:
+        print(f"longtail: {found}", file=sys.stderr)
+        return UNFINISHED
     except Interrupted as stopped:
         print(f"longtail: {stopped}", file=sys.stderr)
         return 128 + stopped.number

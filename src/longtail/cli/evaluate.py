@@ -47,7 +47,8 @@ def evaluate(
 
     On the run's own test images, results.json, report.html and README.md of the run are written again.
     Other data are read as for training; their classes are matched by name. Results of another decision are
-    written beside them, as results.DECISION.json and report.DECISION.html.
+    written beside them, as results.DECISION.json and report.DECISION.html. The exit code is 3 where the
+    training of the run is not finished.
 
     Args:
         run: Folder of a run.
@@ -82,8 +83,10 @@ def evaluate(
             watcher=watcher,
         )
     from longtail.reporting.terminal import results_table
+    from longtail.runs.unfinished import expect_finished
 
     show(results_table(results))
+    expect_finished(run)
 
 
 def layers(typed: Typed) -> list[Layer]:

@@ -82,9 +82,18 @@ EVERYDAY = {
 Row = tuple[str, str]
 
 
+CODES: tuple[Row, ...] = (
+    ("0", "Done."),
+    ("1", "Done in part; the last line says what is missing."),
+    ("2", "A mistake in what was given; the line says what to do."),
+    ("3", "Done, with the model of a training that is not finished."),
+    ("130, 143", "Stopped by Ctrl-C or SIGTERM."),
+)
+
+
 def program_page(commands: Mapping[str, str]) -> str:
     """The page of the program: its commands with what each does."""
-    parts = [section("Commands", commands.items()), section("Options", GLOBAL)]
+    parts = [section("Commands", commands.items()), section("Options", GLOBAL), section("Exit codes", CODES)]
     return "\n\n".join([_head("longtail COMMAND [OPTIONS]", SUMMARY), *parts, _examples(EXAMPLES)])
 
 

@@ -84,6 +84,9 @@ def predict(
         )
         with nullcontext(plain_output()) if output is None else writing(output) as stream:
             _WRITERS[form](stream, predictions)
+    from longtail.runs.unfinished import expect_finished
+
+    expect_finished(run)
 
 
 def _write_csv(stream: TextIO, predictions: Iterable[Prediction]) -> None:

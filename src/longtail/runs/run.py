@@ -42,6 +42,28 @@ from longtail.training.watcher import Silent, Watcher
 from longtail.words import count
 
 
+def _model(folder: RunFolder, method: str | None) -> tuple[Learner, ModelCard]:
+    """The model of a run; where it is damaged, the error names the other one that is kept beside it."""
+    try:
+        return load_model(folder.model, method)
+    except InputError as error:
+        other = next((file for file in (folder.best, folder.last) if _is_whole(file, method)), None)
+        if other is None:
+            raise
+        raise InputError(
+            f"{error}. {other.name} beside it is whole, the network of the {other.stem} epoch: to use that, "
+            f"copy it over {folder.model.name}"
+        ) from None
+
+
+def _is_whole(model: Path, method: str | None) -> bool:
+    try:
+        load_model(model, method)
+    except InputError:
+        return False
+    return True
+
+
 @dataclass(eq=False)
 class Run:
     """A model and how it came to be. Configuration, data and epochs are read when they are asked for.
@@ -90,7 +112,7 @@ class Run:
             InputError: when there is no usable model in it, its method is not named, or no such device.
         """
         folder = RunFolder(path)
-        learner, card = load_model(folder.model, method)
+        learner, card = _model(folder, method)
         known = load_calibrations(folder.calibration, checksum_of(folder.model), card.schema)
         fabric = launch(accelerator or CONFIG.read(folder.config).accelerator)
         return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known)

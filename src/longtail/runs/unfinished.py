@@ -1,0 +1,22 @@
+"""What is said of a model whose training did not come to its end, after it was used all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from longtail.errors import Unfinished
+from longtail.runs.folder import RunFolder
+from longtail.training.best import is_over
+from longtail.training.config import CONFIG
+from longtail.training.record import EPOCHS
+
+
+def expect_finished(path: Path) -> None:
+    """End with an exit code of its own where the training of a run is not finished.
+
+    Raises:
+        Unfinished: when it is not.
+    """
+    folder = RunFolder(path)
+    if folder.can_go_on and not is_over(CONFIG.read(folder.config), EPOCHS.read_lines(folder.metrics)):
+        raise Unfinished(f"{path}: done, with the model of a training that is not finished (exit code 3)")
