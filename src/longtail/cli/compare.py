@@ -69,8 +69,9 @@ def compare(
         runs: Instead of DATA: folders of finished runs, which are joined.
         methods: Methods with commas between them, as `longtail methods` lists them, or module:Class; crl-c
             and crl-i are crl-iccv at class and instance level; +PART adds a value of --sampler,
-            --class-weights, --feature-layer or --decision; +crt and +lws add a second stage, alone they go
-            on from ce.
+            --class-weights, --loss, --mixing, --feature-layer or --decision, or FLAG=VALUE for an option of
+            the method or of its optimizer, as in crl+level=class or ce+weight-decay=0.01; +crt and +lws add a
+            second stage, alone they go on from ce.
         seeds: Runs of each method, with seeds from 0.
         baseline: Method that the others are compared with; by default ce.
         tune: Try this many settings of each method, 2 to 9, and take the best on the validation images.

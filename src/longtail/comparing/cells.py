@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
+from longtail.comparing.parts import SECOND_STAGES, Part, parse_part
 from longtail.errors import InputError
 from longtail.files import file_name
 from longtail.methods.find import allow, is_outside, row_of
 from longtail.methods.options import DECISIONS, DecisionName, MethodOptions
-from longtail.methods.recipe import check_decision, reads, recipe
+from longtail.methods.recipe import Recipe, check_decision, reads, recipe
 from longtail.methods.rows import METHODS
 from longtail.models.backbones import EXPECTED, TIMM_PREFIX
 from longtail.runs.folder import RunFolder
@@ -25,9 +26,6 @@ LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i":
 
 AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax" and facts.table is None)
 """Decisions without options, beside the usual one: a network trained for any other decision can make them."""
-
-SECOND_STAGES = tuple(name for name, row in METHODS.items() if row.second_stage)
-"""Methods that go on from the runs of another."""
 
 LINEAR = "linear"
 """Label of the row that every comparison shows."""
@@ -202,8 +200,8 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     """What a label stands for: a method, then its parts.
 
     A label is a name of `METHODS`, crl-c, crl-i, or module:Class of the user's own, each perhaps
-    followed by +PART, where PART is a value of --sampler, --class-weights, --decision, or of another such
-    flag. The name of a second stage may follow the method that it goes on from; alone it goes on from ce.
+    followed by +PART, see `longtail.comparing.parts`. The name of a second stage may follow the method that
+    it goes on from; alone it goes on from ce.
 
     Args:
         label: for instance crl-i+over, or crl-i+crt.
@@ -230,20 +228,25 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     if row_of(method).on_vectors:
         base = _for_vectors(base)
     try:
-        options = replace(base.method_options, **{_part(value): value for value in values})
+        parts, options = [parse_part(value) for value in values], base.method_options
         if name in LEVELS:
             options = replace(options, crl=replace(options.crl, level=LEVELS[name]))
+        for part in parts:
+            options = part.of_options(options)
         full = recipe(method, replace(options, decision=None))
         decision = options.decision or full.decision
         if decision in AFTERWARDS:
             check_decision(method, decision, full)
             method = "ce" if method == "threshold-adjustment" else method
             options = replace(options, decision=None)
+        _expect_used(parts, method, full)
         options = _used(method, options)
         weights = None if first else base.weights  # a second stage has those of its run
         config = replace(
             base, method=method, method_options=options, seed=0, output=None, start=first, weights=weights
         )
+        for part in parts:
+            config = part.of_settings(config)
     except InputError as error:
         raise InputError(f"--methods {label}: {error}") from None
     return Entry(config, decision if decision in AFTERWARDS else None, first)
@@ -308,16 +311,11 @@ def _used(method: str, options: MethodOptions) -> MethodOptions:
     return replace(options, **{f.name: getattr(MethodOptions(), f.name) for f in idle})
 
 
-def _part(value: str) -> str:
-    """The field of `MethodOptions` that the part is a value of; where several have that value, the first."""
-    choices: dict[str, str] = {}
-    for name, hint in get_type_hints(MethodOptions).items():
-        for kind in (hint, *get_args(hint)):
-            if get_origin(kind) is Literal:
-                choices |= {str(choice): name for choice in get_args(kind) if choice not in choices}
-    if value not in choices:
-        raise InputError(_unexpected(value, [*choices, *SECOND_STAGES]))
-    return choices[value]
+def _expect_used(parts: Sequence[Part], method: str, full: Recipe) -> None:
+    """Refuse a part that the method does not read: it would make no difference."""
+    idle = next((part for part in parts if part.table and part.table not in reads(method, full)), None)
+    if idle is not None:
+        raise InputError(f"--{idle.flag}: has no effect with {method}; leave it out")
 
 
 def _unexpected(word: str, known: Sequence[str]) -> str:
