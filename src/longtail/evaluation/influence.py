@@ -23,7 +23,7 @@ from longtail.evaluation.metrics import (
     rare_class,
     ratio,
 )
-from longtail.evaluation.ranking import ranking_influence
+from longtail.evaluation.ranking import by_class, ranking_influence
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +175,9 @@ def _precisions(
     units = images.units_of(len(found.recall))
     weights = [_weights(one) for one in (units > 0) & np.array(chosen)]
     moved, squares = np.zeros((len(chosen), len(scores))), np.zeros(len(units))
-    for c in np.flatnonzero(units):
-        influence = ranking_influence(scores[:, c], images.labels == c)
+    tested = np.flatnonzero(units)
+    for c, own in zip(tested.tolist(), by_class(scores, tested), strict=True):
+        influence = ranking_influence(own, images.labels == c)
         squares[c] = (images.by_unit(influence) ** 2).sum() if images.units.grouped else influence @ influence
         for sums, weight in zip(moved, weights, strict=True):
             if weight[c]:

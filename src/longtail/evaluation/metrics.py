@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from longtail.decisions.thresholds import Threshold
 from longtail.documents import Part
 from longtail.errors import InputError
-from longtail.evaluation.ranking import average_precision
+from longtail.evaluation.ranking import average_precision, by_class
 from longtail.schema import UNLABELLED, LabelSchema
 
 Floats = NDArray[np.float64]
@@ -287,7 +287,8 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
     classes = np.arange(scores.shape[1])
     confusion = _confusion(labels, predictions.decided(column), len(classes))
     hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    precisions = np.array([average_precision(scores[:, c], labels == c) for c in classes])
+    columns = zip(classes.tolist(), by_class(scores, classes), strict=True)
+    precisions = np.array([average_precision(own, labels == c) for c, own in columns])
     rare = rare_class(predictions.train_counts[column, : len(classes)])
     return AttributeFigures(
         confusion=confusion,

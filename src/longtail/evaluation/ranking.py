@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,19 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+_BLOCK = 64
+"""Classes whose scores are copied at a time."""
+
+
+def by_class(scores: NDArray[np.floating], classes: Ints) -> Iterator[NDArray[np.floating]]:
+    """The scores (n,) of each of some classes, from those of all (n, C).
+
+    A column of a wide table is spread over all memory; a few side by side are read as fast as one.
+    """
+    for start in range(0, len(classes), _BLOCK):
+        yield from np.ascontiguousarray(scores[:, classes[start : start + _BLOCK]].T)
 
 
 def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
