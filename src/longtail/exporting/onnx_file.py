@@ -145,7 +145,7 @@ class Runner:
 
     def __call__(self, images: NDArray[np.uint8]) -> Found:
         """What the file says of images (N, H, W, 3)."""
-        given: list[Any] = self._session.run(None, {INPUT: images})
+        given: Any = self._session.run(None, {INPUT: images})
         return Found(*map(np.asarray, given))
 
 
