@@ -51,8 +51,8 @@ from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
 from longtail.images.augment import augment_and_normalise, crops, draw_parts
 from longtail.images.changes import CROP_AREA, CROP_RATIO, JITTER
-from longtail.images.decode import suggest_size
 from longtail.images.load import ImageLoader
+from longtail.images.sizes import suggest_size
 from longtail.runs.device import keep_freed_memory
 
 try:

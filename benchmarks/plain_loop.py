@@ -45,7 +45,7 @@ from longtail.data.sources import open_dataset
 from longtail.data.splits import split_dataset
 from longtail.data.tables.roles import ColumnChoice
 from longtail.evaluation.results import RESULTS
-from longtail.images.decode import suggest_size
+from longtail.images.sizes import suggest_size
 from longtail.models.convnet import ConvNet
 
 METHODS = {OURS: "ce", "crl": "crl", "over-sampling": "over-sampling", "lmle": "lmle"}

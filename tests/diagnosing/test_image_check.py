@@ -232,3 +232,5 @@ def test_bits_are_those_of_training_images() -> None:
         files.append(buffer.getvalue())
     test = replace(dataset(files), split=np.array([0, 2], np.int8))
     assert check_images(test).bits == 10
+    told = check_images(test, bits=12)
+    assert (told.bits, told.almost_black) == (0, 0)

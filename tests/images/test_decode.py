@@ -20,7 +20,8 @@ from PIL import Image, ImageOps
 
 from longtail.errors import InputError
 from longtail.images import decode as decoding
-from longtail.images.decode import decode, image_size, suggest_size
+from longtail.images.decode import decode, image_size
+from longtail.images.sizes import suggest_size
 
 RNG = np.random.default_rng(0)
 

@@ -27,7 +27,8 @@ def look_at(run: Run, store: ImageStore, *, skip_unreadable: bool = False) -> Lo
     schema = run.card.schema
     labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)
     dataset = Dataset("images", schema, labels, [store.name(row) for row in range(len(store))], store)
-    loader = ImageLoader(dataset, run.card.image_size, skip_unreadable=skip_unreadable)
+    size, bits = run.card.image_size, run.card.bits
+    loader = ImageLoader(dataset, size, bits=bits, skip_unreadable=skip_unreadable)
     rows = loader.readable(np.arange(len(store)))
     for _, name, reason in loader.unreadable:
         run.watcher.say(f"left out {name}: {reason}")

@@ -48,8 +48,10 @@ class GivenStore:
         return self._images[index]
 
 
-def image_stores(images: Images, watcher: Watcher) -> Iterator[ImageStore]:
+def image_stores(images: Images, watcher: Watcher, bits: int) -> Iterator[ImageStore]:
     """The images in the order given, those that follow each other together.
+
+    Values of 16 bits use `bits` of them.
 
     Raises:
         InputError: when one is no image that is known.
@@ -60,7 +62,7 @@ def image_stores(images: Images, watcher: Watcher) -> Iterator[ImageStore]:
             continue
         arrays, names = list[NDArray[np.uint8]](), list[str]()
         for place, image in group:
-            for name, array in _arrays(image, f"image {place}"):
+            for name, array in _arrays(image, f"image {place}", bits):
                 arrays.append(array)
                 names.append(name)
                 if len(arrays) == BLOCK:
@@ -80,10 +82,10 @@ def _is_path(numbered: tuple[int, object]) -> bool:
     return isinstance(numbered[1], str | Path)
 
 
-def _arrays(image: object, name: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _arrays(image: object, name: str, bits: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """One image, or the images of an array, as (H, W, C) uint8."""
     if hasattr(image, "getexif"):
-        yield getattr(image, "filename", "") or name, pixels_of(image, name)  # pyright: ignore[reportArgumentType]
+        yield getattr(image, "filename", "") or name, pixels_of(image, name, bits=bits)  # pyright: ignore[reportArgumentType]
         return
     if isinstance(image, Tensor):  # channels first, as torch has them
         array = image.detach().cpu().numpy()

@@ -198,5 +198,12 @@ def diagnose(
         for advice in longtail.diagnose("digits", check_images=False).advice:
             print(advice.text)
     """
-    dataset = read_dataset(str(data), data_settings(**source))
-    return Diagnosed(examine.diagnose(dataset, batch_size=batch_size, rho=rho, check_images=check_images))
+    options = data_settings(**source)
+    found = examine.diagnose(
+        read_dataset(str(data), options),
+        batch_size=batch_size,
+        rho=rho,
+        check_images=check_images,
+        bits=options.bits,
+    )
+    return Diagnosed(found)

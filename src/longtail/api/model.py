@@ -96,7 +96,7 @@ class Model:
 
     def predictions(self, images: Images, *, skip_unreadable: bool = False) -> Iterator[Prediction]:
         """The same one by one, as they are made; for more images than fit in memory."""
-        for store in image_stores(images, self._run.watcher):
+        for store in image_stores(images, self._run.watcher, self._run.card.bits):
             yield from classified(self._run, store, skip_unreadable=skip_unreadable)
 
     def probabilities(self, images: Images) -> NDArray[np.float64]:
@@ -116,7 +116,7 @@ class Model:
         return found[:, 0] if found.shape[1] == 1 else found
 
     def _stores(self, images: Images) -> list[ImageStore]:
-        found = list(image_stores(images, self._run.watcher))
+        found = list(image_stores(images, self._run.watcher, self._run.card.bits))
         if not found:
             raise InputError("images: expected at least one")
         return found

@@ -63,6 +63,7 @@ def diagnose(
             batch_size=batch_size,
             rho=rho,
             check_images=not labels_only,
+            bits=source.bits,
             on_progress=partial(watcher.progress, "reading images"),
         )
     show(render(found))

@@ -138,6 +138,7 @@ def diagnose(
     rho: float = 0.5,
     seed: int = 0,
     check_images: bool = True,
+    bits: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Diagnosis:
     """Count, simulate and check: what should be known of a data set before training on it.
@@ -148,6 +149,7 @@ def diagnose(
         rho: ρ in (0, 1): the smallest classes that together hold at most ρ n of a batch are minorities.
         seed: of the simulation.
         check_images: read and decode every image; without, only labels, splits and groups are looked at.
+        bits: that the values of images of 16 bits use; None for all, and advice where they do not.
         on_progress: called with the images read so far and all images.
 
     Raises:
@@ -169,7 +171,7 @@ def diagnose(
             _diagnose_attribute(dataset, column, training, batch_size, rho, seed)
             for column in range(dataset.schema.num_attributes)
         ),
-        image_check=check_all_images(dataset, on_progress) if check_images else None,
+        image_check=check_all_images(dataset, on_progress, bits) if check_images else None,
         notes=dataset.notes,
     )
 

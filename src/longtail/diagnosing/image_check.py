@@ -93,7 +93,8 @@ class ImageDiagnosis:
         height: in pixels, None when no image could be read.
         duplicates: sets of images with the same pixels.
         almost_black: images without a value above `ALMOST_BLACK`.
-        bits: that the largest value of training images of 16 bits has; 0 where there is none.
+        bits: that the largest value of training images of 16 bits has; 0 where there is none, or
+            it was said.
     """
 
     checked: int
@@ -136,7 +137,9 @@ class _Reading:
     unreadable: str = ""
 
 
-def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | None = None) -> ImageDiagnosis:
+def check_images(
+    dataset: Dataset, on_progress: Callable[[int, int], None] | None = None, bits: int | None = None
+) -> ImageDiagnosis:
     """Read, decode and compare all images of a data set, with a thread a core.
 
     Two images are duplicates when their decoded pixels are equal: that is what a model sees, so a
@@ -146,8 +149,9 @@ def check_images(dataset: Dataset, on_progress: Callable[[int, int], None] | Non
     Args:
         dataset: the images; only sizes and digests are kept of them.
         on_progress: called with the images done and all images, in the caller's thread.
+        bits: that the values of images of 16 bits use; None where that is to be found.
     """
-    readings = list(_read_all(dataset.images, on_progress))
+    readings = list(_read_all(dataset.images, on_progress, bits))
     usable = [r for r in readings if r.digest]
     training = dataset.split <= 0 if dataset.split is not None else [True] * len(readings)  # -1: in none
     formats = Counter(r.format for r in usable)
@@ -183,12 +187,14 @@ def image_format(data: bytes | NDArray[np.uint8]) -> str:
     return next((name for start, name in _SIGNATURES.items() if data.startswith(start)), "other")
 
 
-def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None) -> Iterator[_Reading]:
+def _read_all(
+    store: ImageStore, on_progress: Callable[[int, int], None] | None, bits: int | None
+) -> Iterator[_Reading]:
     total = len(store)
     blocks = [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
 
     def read_block(block: range) -> list[_Reading]:
-        return [_read(store, index) for index in block]
+        return [_read(store, index, bits) for index in block]
 
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -203,15 +209,15 @@ def _read_all(store: ImageStore, on_progress: Callable[[int, int], None] | None)
         pool.shutdown(cancel_futures=True)
 
 
-def _read(store: ImageStore, index: int) -> _Reading:
+def _read(store: ImageStore, index: int, bits: int | None) -> _Reading:
     # decoding needs torch, which a look at the labels alone does not
     from longtail.images.bits import bits_used
-    from longtail.images.decode import decode, image_size
+    from longtail.images.decode import MOST_BITS, decode, image_size
 
     name = store.name(index)
     try:
         data = store.read(index)
-        pixels = decode(data, name, image_size(data, name))
+        pixels = decode(data, name, image_size(data, name), bits=bits or MOST_BITS)
     except FileNotFoundError as error:
         return _Reading(missing=_reason(error, name))
     except (OSError, InputError) as error:
@@ -219,8 +225,8 @@ def _read(store: ImageStore, index: int) -> _Reading:
     height, width = pixels.shape[:2]
     digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
-    bits = bits_used(data, name)
-    return _Reading(image_format(data), height, width, digest.digest(), int(pixels.max()), bits)
+    used = bits_used(data, name) if bits is None else 0
+    return _Reading(image_format(data), height, width, digest.digest(), int(pixels.max()), used)
 
 
 def _reason(error: Exception, name: str) -> str:

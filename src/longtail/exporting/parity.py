@@ -100,7 +100,7 @@ def sample_images(run: Run, seed: int = 0) -> tuple[list[Batch], str | None]:
     """Images of the run's own data in random sizes; made-up ones, and the reason, where there are none."""
     random = np.random.default_rng(seed)
     try:
-        images, reason = _readable(run.data.dataset.images, sum(BATCHES)), None
+        images, reason = _readable(run.data.dataset.images, sum(BATCHES), run.card.bits), None
     except InputError as error:
         images, reason = _made_up(random), str(error)
     return [
@@ -141,7 +141,7 @@ def _borderline(run: Run, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     return near
 
 
-def _readable(store: ImageStore, number: int) -> Iterator[Pixels]:
+def _readable(store: ImageStore, number: int, bits: int) -> Iterator[Pixels]:
     """Whole images from all over a store, again and again.
 
     Raises:
@@ -152,7 +152,7 @@ def _readable(store: ImageStore, number: int) -> Iterator[Pixels]:
     failure = "there are no images"
     for row in rows.tolist():
         try:
-            images.append(_whole(store, row))
+            images.append(_whole(store, row, bits))
         except (InputError, OSError) as error:
             failure = str(error)
     if not images:
@@ -165,9 +165,9 @@ def _cycle(images: list[Pixels]) -> Iterator[Pixels]:
         yield from images
 
 
-def _whole(store: ImageStore, row: int) -> Pixels:
+def _whole(store: ImageStore, row: int, bits: int) -> Pixels:
     data, name = store.read(row), store.name(row)
-    return decode(data, name, image_size(data, name))
+    return decode(data, name, image_size(data, name), bits=bits)
 
 
 def _made_up(random: np.random.Generator) -> Iterator[Pixels]:

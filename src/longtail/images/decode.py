@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from statistics import median
 from typing import Any, Never
 
 import numpy as np
@@ -22,7 +21,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
 from longtail.images.png import without_words
 
@@ -119,36 +117,6 @@ def image_size(data: bytes | Pixels, name: str) -> Size:
     return _upright_size(image.height, image.width, _orientation(image, data))
 
 
-def suggest_size(store: ImageStore, limit: int = 128, sample: int = 64) -> Size:
-    """H, W to train on, from a sample of images spread evenly over the store.
-
-    If all have one size and no side is above `limit`, that size. Otherwise a square: its side is the
-    median short side, at most `limit`, rounded to a multiple of 8. Unreadable images are ignored.
-
-    Raises:
-        InputError: when none of the sampled images can be read.
-    """
-    sizes = _sampled_sizes(store, sample)
-    if len(set(sizes)) == 1 and max(sizes[0]) <= limit:
-        return sizes[0]
-    side = min(round(median(min(size) for size in sizes) / 8), limit // 8) * 8
-    return max(side, 8), max(side, 8)
-
-
-def _sampled_sizes(store: ImageStore, sample: int) -> list[Size]:
-    rows = np.linspace(0, len(store) - 1, min(sample, len(store))).astype(int).tolist()
-    sizes: list[Size] = []
-    failure: Exception = InputError("expected images, found none")
-    for row in rows:
-        try:
-            sizes.append(image_size(store.read(row), store.name(row)))
-        except (InputError, OSError) as error:
-            failure = error
-    if not sizes:
-        raise InputError(f"none of {len(rows)} sampled images can be read; the last one: {failure}")
-    return sizes
-
-
 def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | None:
     """The upright image, reduced but not below twice `size`; None when it is no JPEG for this decoder."""
     if _jpeg_size(data, name) is None:
@@ -197,7 +165,7 @@ def _from_pillow(data: bytes, name: str, channels: int, bits: int) -> Pixels:
         return _upright(_convert(image, name, channels, bits), _orientation(image, data))
 
 
-def pixels_of(image: Image.Image, name: str, channels: int = 3) -> Pixels:
+def pixels_of(image: Image.Image, name: str, channels: int = 3, bits: int = MOST_BITS) -> Pixels:
     """(H, W, channels) uint8 of an opened Pillow image, upright, as `decode` makes them of a file.
 
     Raises:
@@ -208,7 +176,7 @@ def pixels_of(image: Image.Image, name: str, channels: int = 3) -> Pixels:
         image.load()
         turned = image.format == "TIFF"  # Pillow turned its pixels when it loaded them
         orientation = 1 if turned else image.getexif().get(_ORIENTATION_TAG, 1)
-        return _upright(_convert(image, name, channels), orientation if orientation in _UPRIGHT else 1)
+        return _upright(_convert(image, name, channels, bits), orientation if orientation in _UPRIGHT else 1)
 
 
 def open_image(data: bytes, name: str) -> Image.Image:

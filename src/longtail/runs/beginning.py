@@ -9,7 +9,8 @@ from torch import Tensor
 
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
-from longtail.images.decode import Size, suggest_size
+from longtail.images.decode import Size
+from longtail.images.sizes import suggest_size
 from longtail.models.backbones import LEAST_SEEN, PRETRAINED, SIZED, Expected, default_size, enlarged
 from longtail.models.classifier import build_backbone
 from longtail.models.pretrained import Pretrained, find_pretrained

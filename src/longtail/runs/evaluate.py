@@ -201,7 +201,7 @@ def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data
     if dataset.split is not None and (own := dataset.split == SPLITS.index(split)).any():
         rows = rows[own]
     train, val, test = (rows if name == split else rows[:0] for name in SPLITS)
-    options = replace(options, bits=run.card.bits)
+    options = replace(options, bits=options.bits or run.card.bits)
     return Data.of(dataset, Splits(train, val, test), run.card.image_size, options, run.watcher)
 
 

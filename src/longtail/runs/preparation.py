@@ -18,8 +18,9 @@ from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS, MIRROR
 from longtail.images.bits import sampled_bits, usual_bits
-from longtail.images.decode import MOST_BITS, suggest_size
+from longtail.images.decode import MOST_BITS
 from longtail.images.load import MEASURED, ImageLoader
+from longtail.images.sizes import suggest_size
 from longtail.methods.find import class_of
 from longtail.methods.recipe import recipe
 from longtail.models.adapters import MARK

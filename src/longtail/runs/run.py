@@ -50,9 +50,10 @@ def _model(folder: RunFolder, method: str | None) -> tuple[Learner, ModelCard]:
         other = next((file for file in (folder.best, folder.last) if _is_whole(file, method)), None)
         if other is None:
             raise
+        also = f" and delete {folder.calibration.name}" if folder.calibration.exists() else ""
         raise InputError(
             f"{error}. {other.name} beside it is whole, the network of the {other.stem} epoch: to use that, "
-            f"copy it over {folder.model.name}"
+            f"copy it over {folder.model.name}{also}"
         ) from None
 
 
