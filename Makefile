@@ -8,8 +8,9 @@ READY := .venv/.ready
 demo: $(READY)  ## train cross entropy and CRL on the embedded digits, side by side
 	$(BIN)/python examples/demo.py
 
+# A process for each core, up to eight: one holds a gigabyte, and is a thread for itself.
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

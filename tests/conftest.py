@@ -1,5 +1,6 @@
 """Random cases are the same in every run, and a busy machine is no reason to fail. A small timm."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -12,6 +13,14 @@ settings.register_profile(
     "same everywhere", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same everywhere")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk():
+    """What the tests write need not outlast a power cut; a training writes thirty files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
 
 
 class Tiny(nn.Module):

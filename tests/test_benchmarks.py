@@ -104,6 +104,7 @@ def test_the_verdict_names_what_changed():
 def test_the_diagnosis_counts_batches_and_pulls(tmp_path, monkeypatch):
     import diagnosis
 
+    monkeypatch.setattr(diagnosis, "in_the_plane", lambda features: features[:, :2])  # t-SNE takes a second
     output = tmp_path / "found.json"
     flags = ["--image-size", "8", "--epochs", "1", "--tail-ratio", "20"]
     flags += ["--output", str(output), "--pictures", str(tmp_path)]

@@ -18,6 +18,14 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_was_written_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    path, seen = tmp_path / "a", []
+    path.write_text("before")
+    monkeypatch.setattr(os, "fsync", lambda number: seen.append(path.read_text()))
+    write_text(path, "after")
+    assert seen == ["before", "after"]  # the file, then the name in its folder
+
+
 def half_written(path, failure):
     with written_aside(path) as aside:
         aside.write_text("half")

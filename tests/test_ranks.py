@@ -8,7 +8,7 @@ import torch.multiprocessing as mp
 from longtail import ClassRectificationLoss
 from longtail.ranks import gather_ranks
 
-WORLD = 2
+WORLD, LEVELS = 2, ("class", "instance")
 
 
 def problem():
@@ -25,15 +25,17 @@ def loss_of(images, weight, labels, level):
     return ClassRectificationLoss(level=level)(logits, gather_ranks(labels), features)
 
 
-def worker(rank, port, level, results):
+def worker(rank, port, results):
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD)
-    images, weight, labels = problem()
-    weight.requires_grad_()
     own = slice(rank, None, WORLD)
-    loss = loss_of(images[own], weight, labels[own], level)
-    loss.backward()
-    dist.all_reduce(weight.grad)
-    results[rank] = (float(loss.detach()), weight.grad / WORLD)  # data-parallel training averages gradients
+    for level in LEVELS:
+        images, weight, labels = problem()
+        weight.requires_grad_()
+        loss = loss_of(images[own], weight, labels[own], level)
+        loss.backward()
+        dist.all_reduce(weight.grad)
+        mean = weight.grad / WORLD  # data-parallel training averages gradients
+        results[level, rank] = (float(loss.detach()), mean)
     dist.destroy_process_group()
 
 
@@ -43,21 +45,27 @@ def free_port():
         return s.getsockname()[1]
 
 
-@pytest.mark.parametrize("level", ["class", "instance"])
-def test_two_processes_have_the_loss_and_gradient_of_one(level):
+@pytest.fixture(scope="module")
+def of_two():
+    """The loss and its gradient by level and process."""
+    with mp.Manager() as manager:
+        results = manager.dict()
+        mp.spawn(worker, (free_port(), results), nprocs=WORLD)
+        return dict(results)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_two_processes_have_the_loss_and_gradient_of_one(level, of_two):
     images, weight, labels = problem()
     weight.requires_grad_()
     expected = loss_of(images, weight, labels, level)
     expected.backward()
     assert float(expected.detach()) > 0
 
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(worker, (free_port(), level, results), nprocs=WORLD)
-        for rank in range(WORLD):
-            loss, gradient = results[rank]
-            assert loss == pytest.approx(float(expected.detach()), rel=1e-12)
-            torch.testing.assert_close(gradient, weight.grad)
+    for rank in range(WORLD):
+        loss, gradient = of_two[level, rank]
+        assert loss == pytest.approx(float(expected.detach()), rel=1e-12)
+        torch.testing.assert_close(gradient, weight.grad)
 
 
 def test_without_processes_the_tensor_itself_comes_back():

@@ -36,10 +36,12 @@ def photos(tmp_path):
 def test_the_main_job_runs(photos, monkeypatch, capsys):
     monkeypatch.chdir(photos)
     monkeypatch.setattr(defaults, "MOST_EPOCHS", 3)
+    monkeypatch.setattr(defaults, "FEWEST_STEPS", 1)
     for line in block("sh", "longtail diagnose").splitlines():
         program, *arguments = shlex.split(line)
         assert program == "longtail"
         assert main(arguments) == 0, capsys.readouterr().err
+    assert len((photos / "runs/first/metrics.jsonl").read_text().splitlines()) == 3
     lines = (photos / "predictions.csv").read_text().splitlines()
     assert len(lines) == 6
     assert lines[0].startswith("image,")

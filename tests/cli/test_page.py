@@ -72,6 +72,19 @@ TABLES = {
 }
 
 
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def all_flags(run: Run, printed: list[str]) -> str:
+    """The page with all flags of train as one line; it is printed once."""
+    if not printed:
+        printed.append(" ".join(run("train", "--help-all").out.split()))
+    return printed[0]
+
+
 @pytest.mark.parametrize(
     ("cls", "prefix", "left"),
     [
@@ -82,14 +95,13 @@ TABLES = {
     ],
 )
 def test_every_setting_is_shown_with_its_text_and_its_default(
-    run: Run, cls: type[Any], prefix: str, left: set[str]
+    all_flags: str, cls: type[Any], prefix: str, left: set[str]
 ):
-    page = " ".join(run("train", "--help-all").out.split())
     for field in fields(cls):
         if field.name in left:
             continue
         flag = prefix + field.name.replace("_", "-")
-        shown = re.search(rf"{re.escape(flag)}( [A-Z.]+)? [A-Z0-9a-z].*?(?= --|$)", page)
+        shown = re.search(rf"{re.escape(flag)}( [A-Z.]+)? [A-Z0-9a-z].*?(?= --|$)", all_flags)
         assert shown, flag
         assert len(shown[0]) > len(flag) + 20, f"{flag} has no text"
         silent = field.default is None or field.default is False or field.default == ()
@@ -135,10 +147,9 @@ def test_devices_and_the_run_stand_last_and_what_is_compared_first(run: Run):
     assert "Class Rectification Loss" in headings
 
 
-def test_choices_are_shown(run: Run):
-    page = " ".join(run("train", "--help-all").out.split())
-    assert "[auto, cpu, cuda, mps] [default: auto]" in page
-    assert "[relative, absolute, distribution] [default: relative]" in page
+def test_choices_are_shown(all_flags: str):
+    assert "[auto, cpu, cuda, mps] [default: auto]" in all_flags
+    assert "[relative, absolute, distribution] [default: relative]" in all_flags
 
 
 def test_headings_are_bold_on_a_terminal_alone(run: Run, monkeypatch: pytest.MonkeyPatch):

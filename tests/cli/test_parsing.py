@@ -70,13 +70,13 @@ def test_the_flags_to_read_data_are_those_that_do_not_split_them():
         }
 
 
-@trials(max_examples=30)
+@trials(max_examples=10)  # a command line takes 40 ms
 @given(st.integers(0, 2**63 - 1))
 def test_a_whole_number_is_read_as_it_is_written(number: int):
     assert settings("x", "--seed", str(number)).seed == number
 
 
-@trials(max_examples=30)
+@trials(max_examples=10)
 @given(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
 def test_a_number_is_read_to_its_last_digit(number: float):
     assert settings("x", "--learning-rate", repr(number)).learning_rate == number

@@ -1,5 +1,5 @@
-"""The fixtures of runs: a training of a second, a folder of images, a watcher that keeps what it is told."""
+"""The fixtures of runs: a short training, a folder of images, a watcher, pages that are not drawn."""
 
-from ..runs.conftest import Listening, config, folder, watcher
+from ..runs.conftest import Listening, config, folder, undrawn, watcher
 
-__all__ = ["Listening", "config", "folder", "watcher"]
+__all__ = ["Listening", "config", "folder", "undrawn", "watcher"]

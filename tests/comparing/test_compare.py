@@ -12,11 +12,11 @@ from longtail.comparing.cells import Comparison, entry_of
 from longtail.comparing.compare import compare, plan, with_linear
 from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.figures import standings
+from longtail.comparing.page import render_comparison
 from longtail.comparing.tuning import RATES
 from longtail.errors import InputError
 from longtail.models import lite0
 from longtail.models.lite0 import PACKAGE
-from longtail.runs import evaluate
 from longtail.runs.train import train
 from longtail.training.config import DataOptions, TrainConfig
 
@@ -38,7 +38,7 @@ BASE = TrainConfig(
 def quick(monkeypatch):
     monkeypatch.setattr(queue, "PAUSE", 0)
     monkeypatch.setattr(collect, "feature_map", lambda runs, watcher: None)
-    monkeypatch.setattr(evaluate, "render_report", lambda *arguments, **facts: "")
+    monkeypatch.setattr(collect, "render_comparison", lambda document: "")
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def finished(tmp_path_factory):
     shown = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue, "PAUSE", 0)
-        patch.setattr(evaluate, "render_report", lambda *arguments, **facts: "")
         patch.setattr(collect, "feature_map", lambda runs, watcher: shown.update(runs))
         comparison = Comparison(BASE, ("ce", "crl-i+over"), folder, seeds=2, command="longtail compare x")
         compare(comparison, launcher=launcher, watcher=watcher)
@@ -143,7 +142,7 @@ def test_only_what_is_missing_is_trained(copied):
     assert len(commands) == 1
 
 
-def test_a_failed_cell_is_told_and_tried_again_the_next_time(copied):
+def test_a_failed_cell_is_told_and_tried_again_the_next_time(copied, monkeypatch):
     folder, comparison = copied
     shutil.rmtree(folder / "runs" / "ce-seed1")
 
@@ -151,7 +150,9 @@ def test_a_failed_cell_is_told_and_tried_again_the_next_time(copied):
         log.with_suffix(".err").write_text("longtail: error: the cat is on the keyboard\n")
         return Scripted(code=2)
 
-    _, document = again(comparison, fail)
+    with monkeypatch.context() as drawn:
+        drawn.setattr(collect, "render_comparison", render_comparison)
+        _, document = again(comparison, fail)
     ce, crl = standings(document)
     assert (ce.finished, ce.failed, crl.finished) == (1, 1, 2)
     assert document.methods[0].cells[1].error == "the cat is on the keyboard"

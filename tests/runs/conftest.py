@@ -1,9 +1,12 @@
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from longtail.images import decoder
+from longtail.reporting.page import render_report
+from longtail.runs import evaluate
 from longtail.training.config import DataOptions, TrainConfig
 from longtail.training.watcher import Silent
 
@@ -22,14 +25,29 @@ class Listening(Silent):
         self.records.append(record)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def undrawn():
+    """The page of a run is empty: to draw it takes longer than the training. See `drawn`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "render_report", lambda results, epochs, **shown: "")
+        yield
+
+
+@contextmanager
+def drawn():
+    """In here the page of a run is drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "render_report", render_report)
+        yield
+
+
 @pytest.fixture
 def watcher():
     return Listening()
 
 
-@pytest.fixture
-def config(tmp_path):
-    """A training of a second."""
+def small(output):
+    """A training of a quarter of a second."""
     return TrainConfig(
         data="digits",
         method="crl",
@@ -38,9 +56,14 @@ def config(tmp_path):
         batch_size=64,
         features=8,
         accelerator="cpu",
-        output=str(tmp_path / "run"),
+        output=str(output),
         data_options=DataOptions(tail_ratio=20),
     )
+
+
+@pytest.fixture
+def config(tmp_path):
+    return small(tmp_path / "run")
 
 
 @pytest.fixture
@@ -56,13 +79,17 @@ def decoded(monkeypatch):
     return seen
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Images of three colours in folders, of sizes 30, 12 and 6."""
+def of_colours(folder):
+    """Make images of three colours in folders, of sizes 30, 12 and 6."""
     for (name, colour), size in zip({"red": 0, "green": 1, "blue": 2}.items(), (30, 12, 6)):
-        (tmp_path / "colours" / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         for i in range(size):
             pixel = [20 + i, 20 + i, 20 + i]
             pixel[colour] = 200 + i
-            Image.new("RGB", (12, 10), tuple(pixel)).save(tmp_path / "colours" / name / f"{name}{i}.png")
-    return tmp_path / "colours"
+            Image.new("RGB", (12, 10), tuple(pixel)).save(folder / name / f"{name}{i}.png")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return of_colours(tmp_path / "colours")

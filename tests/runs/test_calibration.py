@@ -17,6 +17,8 @@ from longtail.runs.train import train
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.config import DataOptions, TrainConfig
 
+from .conftest import drawn
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -24,7 +26,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibration") / "run"
     options = DataOptions(tail_ratio=10, tail_largest=60, val_share=0.2)
     config = TrainConfig("digits", method="ce", epochs=2, output=str(folder), data_options=options)
-    train(config)
+    with drawn():
+        train(config)
     return folder
 
 

@@ -19,7 +19,7 @@ from longtail.training.config import DataOptions
 
 @pytest.fixture
 def run(config, folder):
-    settings = replace(config, data=str(folder), data_options=DataOptions(), epochs=12, learning_rate=0.05)
+    settings = replace(config, data=str(folder), data_options=DataOptions(), batch_size=8, learning_rate=0.05)
     return train(settings)
 
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +11,6 @@ import pytest
 import torch
 
 from longtail.errors import InputError, Interrupted
-from longtail.evaluation.results import RESULTS
 from longtail.images import decoder
 from longtail.models import classifier, lite0
 from longtail.models.lite0 import LAST_STAGE, Lite0
@@ -25,7 +22,7 @@ from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 
 from ..models.vision import Vision
-from .conftest import Listening
+from .conftest import Listening, drawn
 
 pytestmark = pytest.mark.skipif(
     find_spec(lite0.PACKAGE) is None, reason="the extra pretrained is not installed"
@@ -43,7 +40,7 @@ def tuned(folder, tmp_path):
         data=str(folder),
         method="balanced-softmax",
         finetune="last",
-        epochs=2,
+        epochs=1,
         batch_size=16,
         image_size="32",
         accelerator="cpu",
@@ -72,6 +69,7 @@ def parameters(backbone):
     return {name for name, _ in backbone.named_parameters()}
 
 
+@drawn()
 def test_the_last_stage_learns_and_all_below_it_stays(tuned, watcher):
     run = train(tuned, watcher=watcher)
     assert any("lite0 (its last stage fine-tuned)" in line for line in watcher.lines)
@@ -94,6 +92,8 @@ def test_an_image_is_decoded_once_for_all_runs(tuned, monkeypatch, tmp_path):
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tuned, tmp_path):
+    tuned = replace(tuned, epochs=2)
+
     class Stopper(Listening):
         def step(self, epoch, step, steps, meter):
             if (epoch, step) == (1, 1):
@@ -172,14 +172,3 @@ def test_a_network_without_published_weights_is_not_tuned(tuned, tuning):
     reason = rf"--finetune {tuning}: convnet has no published weights; .*--backbone lite0"
     with pytest.raises(InputError, match=reason):
         train(replace(tuned, finetune=tuning, backbone="convnet"))
-
-
-def test_two_processes_tune_one_model(tuned):
-    flags = "--finetune last --epochs 1 --batch-size 16 --image-size 32 --devices 2 --accelerator cpu"
-    command = [sys.executable, "-m", "longtail", "train", tuned.data, *flags.split()]
-    done = subprocess.run(
-        [*command, "--method", "ce", "--output", tuned.output], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    results = RESULTS.read(Path(tuned.output) / "results.json")
-    assert sum(c.test_count for c in results.attributes[0].classes) == results.data.images["test"]

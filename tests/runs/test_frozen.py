@@ -23,7 +23,7 @@ from longtail.runs.train import _prepared, plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 
-from .conftest import Listening
+from .conftest import Listening, drawn
 
 pytestmark = pytest.mark.skipif(
     find_spec(lite0.PACKAGE) is None, reason="the extra pretrained is not installed"
@@ -42,7 +42,7 @@ def frozen(folder, tmp_path):
         data=str(folder),
         method="balanced-softmax",
         freeze=True,
-        epochs=2,
+        epochs=1,
         batch_size=16,
         image_size="32",
         features=8,
@@ -56,8 +56,9 @@ def weights(run):
     return load_model(Path(run) / "model.safetensors")[0].state_dict()
 
 
+@drawn()
 def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watcher):
-    run = train(frozen, watcher=watcher)
+    run = train(replace(frozen, epochs=2), watcher=watcher)
     assert any("lite0 (frozen)" in line for line in watcher.lines)
     published = Lite0()
     published.load_pretrained()
@@ -83,6 +84,8 @@ def test_an_image_is_decoded_once_for_all_runs_and_again_when_it_changed(frozen,
 
 
 def test_a_stopped_training_goes_on_to_the_same_head(frozen, tmp_path):
+    frozen = replace(frozen, epochs=2)
+
     class Stopper(Listening):
         def step(self, epoch, step, steps, meter):
             if (epoch, step) == (1, 1):
@@ -104,6 +107,7 @@ def test_what_is_predicted_of_a_file_is_what_was_evaluated(frozen, folder):
     np.testing.assert_allclose(given, scores[:, 0], atol=2e-3)  # the cache holds half precision
 
 
+@drawn()
 def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(frozen, watcher):
     run = Run.open(train(replace(frozen, method="linear", freeze=False), watcher=watcher), "cpu")
     assert any(line.startswith("strength of the regression, chosen on") for line in watcher.lines)

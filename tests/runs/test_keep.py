@@ -20,7 +20,7 @@ from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions
 from longtail.training.record import EPOCHS
 
-from .conftest import Listening
+from .conftest import Listening, drawn
 
 FIGURES = (0.2, 0.9, 0.5, 0.4, 0.3)
 
@@ -49,6 +49,7 @@ def holds(file: Path, state) -> bool:
     return all(torch.equal(value, weights[name]) for name, value in state.items())
 
 
+@drawn()
 def test_the_best_network_is_used_and_the_last_kept_beside_it(config, states, watcher):
     run = train(config, watcher=watcher)
     assert holds(run / "model.safetensors", states[2])

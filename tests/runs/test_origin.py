@@ -24,7 +24,7 @@ from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions
 from longtail.training.state import load_state
 
-from .conftest import Listening
+from .conftest import Listening, drawn
 
 
 class Stopper(Listening):
@@ -159,7 +159,8 @@ def test_a_training_killed_in_its_first_epoch_goes_on(config, monkeypatch, tmp_p
         train(config, watcher=Killer())
     state = load_state(tmp_path / "run" / "state.pt")
     assert (state.epoch, state.step) == (0, 0)
-    results = evaluate(tmp_path / "run", watcher=Listening())
+    with drawn():
+        results = evaluate(tmp_path / "run", watcher=Listening())
     assert results.faults[0].text.startswith("the training is not finished (0 of 2 epochs)")
     watcher = Listening()
     image = tmp_path / "a.png"

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,14 @@ from longtail.comparing.join import join
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.methods import find
+from longtail.models import lite0
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import predict
 from longtail.runs.train import output_of, plan, resumed_config, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
 
-from .conftest import Listening
+from .conftest import Listening, drawn
 
 DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
 OWN = "own.py:SmallFeatures"
@@ -48,7 +48,14 @@ def own(tmp_path, monkeypatch, forget):
     counting = "\n\nwith open('imports', 'a') as file:\n    file.write('x')\n"
     Path("own.py").write_text(found + counting)
     return TrainConfig(
-        data="digits", method=OWN, backbone="convnet", epochs=2, features=8, accelerator="cpu", output="run"
+        data="digits",
+        method=OWN,
+        backbone="convnet",
+        epochs=2,
+        features=8,
+        accelerator="cpu",
+        output="run",
+        data_options=DataOptions(tail_ratio=20),
     )
 
 
@@ -66,7 +73,8 @@ class Stopper(Listening):
 
 def test_it_trains_stops_goes_on_to_the_same_model_and_decides(own, forget):
     listening = Listening()
-    whole = train(replace(own, output="whole"), watcher=listening)
+    with drawn():
+        whole = train(replace(own, output="whole"), watcher=listening)
     assert any("the largest class is drawn" in line for line in listening.lines)  # as its row samples
     assert listening.records[0].loss.keys() == {"total", "ce", "size"}
     with pytest.raises(Interrupted, match=rf"--resume run --method {re.escape(OWN)}$"):
@@ -151,17 +159,11 @@ def torch_image(path: Path):
     Image.new("L", (8, 8), 200).save(path)
 
 
-def test_it_is_compared_and_its_cells_are_told_its_name(own):
-    words = ["compare", "digits", "--methods", f"ce,{OWN}+knn", "--seeds", "1", "--output", "all", *SMALL]
-    words += ["--image-size", "16"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ended = subprocess.run(
-        [sys.executable, "-m", "longtail", *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
+def test_it_is_compared_and_its_cells_are_told_its_name(own, folder, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # of the process of the cells
+    monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")  # for no row beside it, which is a process more
+    words = ["compare", str(folder), "--methods", f"{OWN}+knn", "--seeds", "1", "--output", "all", *SMALL]
+    assert (main(words), capsys.readouterr().err) == (0, "")
     results = RESULTS.read(Path("all/runs/own.py-SmallFeatures+knn-seed0/results.json"))
     assert (results.method.name, results.decision) == (OWN, "knn")
 

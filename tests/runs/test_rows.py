@@ -21,7 +21,7 @@ from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 
-from .conftest import Listening
+from .conftest import Listening, drawn
 
 SMALL = MethodOptions(knn=KNNOptions(k=5, references=60), lmle=LMLEOptions(cluster_size=10, k=3))
 
@@ -87,7 +87,8 @@ def state(run: Path):
 )
 def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest, tmp_path, method):
     config = row(method, epochs=3 if method == "down-sampling" else 2)  # which has one step an epoch
-    whole = train(replace(config, output=str(tmp_path / "whole")))
+    with drawn():
+        whole = train(replace(config, output=str(tmp_path / "whole")))
     with pytest.raises(Interrupted):
         train(config, watcher=Stopper())
     run = train(config, resume=True)
@@ -217,8 +218,7 @@ def test_a_metric_loss_beside_cross_entropy_shapes_the_network(row):
     assert RESULTS.read(run / "results.json").decision == "argmax"
 
 
-@pytest.mark.parametrize("backbone", ["deepid2", "mtct"])
-@pytest.mark.parametrize("method", ["ce", "crl"])
+@pytest.mark.parametrize(("backbone", "method"), [("deepid2", "ce"), ("deepid2", "crl"), ("mtct", "crl")])
 def test_the_papers_networks_train_with_any_method(row, backbone, method):
     run = train(row(method, backbone=backbone, epochs=1))
     results = RESULTS.read(run / "results.json")

@@ -1,5 +1,6 @@
 """Second stages on a finished run."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,30 +13,29 @@ from longtail.methods.options import MethodOptions
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import train
 from longtail.training.checkpoint import WITHOUT_CHECKSUM, load_model
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import DataOptions
+
+from .conftest import small
 
 
-@pytest.fixture(params=["ce"])
-def first(tmp_path, request):
-    config = TrainConfig(
-        data="digits",
-        method=request.param,
-        backbone="convnet",
-        epochs=1,
-        batch_size=64,
-        features=8,
-        accelerator="cpu",
-        output=str(tmp_path / "first"),
-        data_options=DataOptions(tail_ratio=20),
-    )
+@pytest.fixture(scope="module", params=["ce"])
+def trained(tmp_path_factory, request):
+    config = replace(small(tmp_path_factory.mktemp("first") / "first"), method=request.param, epochs=1)
     return config, train(config)
+
+
+@pytest.fixture
+def first(trained, tmp_path):
+    """A trained run in a place of its own, to be changed."""
+    config, run = trained
+    return config, shutil.copytree(run, tmp_path / "first")
 
 
 def network(run):
     return load_model(run / "model.safetensors")[0].model.state_dict()
 
 
-@pytest.mark.parametrize("first", ["ce", "crl"], indirect=True)
+@pytest.mark.parametrize("trained", ["ce", "crl"], indirect=True)
 @pytest.mark.parametrize("method", ["crt", "lws"])
 def test_only_the_last_layer_or_its_factors_change(first, tmp_path, method):
     config, run = first

@@ -27,6 +27,8 @@ from longtail.training.config import CONFIG, DataOptions
 from longtail.training.record import EPOCHS
 from longtail.training.watcher import Silent
 
+from .conftest import drawn, small
+
 
 def weights(run: Path):
     return load_model(run / "model.safetensors")[0].state_dict()
@@ -41,6 +43,13 @@ def lines_of(run: Path):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run of a training that nothing stopped, to be read only."""
+    return train(small(tmp_path_factory.mktemp("whole") / "run"))
+
+
+@drawn()
 def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, watcher):
     run = train(config, watcher=watcher)
     names = {path.name for path in run.iterdir()}
@@ -69,9 +78,8 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
     assert evaluate(run).mean == results.mean
 
 
-def test_the_same_seed_gives_the_same_model_and_another_seed_another(config, tmp_path):
-    first = weights(train(config))
-    again = weights(train(replace(config, output=str(tmp_path / "again"))))
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(config, whole, tmp_path):
+    first, again = weights(whole), weights(train(config))
     other = weights(train(replace(config, seed=1, output=str(tmp_path / "other"))))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -90,8 +98,7 @@ class Stopper(Silent):
 
 
 @pytest.mark.parametrize("place", [(0, 2), (1, 1), (1, 6)])
-def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, tmp_path, watcher, place):
-    whole = train(replace(config, output=str(tmp_path / "whole")))
+def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, whole, tmp_path, watcher, place):
     with pytest.raises(Interrupted, match=r"longtail train --resume .*run"):
         train(config, watcher=Stopper(watcher, *place))
     run = Path(config.output)
@@ -153,14 +160,13 @@ def test_a_run_whose_settings_were_left_open_goes_on_with_those_that_were_chosen
     assert kept.epochs == len(lines_of(run)) == math.ceil(20 / lines_of(run)[0]["step"])
 
 
-def test_a_finished_run_cannot_be_resumed_and_a_missing_one_neither(config, tmp_path):
-    run = train(config)
+def test_a_finished_run_cannot_be_resumed_and_a_missing_one_neither(config, whole, tmp_path):
     with pytest.raises(InputError, match="its training came to its end"):
-        train(config, resume=True)
+        train(replace(config, output=str(whole)), resume=True)
     with pytest.raises(InputError, match="expected the folder of a run"):
         resumed_config(tmp_path / "nowhere")
     with pytest.raises(InputError, match="its training came to its end"):
-        resumed_config(run)
+        resumed_config(whole)
 
 
 def test_a_resumed_run_keeps_its_settings(config, watcher):
@@ -338,10 +344,10 @@ def test_an_unreadable_image_stops_or_is_left_out_and_listed(config, folder, wat
 
 
 def test_without_images_for_a_test_the_validation_images_judge(config, watcher):
-    options = DataOptions(val_share=0.2, test_share=0.0)
+    options = DataOptions(val_share=0.2, test_share=0.0, tail_ratio=20)
     run = train(replace(config, data_options=options), watcher=watcher)
     assert RESULTS.read(run / "results.json").split == "val"
-    bare = replace(config, data_options=DataOptions(val_share=0.0, test_share=0.0))
+    bare = replace(config, data_options=replace(options, val_share=0.0))
     run = train(bare, overwrite=True, watcher=watcher)
     assert not (run / "results.json").exists()
     assert any("not evaluated" in line for line in watcher.lines)

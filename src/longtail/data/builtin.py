@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,16 @@ class Builtin:
     load: Callable[[], Dataset]
 
 
-def _load(name: str, attributes: tuple[Attribute, ...]) -> Dataset:
+@cache
+def _read() -> Any:
+    """The digits, read once in a process, which may train on them many times."""
     from sklearn.datasets import load_digits
 
-    data: Any = load_digits()
+    return load_digits()
+
+
+def _load(name: str, attributes: tuple[Attribute, ...]) -> Dataset:
+    data = _read()
     images = np.rint(data.images * (255 / 16)).astype(np.uint8)[..., None]
     digits = data.target
     columns = [digits, digits % 2, np.isin(digits, _LOOPED)]  # in the order of the three attributes
