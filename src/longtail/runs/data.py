@@ -19,6 +19,7 @@ from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_ca
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
+from longtail.ranks import Processes
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.config import DataOptions
 from longtail.training.inference import outputs_of
@@ -69,7 +70,7 @@ class Data:
         )
         return cls(dataset, splits, loader, rehearsed=rehearsed)
 
-    def on_vectors(self, fabric: Fabric, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
+    def on_vectors(self, fabric: Processes, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
         """The same with the vectors, of `size` numbers, that a fixed network makes of the images.
 
         With `mirrored`, also those of the images mirrored left to right, for the training.

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,9 +26,10 @@ from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
 from longtail.methods.recipe import check_decision, recipe
 from longtail.models.backbones import COMPUTED_ONCE
+from longtail.ranks import Processes
 from longtail.runs.calibration import Calibration, Frequencies, load_calibrations
 from longtail.runs.data import Data, read_dataset
-from longtail.runs.device import launch
+from longtail.runs.device import one_process
 from longtail.runs.folder import RunFolder
 from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
@@ -70,7 +70,7 @@ class Run:
 
     Attributes:
         folder: where its files lie.
-        fabric: launched.
+        fabric: the processes of its job, and the device.
         learner: the model and its method, on the device of `fabric`.
         card: what the model is.
         watcher: hears of images that are read.
@@ -82,7 +82,7 @@ class Run:
     """
 
     folder: RunFolder
-    fabric: Fabric
+    fabric: Processes
     learner: Learner
     card: ModelCard
     watcher: Watcher
@@ -114,7 +114,7 @@ class Run:
         folder = RunFolder(path)
         learner, card = _model(folder, method)
         known = load_calibrations(folder.calibration, checksum_of(folder.model), card.schema)
-        fabric = launch(accelerator or CONFIG.read(folder.config).accelerator)
+        fabric = one_process(accelerator or CONFIG.read(folder.config).accelerator)
         return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known)
 
     def decide_by(self, decision: str | None) -> None:

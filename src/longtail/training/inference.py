@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.images.load import Loader, Progress
-from longtail.ranks import gather_ranks
+from longtail.ranks import Processes, gather_ranks
 
 if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
     from lightning_fabric import Fabric
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training
 def outputs_of(
-    fabric: Fabric,
+    fabric: Processes,
     network: nn.Module,
     loader: Loader,
     give: Callable[[Tensor], Tensor],
@@ -31,7 +31,7 @@ def outputs_of(
     """(n, ...) float32 on the CPU: what `give` makes of the images in `rows`; processes share the work.
 
     Args:
-        fabric: launched.
+        fabric: the processes that share the work.
         network: left in evaluation mode.
         loader: reads the images, or vectors in their place.
         give: uint8 images on the device -> a tensor with as many rows, for instance `learner.scores`.
