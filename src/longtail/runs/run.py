@@ -131,6 +131,7 @@ class Run:
         rule.learn(self._trained)
         self.learner.method.decision = rule.to(self.fabric.device)
         self.decision = decision
+        self._forget()
 
     def aim_at(self, threshold: str | None, coverage: float | None) -> None:
         """Decide attributes of two classes by thresholds for an aim, and give prediction sets.
@@ -144,6 +145,7 @@ class Run:
         """
         self.aim = None if threshold is None else Aim.of(threshold)
         self.coverage = coverage
+        self._forget()
         if coverage is not None and not 0 < coverage < 1:
             raise InputError(f"--coverage: expected a share between 0 and 1, got {coverage:g}")
         asked = ["--threshold"] * (threshold is not None) + ["--coverage"] * (coverage is not None)
@@ -163,6 +165,11 @@ class Run:
             return {}
         rare = {j: self.frequencies.rare(j) for j in range(self.card.schema.num_attributes)}
         return {j: known.threshold(j, own, aim) for j, own in rare.items() if own is not None}
+
+    def _forget(self) -> None:
+        """Drop what was found for another decision, aim or coverage."""
+        for name in ("thresholds", "smallest_typical"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def smallest_typical(self) -> list[float]:
@@ -302,14 +309,40 @@ class Run:
         """(n, J, K) float32, the same as the method gives them."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
+        self._expect_finite(found, rows, name or self.data.dataset.images.name)
+        return found
+
+    def scores_and_features(
+        self, rows: NDArray[np.int64], loader: Loader, name: Callable[[int], str], *, features: bool = True
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """The same as `scores` and, where they are asked for, `features`: the network is asked once.
+
+        Raises:
+            InputError: as `scores`.
+        """
+        if not features:
+            return self.scores(rows, loader, name), None
+        shape = (self.card.schema.num_attributes, self.card.schema.max_classes)
+
+        def give(images: Tensor) -> Tensor:
+            output = self.learner.output(images)
+            parts = (self.learner.method.scores(output), output.features)
+            return torch.cat([part.float().flatten(1) for part in parts], 1)
+
+        found = outputs_of(self.fabric, self.learner, loader, give, rows)
+        self._expect_finite(found, rows, name)
+        split = shape[0] * shape[1]
+        vectors = found[:, split:].unflatten(1, (self.learner.model.head.vectors, -1))
+        return self.calibrated(found[:, :split].unflatten(1, shape)), vectors.numpy()
+
+    def _expect_finite(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:
         wrong = (~found.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
         if wrong:
-            first = (name or self.data.dataset.images.name)(int(rows[wrong[0]]))
             raise InputError(
-                f"{self.folder.model}: its scores of {first} are not finite ({len(wrong)} of {len(rows)} "
-                "images); training diverged or the file is damaged: train again with a lower learning rate"
+                f"{self.folder.model}: its scores of {name(int(rows[wrong[0]]))} are not finite "
+                f"({len(wrong)} of {len(rows)} images); training diverged or the file is damaged: train "
+                "again with a lower learning rate"
             )
-        return found
 
     def features(self, rows: NDArray[np.int64], loader: Loader | None = None) -> Tensor:
         """(n, J or 1, D) float32 features of images, on the CPU; arguments as of `scores`."""
