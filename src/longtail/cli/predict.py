@@ -50,7 +50,7 @@ def predict(
     source: Annotated[DataOptions | None, Parameter(name="*", parse=_MANIFESTS)] = None,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     format: FormName | None = None,
-    features: bool = False,
+    vectors: Annotated[bool, Parameter(name="--features")] = False,
     resume: bool = False,
     decision: DecisionName | None = None,
     threshold: Annotated[str | None, Parameter(metavar="AIM")] = None,
@@ -63,10 +63,10 @@ def predict(
     """Classify images with a trained model.
 
     One row per image: its name, for each attribute the class chosen, then the probability of every class
-    of every attribute (columns ATTRIBUTE:CLASS). docs/predictions.md says more of the columns.
+    of every attribute (columns ATTRIBUTE:CLASS). docs/predictions.md says more about the columns.
 
-    Images that cannot be read have no row. They are named, and the exit code is 1; it is 2 when the
-    prediction failed. Rows are written as they are made: when it stops, FILE.part keeps them.
+    Images that cannot be read have no row. They are named, and the exit code is 1; it is 2 if the
+    prediction failed. Rows are written as they are made: if it stops, FILE.part keeps them.
 
     Args:
         run: Folder of a run.
@@ -74,7 +74,7 @@ def predict(
             list on standard input, a path per line.
         output: Write there instead of to standard output.
         format: Form of the output; by default the ending of --output, or csv.
-        features: Write the feature vectors of the images, too; not in CSV.
+        vectors: Write the feature vectors of the images, too; not in CSV.
         resume: Go on with an unfinished --output, behind its last row.
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
@@ -83,14 +83,14 @@ def predict(
         coverage: Add prediction sets that hold the true class of this share of images (columns
             ATTRIBUTE set).
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
-        skip_unreadable: Accept that images cannot be read: the exit code is 0.
+        skip_unreadable: Accept unreadable images: they are named, and the exit code is 0.
         accelerator: Kind of device.
         quiet: Show no progress and no notes.
     """
     if not images:
         raise InputError(f"IMAGES is missing: expected {_SOURCES}")
     form = _form(output, format)
-    _expect_fitting(output, form, features=features, resume=resume)
+    _expect_fitting(output, form, features=vectors, resume=resume)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         from longtail.data.unlabelled import STANDARD_INPUT, ManifestReading, open_images
         from longtail.runs.run import Run
@@ -102,7 +102,7 @@ def predict(
         opened = Run.open(run, accelerator, watcher, method=method)
         opened.decide_by(decision)
         opened.aim_at(threshold, coverage)
-        tally = _written(opened, blocks, output, form, features=features, resume=resume)
+        tally = _written(opened, blocks, output, form, features=vectors, resume=resume)
     if tally.unreadable and not skip_unreadable:
         first = f" (first {tally.first.name}: {tally.first.reason})" if tally.first else ""
         raise Incomplete(
