@@ -74,7 +74,7 @@ def test_features_go_to_json_and_parquet(run: Run, model: str, noise: Noise, tmp
     [
         (
             [],
-            "IMAGES is missing: expected image files, folders of images, zip archives, manifests, or - for a",
+            "IMAGES is missing: expected image files, folders of images, archives, manifests, or - for",
         ),
         (
             ["a", "--output", "a.txt"],
@@ -85,7 +85,7 @@ def test_features_go_to_json_and_parquet(run: Run, model: str, noise: Noise, tmp
         (["a", "--resume", "--output", "/dev/null", "--format", "csv"], "--resume: goes on with a file"),
         (["a", "--features"], "--features: have no place in CSV; choose --format jsonl or parquet"),
         (["a", "--output", "-"], "--output: expected a path, got '-'"),
-        (["gone.png"], "gone.png: no such file; expected images, folders, zip archives, manifests, or - for"),
+        (["gone.png"], "gone.png: no such file; expected images, folders, archives, manifests, or - for"),
         ([__file__, "--coverage", ".9"], "--coverage: is found on validation images, and "),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_column_can_be_chosen(place: Path):
         (["a.png", "gone"], PLAIN, "^gone: no such file; expected images, folders"),
         (["a.png"], ManifestReading(images="new"), "^--images: goes with a manifest"),
         (["a.png"], ManifestReading(skip_missing=True), "^--skip-missing: goes with a manifest"),
-        (["-", "-"], PLAIN, "^IMAGES: expected - once"),
+        (["-", "-"], PLAIN, "^-: is standard input; expected it at most once"),
         (["list.txt"], PLAIN, r"^list\.txt: a list of paths is read from standard input: - < list\.txt"),
         (["empty"], PLAIN, "^empty: is empty"),
     ],

@@ -44,6 +44,7 @@ class DataArguments(TypedDict, total=False):
     tail_profile: Literal["exponential", "power-law"]
     tail_largest: int | None
     tail_attribute: str | Path | None
+    bits: int | None
     skip_unreadable: bool
     skip_missing: bool
 

@@ -38,7 +38,7 @@ longtail predict runs/first new-photos/ --output predictions.csv --resume
 FormName = Literal["csv", "jsonl", "parquet"]
 """Forms of the output, by the ending of its name."""
 
-_SOURCES = "image files, folders of images, zip archives, manifests, or - for a list on standard input"
+_SOURCES = "image files, folders of images, archives, manifests, or - for a list on standard input"
 
 _MANIFESTS = re.compile(r"source|images|image_column|skip_missing")
 
@@ -70,8 +70,8 @@ def predict(
 
     Args:
         run: Folder of a run.
-        images: Image files, folders of images, zip archives, manifests (CSV, TSV, Parquet), or - for a
-            list on standard input, a path per line.
+        images: Image files, folders of images, zip or tar archives, manifests (CSV, TSV, Parquet), or -
+            for a list on standard input, a path per line.
         output: Write there instead of to standard output.
         format: Form of the output; by default the ending of --output, or csv.
         vectors: Write the feature vectors of the images, too; not in CSV.

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import ImageStore
-from longtail.data.listing import MANIFEST_SUFFIXES, list_source, require_images, suffix
+from longtail.data.listing import MANIFEST_SUFFIXES, TAR_SUFFIX, list_source, require_images, suffix
 from longtail.data.names import Names
 from longtail.data.sources import existing
 from longtail.data.stores import FileStore
@@ -119,14 +119,16 @@ def open_images(
     missing = next((path for path in sources if path != STANDARD_INPUT and not Path(path).exists()), None)
     if missing is not None:
         raise InputError(
-            f"{missing}: no such file; expected images, folders, zip archives, manifests, or - for a list on "
+            f"{missing}: no such file; expected images, folders, archives, manifests, or - for a list on "
             "standard input"
         )
     kinds = list(map(_kind, sources))
     if "manifest" not in kinds:
         manifests.refuse()
-    if kinds.count("list") > 1:
-        raise InputError("IMAGES: expected - once, got it more than once")
+    if kinds.count("list") > (standard_input is not None):
+        raise InputError(
+            f"{STANDARD_INPUT}: is standard input; expected it at most once, and where there is one"
+        )
     return _opened(sources, manifests, say, standard_input)
 
 
@@ -141,8 +143,8 @@ def _opened(
             yield from blocks_of(FileStore(Path(), Names(group)))
             continue
         for source in group:
-            if kind == "list" and standard_input is not None:
-                for paths in _lines(standard_input):
+            if kind == "list":
+                for paths in _lines(cast(BinaryIO, standard_input)):
                     yield from blocks_of(FileStore(Path(), Names(paths)))
             elif kind == "manifest":
                 yield from blocks_of(_of_manifest(Path(source), manifests, say))
@@ -153,7 +155,7 @@ def _opened(
 def _kind(source: str) -> str:
     if source == STANDARD_INPUT:
         return "list"
-    if Path(source).is_dir() or suffix(source) == "zip":
+    if Path(source).is_dir() or suffix(source) in ("zip", TAR_SUFFIX):
         return "place"
     if suffix(source) == LIST_SUFFIX:
         raise InputError(f"{source}: a list of paths is read from standard input: - < {source}")

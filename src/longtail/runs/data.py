@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,6 @@ from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.config import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
-
-if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
-    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True, eq=False)

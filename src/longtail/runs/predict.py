@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from longtail.data.dataset import Dataset
 from longtail.data.unlabelled import Block
@@ -14,6 +16,7 @@ from longtail.errors import InputError
 from longtail.images.load import ImageLoader, Unreadable
 from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
+from longtail.training.inference import outputs_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def predict_blocks(run: Run, blocks: Iterable[Block], *, features: bool = False)
     """
     for block in blocks:
         names = block.names
-        loader = _loader(run, block, names)
+        loader = loader_of(run, block, names, skip_unreadable=True)
         rows = loader.decodable(np.arange(len(block)))
         predictions = _predictions(run, names, loader, rows, features) if len(rows) else []
         for _, name, reason in loader.unreadable:
@@ -99,12 +102,12 @@ def predict_blocks(run: Run, blocks: Iterable[Block], *, features: bool = False)
         run.watcher.progress("predicting", block.stop, len(block.store))
 
 
-def _loader(run: Run, block: Block, names: list[str]) -> ImageLoader:
-    """Decodes each image of a block once: all of them are kept, whatever their size."""
+def loader_of(run: Run, block: Block, names: list[str], *, skip_unreadable: bool) -> ImageLoader:
+    """Decodes each image of a block once, for a run: all of them are kept, whatever their size."""
     schema, size = run.card.schema, run.card.image_size
     labels = np.full((len(block), schema.num_attributes), UNLABELLED, dtype=np.int64)
     dataset = Dataset("images", schema, labels, names, block)
-    return ImageLoader(dataset, size, bits=run.card.bits, skip_unreadable=True, cache_bytes=_ALL)
+    return ImageLoader(dataset, size, bits=run.card.bits, skip_unreadable=skip_unreadable, cache_bytes=_ALL)
 
 
 _ALL = 2**62  # bytes
@@ -115,7 +118,10 @@ def _predictions(
 ) -> list[Prediction]:
     """Of the rows of a loader that can be read."""
     attributes = run.card.schema.attributes
-    scores, vectors = run.scores_and_features(rows, loader, names.__getitem__, features=features)
+    name = names.__getitem__
+    scores, vectors = (
+        _scores_and_features(run, rows, loader, name) if features else (run.scores(rows, loader, name), None)
+    )
     decided, members = run.decisions(scores), run.members(scores)
     found: list[Prediction] = []
     for i, row in enumerate(rows.tolist()):
@@ -124,6 +130,24 @@ def _predictions(
         sets = None if members is None else _sets(own, members[i])
         found.append(Prediction(names[row], labels, own, sets, None if vectors is None else vectors[i]))
     return found
+
+
+def _scores_and_features(
+    run: Run, rows: NDArray[np.int64], loader: ImageLoader, name: Callable[[int], str]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """The scores and the features of a run, for which its network is asked once."""
+    learner, shape = run.learner, (run.card.schema.num_attributes, run.card.schema.max_classes)
+
+    def give(images: Tensor) -> Tensor:
+        output = learner.output(images)
+        parts = (learner.method.scores(output), output.features)
+        return torch.cat([part.float().flatten(1) for part in parts], 1)
+
+    found = outputs_of(run.fabric, learner, loader, give, rows)
+    run.expect_finite(found, rows, name)
+    scores, features = found.tensor_split([shape[0] * shape[1]], 1)
+    vectors = features.unflatten(1, (learner.model.head.vectors, -1))
+    return run.calibrated(scores.unflatten(1, shape)), vectors.numpy()
 
 
 def _sets(

@@ -309,33 +309,15 @@ class Run:
         """(n, J, K) float32, the same as the method gives them."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
-        self._expect_finite(found, rows, name or self.data.dataset.images.name)
+        self.expect_finite(found, rows, name or self.data.dataset.images.name)
         return found
 
-    def scores_and_features(
-        self, rows: NDArray[np.int64], loader: Loader, name: Callable[[int], str], *, features: bool = True
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
-        """The same as `scores` and, where they are asked for, `features`: the network is asked once.
+    def expect_finite(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:
+        """Refuse what the model gave for images, where a number is none.
 
         Raises:
-            InputError: as `scores`.
+            InputError: with the first such image's `name`.
         """
-        if not features:
-            return self.scores(rows, loader, name), None
-        shape = (self.card.schema.num_attributes, self.card.schema.max_classes)
-
-        def give(images: Tensor) -> Tensor:
-            output = self.learner.output(images)
-            parts = (self.learner.method.scores(output), output.features)
-            return torch.cat([part.float().flatten(1) for part in parts], 1)
-
-        found = outputs_of(self.fabric, self.learner, loader, give, rows)
-        self._expect_finite(found, rows, name)
-        split = shape[0] * shape[1]
-        vectors = found[:, split:].unflatten(1, (self.learner.model.head.vectors, -1))
-        return self.calibrated(found[:, :split].unflatten(1, shape)), vectors.numpy()
-
-    def _expect_finite(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:
         wrong = (~found.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
         if wrong:
             raise InputError(

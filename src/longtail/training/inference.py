@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +11,6 @@ from torch import Tensor, nn
 
 from longtail.images.load import Loader, Progress
 from longtail.ranks import Processes, gather_ranks
-
-if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
-    from lightning_fabric import Fabric
 
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training
