@@ -205,7 +205,7 @@ class Training:
     def train(self, learner: Learner) -> None:
         """Train the model of a learner, which is the run's or one around it."""
         run = self.run
-        fit(run.fabric, learner, run.config, self.feed, Journal())
+        fit(self.feed.fabric, learner, run.config, self.feed, Journal())
 
     def judged(self) -> Evaluation:
         """Figures on validation images by the learner's own decision."""

@@ -120,3 +120,50 @@ def described(tmp_path):
         return folder
 
     return write
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """Writes the folder of a run that nothing was trained in: enough to predict with."""
+    from longtail.methods.options import MethodOptions
+    from longtail.schema import Attribute, LabelSchema
+    from longtail.training.checkpoint import ModelCard, save_model
+
+    def write(name="run", seed=0, **attributes):
+        torch.manual_seed(seed)
+        schema = LabelSchema(tuple(Attribute(*item) for item in attributes.items()))
+        card = ModelCard(
+            schema=schema,
+            class_counts=[[9, 3, 1][: len(a.classes)] for a in schema.attributes],
+            images=13,
+            backbone="convnet",
+            features=5,
+            hidden=0,
+            shared_feature=False,
+            image_size=(8, 8),
+            mean=(0.5, 0.5, 0.5),
+            std=(0.2, 0.2, 0.2),
+            method="ce",
+            method_options=MethodOptions(),
+        )
+        (tmp_path / name).mkdir()
+        save_model(tmp_path / name / "model.safetensors", card.build(), card)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Writes small images of noise, no two of them alike."""
+    import numpy as np
+    from PIL import Image
+
+    def write(*names):
+        for name in names:
+            path, random = tmp_path / name, np.random.default_rng(list(name.encode()))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (9, 12, 3), np.uint8)).save(path, "PNG")
+        return [str(tmp_path / name) for name in names]
+
+    return write

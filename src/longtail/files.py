@@ -49,10 +49,7 @@ def written_aside(path: Path) -> Generator[Path]:
     try:
         yield aside
         if not special:
-            _on_disk(aside)
-            aside.replace(path)
-            with suppress(OSError):  # not all systems can do that with a folder
-                _on_disk(path.parent)
+            take_place(aside, path)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -62,6 +59,14 @@ def written_aside(path: Path) -> Generator[Path]:
         if not special:
             with suppress(OSError):
                 aside.unlink()
+
+
+def take_place(aside: Path, path: Path) -> None:
+    """Put a file that is written into the place of another; it is on the disk before."""
+    _on_disk(aside)
+    aside.replace(path)
+    with suppress(OSError):  # not all systems can do that with a folder
+        _on_disk(path.parent)
 
 
 def _on_disk(path: Path) -> None:

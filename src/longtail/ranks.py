@@ -1,12 +1,45 @@
-"""Logits, features and labels of all processes, so that mining sees the whole batch."""
+"""The processes of a job, and rows of all of them: mining sees the whole batch."""
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+class Processes(Protocol):
+    """The processes of a job, and this one's device; a launched Fabric is one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """How many processes there are."""
+        ...
+
+    @property
+    def global_rank(self) -> int:
+        """Which of them this is, from 0."""
+        ...
+
+    @property
+    def is_global_zero(self) -> bool:
+        """Whether it is the first, which writes files."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """In this context numbers have the precision of the job."""
+        ...
+
+    def barrier(self) -> None:
+        """Wait for all of them."""
+        ...
 
 
 def gather_ranks(tensor: Tensor) -> Tensor:

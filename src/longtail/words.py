@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -67,13 +67,17 @@ def of_hundred(share: float) -> str:
     return f"{100 * share:.0f}"
 
 
+HIDING = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""Characters that a terminal obeys, or that turn the direction of writing: for use in [...]."""
+
+
 def shown(text: str) -> str:
     """The text in a form that every output can carry: no control characters, no lone surrogates.
 
     Directory names may hold both; a terminal would obey the first, UTF-8 refuses the second.
     """
     whole = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in whole)
+    return re.sub(f"[{HIDING}]", " ", whole)
 
 
 def shortened(text: str, cells: int) -> str:

@@ -141,3 +141,12 @@ def test_tables_show_themselves(trained):
     assert "class-balanced accuracy" in str(table)
     assert table._repr_html_().startswith("<pre")
     assert str(longtail.table(trained.results)) == str(table)
+
+
+def test_what_it_was_loaded_for_is_what_its_predictions_have(trained, photos):
+    plain = trained.predict(photos)
+    assert plain[0].sets is None
+    model = longtail.load(trained.folder, coverage=0.9)
+    found = model.predict(photos)
+    assert all(p.labels["digit"] in p.sets["digit"] for p in found)
+    assert same(found, plain)

@@ -108,18 +108,6 @@ def evaluation(monkeypatch: pytest.MonkeyPatch) -> Job:
     return job
 
 
-@pytest.fixture
-def prediction(monkeypatch: pytest.MonkeyPatch) -> Job:
-    """In place of longtail.runs.predict."""
-    job = Job(act=lambda call: iter([]))
-
-    def predict(run: Path, images: Any, **arguments: Any) -> Iterator[Any]:
-        return job.called("predict", run=run, images=images, **arguments)
-
-    _replace(monkeypatch, "predict", predict=predict)
-    return job
-
-
 def _replace(
     monkeypatch: pytest.MonkeyPatch, name: str, package: ModuleType = longtail.runs, **functions: Any
 ) -> None:

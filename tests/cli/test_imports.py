@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+Noise = Callable[..., list[str]]
 
 HEAVY = {
     "torch",
@@ -56,6 +59,13 @@ def test_what_needs_no_command_imports_none(arguments: list[str]):
     known = {*sys.stdlib_module_names, "longtail", "__main__"}
     before = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, check=True).stdout
     assert not loaded(arguments) - known - set(before.split())
+
+
+def test_a_prediction_imports_what_its_network_needs(untrained: Callable[..., Path], noise: Noise):
+    (image,) = noise("a.png")
+    found = loaded(["predict", str(untrained(kind=("a", "b"))), image, "--accelerator", "cpu", "--quiet"])
+    assert "torch" in found
+    assert not found & {"lightning_fabric", "sympy", "scipy", "sklearn", "matplotlib", "jinja2", "pyarrow"}
 
 
 def test_python_dash_m_is_the_program():

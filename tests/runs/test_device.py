@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from longtail.errors import InputError
 from longtail.runs import device
 
 FAULTS = """
@@ -45,3 +46,14 @@ def test_on_other_systems_no_c_library_is_asked_for(platform, monkeypatch):
     monkeypatch.setattr(device.sys, "platform", platform)
     monkeypatch.setattr(device.ctypes, "CDLL", lambda _: pytest.fail("asked for the C library"))
     device.keep_freed_memory()
+
+
+def test_a_process_alone_computes_on_the_device_that_a_training_takes():
+    assert device.one_process().device == device.launch().device
+    assert device.one_process("cpu").device.type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"^--accelerator cuda: not on this machine, expected .* cpu$"):
+        device.one_process("cuda")

@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.data.unlabelled import ManifestReading, open_images
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
 from longtail.runs.evaluate import _imbalance_seen, evaluate
 from longtail.runs.predict import predict
+from longtail.runs.run import Run
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model, save_model
 from longtail.training.config import DataOptions
@@ -112,11 +114,16 @@ def test_data_that_changed_under_a_run_are_not_evaluated_silently(run, folder):
         evaluate(run)
 
 
+def predicted(run, *sources):
+    blocks = open_images([*map(str, sources)], ManifestReading(), lambda line: None)
+    return list(predict(Run.open(run), blocks))
+
+
 def test_files_folders_and_archives_are_predicted_in_their_order(run, folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.write(folder / "blue" / "blue0.png", "blue0.png")
     one = str(folder / "red" / "red3.png")
-    predictions = list(predict(run, [one, str(folder / "green"), str(tmp_path / "some.zip"), one]))
+    predictions = predicted(run, one, folder / "green", tmp_path / "some.zip", one)
     assert [Path(p.image).name for p in predictions[:1]] == ["red3.png"]
     assert len(predictions) == 1 + 12 + 1 + 1
     assert predictions[0] == predictions[-1]
@@ -129,20 +136,11 @@ def test_files_folders_and_archives_are_predicted_in_their_order(run, folder, tm
     assert right == ["red"]
 
 
-def test_an_archive_in_capitals_is_read_and_what_it_leaves_out_is_said(run, folder, watcher, tmp_path):
-    with zipfile.ZipFile(tmp_path / "SOME.ZIP", "w") as archive:
-        archive.write(folder / "blue" / "blue0.png", "blue0.png")
-        archive.writestr("notes.txt", "seen in May")
-    (prediction,) = predict(run, [str(tmp_path / "SOME.ZIP")], watcher=watcher)
-    assert prediction.image.endswith("blue0.png")
-    assert watcher.lines == [f"{tmp_path / 'SOME.ZIP'}: 1 other file left out, no image: txt 1"]
-
-
 def test_a_missing_image_and_a_missing_run_are_one_line(run, tmp_path):
     with pytest.raises(InputError, match=r"nothing\.png: no such file"):
-        list(predict(run, [str(tmp_path / "nothing.png")]))
+        predicted(run, tmp_path / "nothing.png")
     with pytest.raises(InputError, match="expected a run folder"):
-        list(predict(tmp_path / "norun", ["x.png"]))
+        predicted(tmp_path / "norun", __file__)
 
 
 def test_scores_that_are_not_finite_are_one_line_with_the_model_and_the_image(run, folder):
@@ -157,6 +155,6 @@ def test_scores_that_are_not_finite_are_one_line_with_the_model_and_the_image(ru
     with pytest.raises(
         InputError, match=r"model\.safetensors: its scores of .*red3\.png are not finite \(1 of 1"
     ):
-        list(predict(run, [image]))
+        predicted(run, image)
     with pytest.raises(InputError, match=r"model\.safetensors: its scores of .*\.png are not finite"):
         evaluate(run)

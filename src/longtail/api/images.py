@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.dataset import ImageStore
+from longtail.data.unlabelled import BLOCK, Block, ManifestReading, blocks_of, open_images
 from longtail.errors import InputError
 from longtail.images.decode import pixels_of
-from longtail.runs.predict import _stores as stores  # pyright: ignore[reportPrivateUsage]
 from longtail.training.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -24,9 +23,6 @@ OneImage: TypeAlias = "str | Path | Image | NDArray[np.uint8] | Tensor"
 """An image; a path may also be a folder or a zip archive, an array or a tensor several images of one size."""
 
 Images: TypeAlias = "OneImage | Iterable[OneImage]"
-
-BLOCK = 256
-"""Images in memory that are looked at together."""
 
 
 class GivenStore:
@@ -48,7 +44,7 @@ class GivenStore:
         return self._images[index]
 
 
-def image_stores(images: Images, watcher: Watcher, bits: int) -> Iterator[ImageStore]:
+def image_blocks(images: Images, watcher: Watcher, bits: int) -> Iterator[Block]:
     """The images in the order given, those that follow each other together.
 
     Values of 16 bits use `bits` of them.
@@ -58,7 +54,7 @@ def image_stores(images: Images, watcher: Watcher, bits: int) -> Iterator[ImageS
     """
     for are_paths, group in groupby(enumerate(_several(images)), key=_is_path):
         if are_paths:
-            yield from stores([str(path) for _, path in group], watcher)
+            yield from open_images([str(path) for _, path in group], ManifestReading(), watcher.say)
             continue
         arrays, names = list[NDArray[np.uint8]](), list[str]()
         for place, image in group:
@@ -66,10 +62,10 @@ def image_stores(images: Images, watcher: Watcher, bits: int) -> Iterator[ImageS
                 arrays.append(array)
                 names.append(name)
                 if len(arrays) == BLOCK:
-                    yield GivenStore(arrays, names)
+                    yield from blocks_of(GivenStore(arrays, names))
                     arrays, names = [], []
         if arrays:
-            yield GivenStore(arrays, names)
+            yield from blocks_of(GivenStore(arrays, names))
 
 
 def _several(images: object) -> Iterable[object]:

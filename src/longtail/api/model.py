@@ -11,18 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from longtail.api.classify import classified, look_at
-from longtail.api.images import Images, image_stores
+from longtail.api.images import Images, image_blocks
 from longtail.api.options import DataArguments
 from longtail.api.settings import data_settings
 from longtail.api.shown import Table, table
 from longtail.api.watching import watching
-from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS, Results
+from longtail.images.load import ImageLoader
 from longtail.methods.find import is_outside
 from longtail.runs.evaluate import evaluate_run
-from longtail.runs.predict import Prediction
+from longtail.runs.predict import Prediction, loader_of, predict
 from longtail.runs.run import Run
 from longtail.schema import LabelSchema
 
@@ -85,7 +84,7 @@ class Model:
         """Classify images.
 
         Args:
-            images: a path of a file, folder or zip archive; a Pillow image; an array (H, W, C) or
+            images: a path of a file, folder, archive or manifest; a Pillow image; an array (H, W, C) or
                 (N, H, W, C), or a tensor (C, H, W) or (N, C, H, W), uint8; or a list or iterator of them.
             skip_unreadable: leave files out that cannot be read.
 
@@ -96,8 +95,8 @@ class Model:
 
     def predictions(self, images: Images, *, skip_unreadable: bool = False) -> Iterator[Prediction]:
         """The same one by one, as they are made; for more images than fit in memory."""
-        for store in image_stores(images, self._run.watcher, self._run.card.bits):
-            yield from classified(self._run, store, skip_unreadable=skip_unreadable)
+        blocks = image_blocks(images, self._run.watcher, self._run.card.bits)
+        return predict(self._run, blocks, skip_unreadable=skip_unreadable)
 
     def probabilities(self, images: Images) -> NDArray[np.float64]:
         """(N, J, K) calibrated scores of images given as to `predict`; (N, K) where there is one attribute.
@@ -105,21 +104,22 @@ class Model:
         Attributes and classes are in the order of `schema`; beyond the classes of an attribute
         they are 0.
         """
-        parts = [self._run.scores(*look_at(self._run, store)) for store in self._stores(images)]
-        scores = np.concatenate(parts)
+        scores = np.concatenate([self._run.scores(*seen) for seen in self._looks(images)])
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def features(self, images: Images) -> NDArray[np.float32]:
         """(N, J, D) features of images given as to `predict`; (N, D) where attributes share one vector."""
-        parts = [self._run.features(*look_at(self._run, store)) for store in self._stores(images)]
-        found = torch.cat(parts).numpy()
+        found = torch.cat([self._run.features(*seen) for seen in self._looks(images)]).numpy()
         return found[:, 0] if found.shape[1] == 1 else found
 
-    def _stores(self, images: Images) -> list[ImageStore]:
-        found = list(image_stores(images, self._run.watcher, self._run.card.bits))
-        if not found:
+    def _looks(self, images: Images) -> Iterator[tuple[NDArray[np.int64], ImageLoader]]:
+        """For each block of images the first arguments of `Run.scores`."""
+        block = None
+        for block in image_blocks(images, self._run.watcher, self._run.card.bits):
+            loader = loader_of(self._run, block, block.names, skip_unreadable=False)
+            yield loader.readable(np.arange(len(block))), loader
+        if block is None:
             raise InputError("images: expected at least one")
-        return found
 
     def evaluate(
         self, data: str | Path | None = None, *, split: str = "test", **source: Unpack[DataArguments]

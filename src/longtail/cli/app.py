@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from longtail import __version__
 from longtail.errors import Incomplete, InputError, Interrupted, Terminated, Unfinished
+from longtail.words import shown
 
 INCOMPLETE, MISTAKE, UNFINISHED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 3, 130, 141, 143
 """Exit codes; what nobody foresaw keeps its traceback and Python's code 1."""
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _failed(str(error))
     except Incomplete as found:
-        print(f"longtail: {found}", file=sys.stderr)
+        print(f"longtail: {shown(str(found))}", file=sys.stderr)
         return INCOMPLETE
     except Unfinished as found:
         print(f"longtail: {found}", file=sys.stderr)
@@ -140,7 +141,7 @@ def _expect_command(word: str) -> None:
 
 def _failed(message: str) -> int:
     """Print the one line that says why the command stopped, and which process where there are several."""
-    line = " ".join(message.split())
+    line = shown(" ".join(message.split()))
     rank = os.environ.get("LOCAL_RANK", "0")
     print(f"longtail: {'' if rank == '0' else f'process {rank}: '}error: {line}", file=sys.stderr)
     return MISTAKE

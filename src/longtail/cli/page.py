@@ -136,14 +136,17 @@ def _label(argument: Argument) -> str:
     field = argument.field_info
     if field.is_positional:
         return field.name.upper() + ("..." if field.kind is field.VAR_POSITIONAL else "")
-    metavar = argument.parameter.metavar or METAVARS.get(field.name) or _metavar(argument.hint)
+    metavar = argument.parameter.metavar or _metavar(argument.hint, METAVARS.get(field.name, ""))
     return f"{argument.name} {metavar}" if metavar else argument.name
 
 
-def _metavar(hint: object) -> str:
+def _metavar(hint: object, named: str) -> str:
+    """What stands for a value of a type; a switch has none, whatever is `named` for flags of its name."""
     from longtail.cli.parsing import without_none
 
     core = without_none(hint)
+    if named and core is not bool:
+        return named
     if get_origin(core) is Literal:
         return "CHOICE"
     return {bool: "", int: "INT", float: "NUMBER", Path: "FILE"}.get(core, "TEXT")  # pyright: ignore

@@ -80,7 +80,7 @@ class Command:
         sources = _Sources(getattr(self.module, "layers", lambda _: ()))
         try:
             _, bound, unparsed = self._app(sources).parse_args(
-                list(words), exit_on_error=False, print_error=False
+                [_HYPHEN if word == "-" else word for word in words], exit_on_error=False, print_error=False
             )
         except InputError as error:
             raise sources.placed(error) from None
@@ -216,7 +216,13 @@ def _value(hint: Any, tokens: Sequence[Token]) -> Any:
         return tokens[0].implicit_value
     if get_origin(without_none(hint)) is tuple:
         return tuple(token.value for token in tokens)
-    return _read(hint, tokens[0].value)
+    if tokens[0].value == _HYPHEN and tokens[0].keyword:
+        raise _unexpected(hint, "-")
+    return _read(hint, tokens[0].value.replace(_HYPHEN, "-"))
+
+
+_HYPHEN = "\u2010\u2060"
+"""Stands for a lone hyphen, which is an argument like others and not a flag, as cyclopts takes it."""
 
 
 def _given(hint: Any, value: Any) -> Any:
@@ -295,7 +301,7 @@ def _explained(error: CycloptsError, command: str, words: Sequence[str]) -> str:
         case RepeatArgumentError(token=Token(keyword=flag)):
             return f"{flag}: expected once, given more than once"
         case CoercionError(token=Token(keyword=flag, value=value), argument=Argument() as argument):
-            return f"{flag or label(argument)}: {_unexpected(error.target_type, value)}"
+            return f"{flag or label(argument)}: {_unexpected(error.target_type, value.replace(_HYPHEN, '-'))}"
         case MissingArgumentError(keyword=str(), argument=Argument(children=[_, *_]) as table):
             return _no_flag(table)
         case MissingArgumentError(keyword=str() as flag):

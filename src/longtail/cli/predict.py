@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import re
 import sys
 from collections.abc import Iterable
-from contextlib import closing, nullcontext
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TypeGuard, get_args
 
 from cyclopts import Parameter
 
 from longtail.cli.progress import display
-from longtail.cli.stdio import expect_writable, plain_output, writing
-from longtail.errors import InputError
+from longtail.cli.stdio import expect_writable
+from longtail.errors import Incomplete, InputError
 from longtail.methods.options import DecisionName
-from longtail.training.config import Accelerator
+from longtail.training.config import Accelerator, DataOptions
+from longtail.words import count
 
 if TYPE_CHECKING:
-    from longtail.runs.predict import Prediction
+    from longtail.data.unlabelled import Block
+    from longtail.runs.prediction_file import Tally
+    from longtail.runs.run import Run
 
 USAGE = "longtail predict RUN IMAGES... [OPTIONS]"
 
@@ -27,18 +30,31 @@ EXAMPLES = """
 longtail predict runs/first photo.jpg
 longtail predict runs/first new-photos/ --output predictions.csv
 longtail predict runs/first archive.zip --format jsonl > predictions.jsonl
+longtail predict runs/first new.csv --coverage .9 --output sets.parquet
+find new/ -name '*.jpg' | longtail predict runs/first - --format jsonl
+longtail predict runs/first new-photos/ --output predictions.csv --resume
 """
 
-DIGITS = 6
+FormName = Literal["csv", "jsonl", "parquet"]
+"""Forms of the output, by the ending of its name."""
+
+_SOURCES = "image files, folders of images, archives, manifests, or - for a list on standard input"
+
+_MANIFESTS = re.compile(r"source|images|image_column|skip_missing")
 
 
 def predict(
     run: Path,
     /,
     *images: str,
+    source: Annotated[DataOptions | None, Parameter(name="*", parse=_MANIFESTS)] = None,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
-    format: Literal["csv", "jsonl"] | None = None,
+    format: FormName | None = None,
+    vectors: Annotated[bool, Parameter(name="--features")] = False,
+    resume: bool = False,
     decision: DecisionName | None = None,
+    threshold: Annotated[str | None, Parameter(metavar="AIM")] = None,
+    coverage: float | None = None,
     method: str | None = None,
     skip_unreadable: bool = False,
     accelerator: Accelerator = "auto",
@@ -47,67 +63,103 @@ def predict(
     """Classify images with a trained model.
 
     One row per image: its name, for each attribute the class chosen, then the probability of every class
-    of every attribute (columns ATTRIBUTE:CLASS).
+    of every attribute (columns ATTRIBUTE:CLASS). docs/predictions.md says more about the columns.
+
+    Images that cannot be read have no row. They are named, and the exit code is 1; it is 2 if the
+    prediction failed. Rows are written as they are made: if it stops, FILE.part keeps them.
 
     Args:
         run: Folder of a run.
-        images: Image files, folders of images, or zip archives.
+        images: Image files, folders of images, zip or tar archives, manifests (CSV, TSV, Parquet), or -
+            for a list on standard input, a path per line.
         output: Write there instead of to standard output.
         format: Form of the output; by default the ending of --output, or csv.
+        vectors: Write the feature vectors of the images, too; not in CSV.
+        resume: Go on with an unfinished --output, behind its last row.
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
+        threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:
+            balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at equal odds.
+        coverage: Add prediction sets that hold the true class of this share of images (columns
+            ATTRIBUTE set).
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
-        skip_unreadable: Leave unreadable images out, said by name.
+        skip_unreadable: Accept unreadable images: they are named, and the exit code is 0.
         accelerator: Kind of device.
         quiet: Show no progress and no notes.
     """
     if not images:
-        raise InputError("IMAGES is missing: expected image files, folders of images, or zip archives")
-    form = format or ("csv" if output is None else output.suffix.lower().removeprefix("."))
-    if form not in _WRITERS:
-        raise InputError(
-            f"--output {output}: expected a name that ends in .csv or .jsonl, or --format with it"
-        )
-    if output is not None:
-        expect_writable(output, "--output")
+        raise InputError(f"IMAGES is missing: expected {_SOURCES}")
+    form = _form(output, format)
+    _expect_fitting(output, form, features=vectors, resume=resume)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
-        from longtail.runs import predict as job
+        from longtail.data.unlabelled import STANDARD_INPUT, ManifestReading, open_images
+        from longtail.runs.run import Run
 
-        predictions = job.predict(
-            run,
-            images,
-            decision=decision,
-            method=method,
-            accelerator=accelerator,
-            skip_unreadable=skip_unreadable,
-            watcher=watcher,
+        reading = source or DataOptions()
+        manifests = ManifestReading(reading.images, reading.image_column, reading.skip_missing)
+        listed = sys.stdin.buffer if STANDARD_INPUT in images else None
+        blocks = open_images(images, manifests, watcher.say, listed)
+        opened = Run.open(run, accelerator, watcher, method=method)
+        opened.decide_by(decision)
+        opened.aim_at(threshold, coverage)
+        tally = _written(opened, blocks, output, form, features=vectors, resume=resume)
+    if tally.unreadable and not skip_unreadable:
+        first = f" (first {tally.first.name}: {tally.first.reason})" if tally.first else ""
+        raise Incomplete(
+            f"{tally.unreadable} of {count(tally.images, 'image')} cannot be read and have no row{first}; "
+            "--skip-unreadable accepts that"
         )
-        with nullcontext(plain_output()) if output is None else writing(output) as stream:
-            _WRITERS[form](stream, predictions)
     from longtail.runs.unfinished import expect_finished
 
     expect_finished(run)
 
 
-def _write_csv(stream: TextIO, predictions: Iterable[Prediction]) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
-    for number, prediction in enumerate(predictions):
-        found = prediction.probabilities
-        if number == 0:
-            classes = (f"{name}:{label}" for name, values in found.items() for label in values)
-            writer.writerow(["image", *prediction.labels, *classes])
-        scores = (f"{score:.{DIGITS}f}" for values in found.values() for score in values.values())
-        writer.writerow([prediction.image, *prediction.labels.values(), *scores])
+def _form(output: Path | None, format: FormName | None) -> FormName:
+    """The form that is asked for, or that of the output's ending."""
+    if format is not None or output is None:
+        return format or "csv"
+    ending = output.suffix.lower().removeprefix(".")
+    found: FormName | None = next((name for name in get_args(FormName) if name == ending), None)
+    if found is None:
+        raise InputError(
+            f"--output {output}: expected a name that ends in .csv, .jsonl or .parquet, or --format with it"
+        )
+    return found
 
 
-def _write_jsonl(stream: TextIO, predictions: Iterable[Prediction]) -> None:
-    for prediction in predictions:
-        rounded = {
-            name: {label: round(value, DIGITS) for label, value in values.items()}
-            for name, values in prediction.probabilities.items()
-        }
-        record = {"image": prediction.image, "labels": prediction.labels, "probabilities": rounded}
-        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+def _expect_fitting(output: Path | None, form: FormName, *, features: bool, resume: bool) -> None:
+    """Refuse what cannot be, before the work is done."""
+    if output is not None:
+        expect_writable(output, "--output")
+    if form == "parquet" and not _is_file(output):
+        raise InputError("--format parquet: is written to a file; name it with --output")
+    if resume and not _is_file(output):
+        raise InputError("--resume: goes on with a file; name it with --output")
+    if features and form == "csv":
+        raise InputError("--features: have no place in CSV; choose --format jsonl or parquet")
 
 
-_WRITERS = {"csv": _write_csv, "jsonl": _write_jsonl}
+def _is_file(output: Path | None) -> TypeGuard[Path]:
+    """Whether an output is a file, or will be, and no pipe or device."""
+    return output is not None and (output.is_file() or not output.exists())
+
+
+def _written(
+    run: Run, blocks: Iterable[Block], output: Path | None, form: FormName, *, features: bool, resume: bool
+) -> Tally:
+    from longtail.runs.predict import notes_on, predict_blocks
+    from longtail.runs.prediction_file import Asked, PredictionFile, write_stream
+    from longtail.runs.prediction_rows import Columns, rows_of
+
+    for note in notes_on(run):
+        run.watcher.say(note)
+    vectors = run.learner.model.head.vectors if features else 0
+    rows = rows_of(form, Columns.of(run.card.schema, sets=run.coverage is not None, vectors=vectors))
+    found = partial(predict_blocks, run, features=features)
+    if output is None:
+        return write_stream(sys.stdout.buffer, rows, found(blocks))
+    if not _is_file(output):
+        with output.open("wb") as stream:
+            return write_stream(stream, rows, found(blocks))
+    asked = Asked.of(run, form, features=features)
+    return PredictionFile(output, rows, asked, run.watcher.say).write(blocks, found, resume=resume)

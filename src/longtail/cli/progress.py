@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from longtail.training.watcher import Silent, Watcher
+from longtail.words import shown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -45,8 +46,8 @@ class Lines(Watcher):
         self._epochs = epochs
 
     def say(self, line: str) -> None:
-        """The sentence."""
-        self._write(line)
+        """The sentence; names in it cannot steer the terminal."""
+        self._write(shown(line))
 
     def epoch(self, record: EpochRecord) -> None:
         """The epoch's figures."""

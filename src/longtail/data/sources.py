@@ -73,7 +73,7 @@ def open_dataset(
         _refuse_manifest(source, NOTHING_CHOSEN, images, "it holds its own images")
         return open_huggingface(source, choice)
     shards = shards_of(source)
-    path = root_of(shards) if shards else _existing(source)
+    path = root_of(shards) if shards else existing(source)
     layout = None if shards else find_official(path)
     if layout is not None:
         _refuse_manifest(source, choice, images, f"it is {layout.name}")
@@ -97,7 +97,7 @@ def open_dataset(
             return open_folders(beside, name, 2 if known is None else 1)
         with beside.open(manifest) as file:
             table = read_table(str(beside.root / manifest), file)
-    place = _existing(images, "--images ") if images is not None else path if beside else path.parent
+    place = existing(images, "--images ") if images is not None else path if beside else path.parent
     found = beside if beside and images is None else list_source(place)
     require_images(found, place)
     return open_manifest(table, found, choice, skip_missing, _name(path), known)
@@ -135,7 +135,12 @@ def _passing_over(source: str, data: Dataset) -> Dataset:
     return replace(data, notes=(*data.notes, note))
 
 
-def _existing(source: str, flag: str = "") -> Path:
+def existing(source: str, flag: str = "") -> Path:
+    """The path that a user wrote.
+
+    Raises:
+        InputError: when nothing is there, with what is called alike.
+    """
     path = Path(source).expanduser()
     if source and path.exists():
         return path

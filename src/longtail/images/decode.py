@@ -318,6 +318,9 @@ def _scaled(start: int, extent: int, length: int, of: int) -> slice:
 
 def refuse(name: str, reason: str) -> Never:
     """Raises the one line that names an image and says what is wrong with it."""
-    # A member of an archive may be called anything: one line, and nothing a terminal would obey.
-    shown = name if name.isprintable() else ascii(name)
-    raise InputError(f"{shown}: {' '.join(reason.split())}") from None
+    raise InputError(f"{printable(name)}: {' '.join(reason.split())}") from None
+
+
+def printable(name: str) -> str:
+    """The name; a member of an archive may be called anything, and nothing is said that a terminal obeys."""
+    return name if name.isprintable() else ascii(name)

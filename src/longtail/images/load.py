@@ -14,7 +14,7 @@ from torch import Tensor
 
 from longtail.data.dataset import Dataset
 from longtail.errors import InputError
-from longtail.images.decode import MOST_BITS, Part, Size
+from longtail.images.decode import MOST_BITS, Part, Size, printable
 from longtail.images.decoder import CHUNK, Decoded, Decoder, Group, Stream
 from longtail.images.normalise import measure_normalisation
 
@@ -172,6 +172,19 @@ class ImageLoader:
             InputError: when an image cannot be decoded and is not to be skipped, or when none can be.
         """
         rows = _as_rows(indices)
+        kept = self.decodable(rows)
+        if len(rows) > 0 and len(kept) == 0:
+            last = self.unreadable[-1]
+            raise InputError(f"none of the {len(rows)} images can be read; {last.name}: {last.reason}")
+        return kept
+
+    def decodable(self, indices: Rows) -> NDArray[np.int64]:
+        """The same as `readable`, but there may be none.
+
+        Raises:
+            InputError: when an image cannot be decoded and is not to be skipped.
+        """
+        rows = _as_rows(indices)
         if self._cache is None and not self._skip_unreadable:
             return rows
         listed = {item.row for item in self.unreadable}
@@ -180,12 +193,8 @@ class ImageLoader:
                 raise self._refusal(error)
             if row not in listed:
                 name = self._dataset.images.name(row)
-                self.unreadable.append(Unreadable(row, name, str(error).removeprefix(f"{name}: ")))
-        kept = rows[self._known[rows]]
-        if len(rows) > 0 and len(kept) == 0:
-            last = self.unreadable[-1]
-            raise InputError(f"none of the {len(rows)} images can be read; {last.name}: {last.reason}")
-        return kept
+                self.unreadable.append(Unreadable(row, name, str(error).removeprefix(f"{printable(name)}: ")))
+        return rows[self._known[rows]]
 
     def normalisation(
         self, indices: Rows, sample: int = MEASURED

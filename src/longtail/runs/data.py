@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +18,11 @@ from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_ca
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
+from longtail.ranks import Processes
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.config import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
-
-if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
-    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +66,7 @@ class Data:
         )
         return cls(dataset, splits, loader, rehearsed=rehearsed)
 
-    def on_vectors(self, fabric: Fabric, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
+    def on_vectors(self, fabric: Processes, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
         """The same with the vectors, of `size` numbers, that a fixed network makes of the images.
 
         With `mirrored`, also those of the images mirrored left to right, for the training.

@@ -6,11 +6,16 @@ import ctypes
 import os
 import sys
 import warnings
-from typing import Any, cast
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
-from lightning_fabric import Fabric
+import torch
 
 from longtail.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
@@ -23,6 +28,8 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
     Raises:
         InputError: when the machine has no such device.
     """
+    from lightning_fabric import Fabric  # its import takes about as long as that of torch
+
     try:
         with warnings.catch_warnings():
             # Fabric would go on in another precision than the one asked for
@@ -44,6 +51,44 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
     if fabric.device.type == "cpu":
         keep_freed_memory()
     return fabric
+
+
+@dataclass(frozen=True)
+class OneProcess:
+    """A process that computes alone, in full precision, and trains nothing; see `Processes`.
+
+    Attributes:
+        device: where.
+    """
+
+    device: torch.device
+    world_size = 1
+    global_rank = 0
+    is_global_zero = True
+
+    def autocast(self) -> nullcontext[None]:
+        """Numbers stay as they are."""
+        return nullcontext()
+
+    def barrier(self) -> None:
+        """There is nobody to wait for."""
+
+
+def one_process(accelerator: str = "auto") -> OneProcess:
+    """This process with the first device of a kind; of "auto" that which `launch` takes.
+
+    Raises:
+        InputError: when the machine has no such device.
+    """
+    found = {"mps": torch.backends.mps.is_available(), "cuda": torch.cuda.is_available(), "cpu": True}
+    there = [kind for kind, is_there in found.items() if is_there]
+    kind = there[0] if accelerator == "auto" else accelerator
+    if kind not in there:
+        kinds = ", ".join(["auto", *there])
+        raise InputError(f"--accelerator {kind}: not on this machine, expected one of {kinds}")
+    if kind == "cpu":
+        keep_freed_memory()
+    return OneProcess(torch.device(kind, 0) if kind == "cuda" else torch.device(kind))
 
 
 def keep_freed_memory() -> None:

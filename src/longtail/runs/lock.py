@@ -1,4 +1,4 @@
-"""One training at a time in the folder of a run."""
+"""One process at a time in the folder of a run, or at a file of predictions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ class RunLock:
 
     Args:
         path: the file that is locked; it says who holds it, and is removed when the block ends.
+        work: what the process does, for messages.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, work: str = "training") -> None:
         self._path = path
+        self._work = work
         self._file: FileIO | None = None
 
     def __enter__(self) -> RunLock:
@@ -71,7 +73,8 @@ class RunLock:
             holder = " ".join(file.read(200).decode(errors="replace").split()) or "another process"
             file.close()
             raise InputError(
-                f"{asked}: is in use by a training ({holder}); wait for its end, or choose another --output"
+                f"{asked}: is in use by a {self._work} ({holder}); wait for its end, or choose another "
+                "--output"
             ) from None
         except OSError:
             pass  # a file system without locks

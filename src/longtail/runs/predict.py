@@ -1,24 +1,22 @@
-"""What a trained model says of new images."""
+"""What a trained model says of new images, a block of them at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from longtail.data.dataset import Dataset, ImageStore
-from longtail.data.listing import list_source, require_images
-from longtail.data.names import Names
-from longtail.data.stores import FileStore
+from longtail.data.dataset import Dataset
+from longtail.data.unlabelled import Block
 from longtail.errors import InputError
-from longtail.images.load import ImageLoader
+from longtail.images.load import ImageLoader, Unreadable
 from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
-from longtail.training.watcher import Silent, Watcher
+from longtail.training.inference import outputs_of
 
 
 @dataclass(frozen=True)
@@ -27,76 +25,137 @@ class Prediction:
 
     Attributes:
         image: its path, or the archive and the member's name.
-        labels: for each attribute the class with the largest score.
+        labels: for each attribute the class decided for.
         probabilities: for each attribute the score of every class.
+        sets: for each attribute the classes of its prediction set, the most probable first; None without
+            a coverage.
+        features: (J or 1, D) float32, what the head sees; None where they are not asked for.
     """
 
     image: str
     labels: dict[str, str]
     probabilities: dict[str, dict[str, float]]
+    sets: dict[str, tuple[str, ...]] | None = None
+    features: NDArray[np.float32] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of a block of images.
+
+    Attributes:
+        names: of all its images.
+        predictions: of those that can be read, in their order.
+        unreadable: the others, with what is wrong with each.
+    """
+
+    names: list[str]
+    predictions: list[Prediction]
+    unreadable: list[Unreadable]
+
+
+def notes_on(run: Run) -> list[str]:
+    """What to know of a run before its predictions: an unfinished training, thresholds that are not tuned."""
+    kept = [
+        f"{run.card.schema.names[j]}: decided at equal odds, not for {run.aim} ({threshold.kept})"
+        for j, threshold in run.thresholds.items()
+        if threshold.kept
+    ]
+    return [*([run.unfinished] if run.unfinished else []), *kept]
 
 
 def predict(
-    path: Path,
-    images: Sequence[str],
-    *,
-    decision: str | None = None,
-    method: str | None = None,
-    accelerator: str = "auto",
-    skip_unreadable: bool = False,
-    watcher: Watcher | None = None,
+    run: Run, blocks: Iterable[Block], *, skip_unreadable: bool = False, features: bool = False
 ) -> Iterator[Prediction]:
-    """Classify files, all images in folders, and all images in zip archives, in the order given.
+    """Classify images in their order, by the run's decision, thresholds and coverage.
 
-    A run of a method of your own needs that named as `method`.
+    Args:
+        run: opened.
+        blocks: see `longtail.data.unlabelled.open_images`.
+        skip_unreadable: leave images that cannot be read out.
+        features: whether predictions have them.
 
     Raises:
-        InputError: when the run, or an image that is not skipped, cannot be used, or scores are not finite.
+        InputError: when an image cannot be read and is not to be skipped, or scores are not finite.
     """
-    watcher = watcher or Silent()
-    run = Run.open(path, accelerator, watcher, method=method)
-    run.decide_by(decision)
-    if run.unfinished is not None:
-        watcher.say(run.unfinished)
-    schema = run.card.schema
-    for store in _stores(images, watcher):
-        labels = np.full((len(store), schema.num_attributes), UNLABELLED, dtype=np.int64)
-        names = [store.name(row) for row in range(len(store))]
-        dataset = Dataset("images", schema, labels, names, store)
-        size, bits = run.card.image_size, run.card.bits
-        loader = ImageLoader(dataset, size, bits=bits, skip_unreadable=skip_unreadable)
-        rows = loader.readable(np.arange(len(store)))
+    for found in predict_blocks(run, blocks, features=features):
+        if found.unreadable and not skip_unreadable:
+            _, name, reason = found.unreadable[0]
+            raise InputError(f"{name}: {reason}; repair or remove it, or leave such images out")
+        yield from found.predictions
+
+
+def predict_blocks(run: Run, blocks: Iterable[Block], *, features: bool = False) -> Iterator[Predicted]:
+    """Classify blocks of images; those that cannot be read are named beside them, and to the run's watcher.
+
+    Raises:
+        InputError: when scores are not finite.
+    """
+    for block in blocks:
+        names = block.names
+        loader = loader_of(run, block, names, skip_unreadable=True)
+        rows = loader.decodable(np.arange(len(block)))
+        predictions = _predictions(run, names, loader, rows, features) if len(rows) else []
         for _, name, reason in loader.unreadable:
-            watcher.say(f"left out {name}: {reason}")
-        if not len(rows):
-            continue
-        scores = run.scores(rows, loader, store.name, partial(watcher.progress, "predicting"))
-        for row, score in zip(rows.tolist(), scores):
-            probabilities = {
-                attribute.name: dict(zip(attribute.classes, values.tolist()))
-                for attribute, values in zip(schema.attributes, score)
-            }
-            labels_of = {name: max(values, key=values.__getitem__) for name, values in probabilities.items()}
-            yield Prediction(store.name(row), labels_of, probabilities)
+            run.watcher.say(f"left out {name}: {reason}")
+        yield Predicted(names, predictions, loader.unreadable)
+        run.watcher.progress("predicting", block.stop, len(block.store))
 
 
-def _is_file(image: str) -> bool:
-    return Path(image).suffix.lower() != ".zip" and not Path(image).is_dir()
+def loader_of(run: Run, block: Block, names: list[str], *, skip_unreadable: bool) -> ImageLoader:
+    """Decodes each image of a block once, for a run: all of them are kept, whatever their size."""
+    schema, size = run.card.schema, run.card.image_size
+    labels = np.full((len(block), schema.num_attributes), UNLABELLED, dtype=np.int64)
+    dataset = Dataset("images", schema, labels, names, block)
+    return ImageLoader(dataset, size, bits=run.card.bits, skip_unreadable=skip_unreadable, cache_bytes=_ALL)
 
 
-def _stores(images: Sequence[str], watcher: Watcher) -> Iterator[ImageStore]:
-    """Files that follow each other together, every folder and archive on its own."""
-    for are_files, group in groupby(images, key=_is_file):
-        paths = list(group)
-        if are_files:
-            missing = next((path for path in paths if not Path(path).exists()), None)
-            if missing is not None:
-                raise InputError(f"{missing}: no such file; expected images, folders or zip archives")
-            yield FileStore(Path(), Names(paths))
-            continue
-        for path in map(Path, paths):
-            found = list_source(path)
-            require_images(found, path)
-            for note in found.all_notes():
-                watcher.say(f"{path}: {note}")
-            yield found.store()
+_ALL = 2**62  # bytes
+
+
+def _predictions(
+    run: Run, names: list[str], loader: ImageLoader, rows: NDArray[np.int64], features: bool
+) -> list[Prediction]:
+    """Of the rows of a loader that can be read."""
+    attributes = run.card.schema.attributes
+    name = names.__getitem__
+    scores, vectors = (
+        _scores_and_features(run, rows, loader, name) if features else (run.scores(rows, loader, name), None)
+    )
+    decided, members = run.decisions(scores), run.members(scores)
+    found: list[Prediction] = []
+    for i, row in enumerate(rows.tolist()):
+        labels = {a.name: a.classes[j] for a, j in zip(attributes, decided[i].tolist())}
+        own = {a.name: dict(zip(a.classes, values)) for a, values in zip(attributes, scores[i].tolist())}
+        sets = None if members is None else _sets(own, members[i])
+        found.append(Prediction(names[row], labels, own, sets, None if vectors is None else vectors[i]))
+    return found
+
+
+def _scores_and_features(
+    run: Run, rows: NDArray[np.int64], loader: ImageLoader, name: Callable[[int], str]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """The scores and the features of a run, for which its network is asked once."""
+    learner, shape = run.learner, (run.card.schema.num_attributes, run.card.schema.max_classes)
+
+    def give(images: Tensor) -> Tensor:
+        output = learner.output(images)
+        parts = (learner.method.scores(output), output.features)
+        return torch.cat([part.float().flatten(1) for part in parts], 1)
+
+    found = outputs_of(run.fabric, learner, loader, give, rows)
+    run.expect_finite(found, rows, name)
+    scores, features = found.tensor_split([shape[0] * shape[1]], 1)
+    vectors = features.unflatten(1, (learner.model.head.vectors, -1))
+    return run.calibrated(scores.unflatten(1, shape)), vectors.numpy()
+
+
+def _sets(
+    probabilities: dict[str, dict[str, float]], members: NDArray[np.bool_]
+) -> dict[str, tuple[str, ...]]:
+    """The prediction set of each attribute of an image, by (J, K) which classes are in it."""
+    sets: dict[str, tuple[str, ...]] = {}
+    for (name, values), own in zip(probabilities.items(), members.tolist()):
+        inside = [label for label, is_in in zip(values, own) if is_in]
+        sets[name] = tuple(sorted(inside, key=values.__getitem__, reverse=True))
+    return sets

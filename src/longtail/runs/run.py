@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,9 +26,10 @@ from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES
 from longtail.methods.recipe import check_decision, recipe
 from longtail.models.backbones import COMPUTED_ONCE
+from longtail.ranks import Processes
 from longtail.runs.calibration import Calibration, Frequencies, load_calibrations
 from longtail.runs.data import Data, read_dataset
-from longtail.runs.device import launch
+from longtail.runs.device import one_process
 from longtail.runs.folder import RunFolder
 from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
@@ -71,7 +71,7 @@ class Run:
 
     Attributes:
         folder: where its files lie.
-        fabric: launched.
+        fabric: the processes of its job, and the device.
         learner: the model and its method, on the device of `fabric`.
         card: what the model is.
         watcher: hears of images that are read.
@@ -83,7 +83,7 @@ class Run:
     """
 
     folder: RunFolder
-    fabric: Fabric
+    fabric: Processes
     learner: Learner
     card: ModelCard
     watcher: Watcher
@@ -115,7 +115,7 @@ class Run:
         folder = RunFolder(path)
         learner, card = _model(folder, method)
         known = load_calibrations(folder.calibration, checksum_of(folder.model), card.schema)
-        fabric = launch(accelerator or CONFIG.read(folder.config).accelerator)
+        fabric = one_process(accelerator or CONFIG.read(folder.config).accelerator)
         return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known)
 
     def decide_by(self, decision: str | None) -> None:
@@ -132,6 +132,7 @@ class Run:
         rule.learn(self._trained)
         self.learner.method.decision = rule.to(self.fabric.device)
         self.decision = decision
+        self._forget()
 
     def aim_at(self, threshold: str | None, coverage: float | None) -> None:
         """Decide attributes of two classes by thresholds for an aim, and give prediction sets.
@@ -145,6 +146,7 @@ class Run:
         """
         self.aim = None if threshold is None else Aim.of(threshold)
         self.coverage = coverage
+        self._forget()
         if coverage is not None and not 0 < coverage < 1:
             raise InputError(f"--coverage: expected a share between 0 and 1, got {coverage:g}")
         asked = ["--threshold"] * (threshold is not None) + ["--coverage"] * (coverage is not None)
@@ -164,6 +166,11 @@ class Run:
             return {}
         rare = {j: self.frequencies.rare(j) for j in range(self.card.schema.num_attributes)}
         return {j: known.threshold(j, own, aim) for j, own in rare.items() if own is not None}
+
+    def _forget(self) -> None:
+        """Drop what was found for another decision, aim or coverage."""
+        for name in ("thresholds", "smallest_typical"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def smallest_typical(self) -> list[float]:
@@ -303,14 +310,22 @@ class Run:
         """(n, J, K) float32, the same as the method gives them."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
+        self.expect_finite(found, rows, name or self.data.dataset.images.name)
+        return found
+
+    def expect_finite(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:
+        """Refuse what the model gave for images, where a number is none.
+
+        Raises:
+            InputError: with the first such image's `name`.
+        """
         wrong = (~found.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
         if wrong:
-            first = (name or self.data.dataset.images.name)(int(rows[wrong[0]]))
             raise InputError(
-                f"{self.folder.model}: its scores of {first} are not finite ({len(wrong)} of {len(rows)} "
-                "images); training diverged or the file is damaged: train again with a lower learning rate"
+                f"{self.folder.model}: its scores of {name(int(rows[wrong[0]]))} are not finite "
+                f"({len(wrong)} of {len(rows)} images); training diverged or the file is damaged: train "
+                "again with a lower learning rate"
             )
-        return found
 
     def features(self, rows: NDArray[np.int64], loader: Loader | None = None) -> Tensor:
         """(n, J or 1, D) float32 features of images, on the CPU; arguments as of `scores`."""

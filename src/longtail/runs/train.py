@@ -78,7 +78,7 @@ def _train(
             _lock_early(RunFolder(Path(output_of(config))), resume, lock)
         training, going = _prepared(config, overwrite, watcher, resume, allow_changed_data)
     state = going and going.state
-    run, fabric, config = training.run, training.run.fabric, training.run.config
+    run, fabric, config = training.run, training.feed.fabric, training.run.config
     run.watcher.begin(config.planned_epochs)
     for note in training.notes:
         run.watcher.say(note)
@@ -126,7 +126,7 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     with _explained(config):
         training, _ = _prepared(config, overwrite, watcher, rehearsed=True)
         run, feed = training.run, training.feed
-        rehearse(run.fabric, run.learner, run.config, feed)
+        rehearse(feed.fabric, run.learner, run.config, feed)
     if not run.fabric.is_global_zero:
         return []
     sizes = ", ".join(f"{len(run.data.splits.of(name))} {name}" for name in SPLITS)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 _STEPS = 20  # after k-means++ the within-cluster sum falls by less than 0.2 % from step 10 to step 20
 _SEEDS = 20  # images a cluster that k-means++ looks at: its cost is images × clusters
@@ -143,6 +142,8 @@ def _centroids(
     features: NDArray[np.float32], assignment: NDArray[np.int32], count: int
 ) -> NDArray[np.float32]:
     """(count, D) unit vectors along the sums of the clusters; 0 where a sum has no direction."""
+    from scipy.sparse import csr_array
+
     members = np.flatnonzero(assignment >= 0)
     ones = np.ones(len(members), np.float32)
     belongs = csr_array((ones, (assignment[members], members)), shape=(count, len(features)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,15 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longtail.images.load import Loader, Progress
-from longtail.ranks import gather_ranks
-
-if TYPE_CHECKING:  # to look at data needs no Fabric, whose import takes seconds
-    from lightning_fabric import Fabric
+from longtail.ranks import Processes, gather_ranks
 
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training
 def outputs_of(
-    fabric: Fabric,
+    fabric: Processes,
     network: nn.Module,
     loader: Loader,
     give: Callable[[Tensor], Tensor],
@@ -31,7 +27,7 @@ def outputs_of(
     """(n, ...) float32 on the CPU: what `give` makes of the images in `rows`; processes share the work.
 
     Args:
-        fabric: launched.
+        fabric: the processes that share the work.
         network: left in evaluation mode.
         loader: reads the images, or vectors in their place.
         give: uint8 images on the device -> a tensor with as many rows, for instance `learner.scores`.

@@ -14,11 +14,11 @@ from longtail.data.classes import (
     order_classes,
     written_differently,
 )
-from longtail.data.dataset import Dataset, Tags
+from longtail.data.dataset import Dataset, ImageStore, Tags
 from longtail.data.listing import Listing, is_image, suffix
 from longtail.data.names import Names
 from longtail.data.tables.resolve import ABSENT, AMBIGUOUS, Resolver, leaves_root
-from longtail.data.tables.roles import ColumnChoice, Roles, find_roles
+from longtail.data.tables.roles import ColumnChoice, Roles, find_image_column, find_roles
 from longtail.data.tables.split_column import split_words
 from longtail.data.tables.table import Column, Table
 from longtail.errors import InputError
@@ -79,6 +79,23 @@ def open_manifest(
             *found.all_notes(),
         ),
     )
+
+
+def open_unlabelled(
+    table: Table, found: Listing, image_column: str | None, skip_missing: bool
+) -> tuple[ImageStore, list[str]]:
+    """The images that a table names, in the order of its rows, and notes on what is left out.
+
+    Raises:
+        InputError: see `find_image_column`; when a row names no image, one outside of the root, or one that
+            is not there (unless `skip_missing`).
+    """
+    resolver = Resolver(found)
+    name = find_image_column(table, image_column, resolver)
+    positions = _find_images(table, name, found, resolver)
+    rows = _present(table, name, positions, resolver, found, skip_missing)
+    notes = [f"{count(len(rows), 'image')} named by column {name} of {table.path}"]
+    return found.store(positions[rows]), notes + _missing(table, len(rows))
 
 
 def _find_images(table: Table, name: str, found: Listing, resolver: Resolver) -> NDArray[np.int64]:
@@ -250,11 +267,15 @@ def _guides(table: Table, roles: Roles) -> list[str]:
     ]
 
 
+def _missing(table: Table, rows: int) -> list[str]:
+    if rows == len(table):
+        return []
+    missing = count(len(table) - rows, "row")
+    return [f"{missing} of {table.path} left out, image not there (--skip-missing)"]
+
+
 def _left_out(table: Table, found: Listing, rows: int) -> list[str]:
-    notes: list[str] = []
-    if rows < len(table):
-        missing = count(len(table) - rows, "row")
-        notes.append(f"{missing} of {table.path} left out, image not there (--skip-missing)")
+    notes = _missing(table, rows)
     if rows < len(found.images):
         notes.append(f"{count(len(found.images) - rows, 'image')} left out, in no row of {table.path}")
     return notes

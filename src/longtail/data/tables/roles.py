@@ -100,6 +100,17 @@ def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver, known: tu
     return Roles(image=image, attributes=attributes, **guides, notes=notes)
 
 
+def find_image_column(table: Table, chosen: str | None, resolver: Resolver) -> str:
+    """The column that names the images of a table whose other columns do not matter; see `find_roles`.
+
+    Raises:
+        InputError: when a chosen column is not there, no column names images, or the first row is no header.
+    """
+    image = _image_column(table, ColumnChoice(image=chosen), resolver, ())
+    _expect_header(table, image, resolver)
+    return image
+
+
 def _guide(table: Table, role: str, chosen: str | None, taken: set[str | None]) -> str | None:
     """The column of a role that is not recognised: the chosen one, or the one of its name."""
     if chosen is not None:
