@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import longtail
 from longtail.cli import main
 from longtail.exporting import export
-from longtail.runs.predict import predict
 from longtail.training import defaults
 
 pytest.importorskip("onnxruntime", reason="the extra export is not installed")
@@ -36,7 +36,7 @@ def test_the_page_runs_from_the_folder_of_a_run_to_a_decision(
     capsys.readouterr()
     _, example = blocks("python")
     exec(compile(example, "docs/deploy.md", "exec"), {})
-    (prediction,) = predict(run, [str(photos / "1.png")])
+    (prediction,) = longtail.load(run).predict(photos / "1.png")
     expected = [f"{name} {label}" for name, label in prediction.labels.items()]
     assert [line.rpartition(" ")[0] for line in capsys.readouterr().out.splitlines()] == expected
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import longtail
 from longtail.cli import main
 from longtail.decisions.thresholds import Threshold
 from longtail.errors import InputError
@@ -22,7 +23,6 @@ from longtail.exporting.export import export_onnx
 from longtail.exporting.onnx_file import Found, Runner
 from longtail.exporting.parity import Parity, check_parity, library_scores, sample_images
 from longtail.runs.folder import RunFolder
-from longtail.runs.predict import predict
 from longtail.runs.run import Run
 
 from .runs import calibration, card, write_run
@@ -47,7 +47,7 @@ def test_the_command_says_what_was_compared_and_what_it_costs(told: str, run: Pa
 def test_ten_lines_of_onnxruntime_decide_as_predict_does(content: bytes, photos: Path, run: Path):
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     attributes = json.loads(session.get_modelmeta().custom_metadata_map["longtail"])["attributes"]
-    said = list(predict(run, [str(photos)]))
+    said = longtail.load(run).predict(sorted(photos.glob("*.png")))
     assert len(said) == 48
     for prediction in said:
         image = np.asarray(Image.open(prediction.image).convert("RGB"))[None]
@@ -179,13 +179,13 @@ def test_images_that_cannot_be_read_are_passed_over(run: Path):
             return 40
 
     store = Store(read=read, name=str)
-    shown = parity._readable(store, 64)
+    shown = parity._readable(store, 64, 16)
     assert [int(next(shown)[0, 0, 0]) for _ in range(11)] == [*range(0, 40, 4), 0]
 
 
 def test_the_scores_compared_with_are_those_of_predict(run: Path, photos: Path, tmp_path: Path):
     pixels = np.asarray(Image.open(photos / "3.png").convert("RGB"))
-    (prediction,) = predict(run, [str(photos / "3.png")])
+    (prediction,) = longtail.load(run).predict(photos / "3.png")
     found = library_scores(Run.open(run, "cpu"), pixels[None])[0]
     for values, expected in zip(found, prediction.probabilities.values()):
         np.testing.assert_array_equal(values[: len(expected)], [*expected.values()])

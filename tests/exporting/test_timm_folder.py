@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import longtail
 from longtail.errors import InputError
 from longtail.exporting import timm_folder
 from longtail.exporting.timm_folder import classifier_of, export_timm
 from longtail.images.normalise import normalise
-from longtail.runs.predict import predict
 from longtail.runs.run import Run
 from longtail.training.checkpoint import ModelCard
 
@@ -166,7 +166,7 @@ def test_the_pipeline_of_transformers_says_the_same(real, tmp_path: Path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     pipeline = transformers.pipeline("image-classification", model=str(tmp_path / "timm"))
     said = {entry["label"]: entry["score"] for entry in pipeline(str(tmp_path / "a.png"))}
-    (prediction,) = predict(run, [str(tmp_path / "a.png")])
+    (prediction,) = longtail.load(run).predict(tmp_path / "a.png")
     assert said == pytest.approx(prediction.probabilities["kind"], abs=1e-4)
 
 
