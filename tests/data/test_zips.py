@@ -50,7 +50,7 @@ def assert_as_zipfile_reads(path: Path) -> None:
     st.dictionaries(st.text("aé ö/\\.jpg", min_size=1), st.binary(max_size=50), max_size=6),
     st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
     st.binary(max_size=30),
-    st.binary(max_size=30),
+    st.binary(max_size=30).filter(lambda comment: b"PK" not in comment),  # zipfile takes that for the end
 )
 def test_the_directory_is_that_which_zipfile_reads(
     tmp_path_factory: pytest.TempPathFactory,

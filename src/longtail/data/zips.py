@@ -145,7 +145,7 @@ def _directory(file: BinaryIO) -> tuple[bytes, int]:
     start = file.seek(max(length - _END.size - _MOST_COMMENT, 0))
     tail = file.read()
     place = tail.rfind(b"PK\x05\x06")
-    if place < 0:
+    if place < 0 or place + _END.size > len(tail):
         raise ValueError("it has no directory at its end")
     end = start + place
     _, size, offset = _END.unpack_from(tail, place)
