@@ -240,8 +240,8 @@ def _reliability_picture(ident: str, attribute: AttributeResults) -> Chart | Non
         return None
     caption = (
         "How often decisions of a score are right, with classes as frequent as the scores take them to be. "
-        f"Calibration error {percent(found.after.error)} % (before the temperature of "
-        f"{found.temperature:.3g} {percent(found.before.error)} %)."
+        f"Calibration error {percent(found.after.error)} % ({percent(found.before.error)} % before a "
+        f"temperature of {found.temperature:.3g})."
     )
     return caption, charts.reliability_chart(ident, attribute.name, found)
 

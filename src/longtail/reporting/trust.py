@@ -23,10 +23,10 @@ def calibration_sentence(results: Results) -> str | None:
         return None
     if len(known) > MOST_NAMED:
         before, after = (_mean_error([c for _, c in known], name) for name in ("before", "after"))
-        return f"Calibration error {after} % (before temperatures {before} %), mean over attributes."
+        return f"Calibration error {after} % ({before} % before temperatures), mean over attributes."
     parts = [
         f"{f'{shortened(name, 24)} ' if len(known) > 1 else ''}{percent(found.after.error)} % "
-        f"(before a temperature of {found.temperature:.3g} {percent(found.before.error)} %)"
+        f"({percent(found.before.error)} % before a temperature of {found.temperature:.3g})"
         for name, found in known
     ]
     return f"Calibration error {', '.join(parts)}."
