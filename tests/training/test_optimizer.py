@@ -64,7 +64,7 @@ def test_what_stands_before_all_numbered_layers_is_deepest():
     }
 
 
-@pytest.mark.parametrize(("tuning", "deepest"), [("last", 2), ("all", 18)])
+@pytest.mark.parametrize(("tuning", "deepest"), [("last", 5), ("all", 18)])
 def test_rates_fall_with_the_depth_and_biases_do_not_decay(tuning, deepest):
     config = TrainConfig("data", method="ce", finetune=tuning, layer_decay=0.5, learning_rate=0.01)
     model = learner(tuning)
