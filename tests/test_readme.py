@@ -46,3 +46,21 @@ def test_the_main_job_runs(photos, monkeypatch, capsys):
     assert len(lines) == 6
     assert lines[0].startswith("image,")
     assert (photos / "runs/first/report.html").exists()
+
+
+def test_the_lines_of_python_run(photos, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    monkeypatch.setattr(defaults, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(defaults, "FEWEST_STEPS", 1)
+    exec(compile(block("python", "import longtail"), "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "class-balanced accuracy" in said
+    assert said.count("new-photos") == 5
+
+
+def test_the_links_lead_somewhere():
+    root = Path(__file__).parents[1]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
