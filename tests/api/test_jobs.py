@@ -1,7 +1,10 @@
 import pytest
 
 import longtail
+from longtail.comparing import compare
 from longtail.models import lite0
+
+from ..comparing.comparing import ScriptedLauncher, train_here
 
 
 def test_a_mistake_writes_nothing_and_never_exits(tmp_path):
@@ -27,6 +30,7 @@ def test_advice_and_counts_of_data():
 
 def test_methods_are_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")  # no row of a network of photos beside them
+    monkeypatch.setattr(compare, "WorkerLauncher", lambda local: ScriptedLauncher(train_here))
     found = longtail.compare(
         "digits",
         methods=["threshold-adjustment", "ce"],

@@ -61,6 +61,9 @@ class ScriptedLauncher:
         self.jobs.append(self.make(list(command), log))
         return self.jobs[-1]
 
+    def close(self):
+        """There is no process to end."""
+
 
 def train_here(command: list[str], log: Path) -> Scripted:
     """Train in this process what would be trained in another."""

@@ -30,7 +30,7 @@ BASE = TrainConfig(
     batch_size=64,
     features=8,
     accelerator="cpu",
-    data_options=DataOptions(tail_ratio=20),
+    data_options=DataOptions(tail_ratio=20, tail_largest=60),
 )
 
 

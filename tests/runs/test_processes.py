@@ -28,49 +28,50 @@ for command in json.loads(sys.argv[1]):
 """
 
 
-def in_two_processes(folder, *command):
-    """What a program prints that starts a second process of itself."""
-    own = {**os.environ, "LONGTAIL_CACHE": str(folder / "cache")}
-    words = [sys.executable, *command]
-    done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Runs of two processes that train one after the other: to start them takes longer than to train."""
+    """The folder of runs of two processes, and what they said.
+
+    A package that is started as longtail is trains all of them: to start the processes takes longer.
+    """
     folder = tmp_path_factory.mktemp("trained")
     of_colours(folder / "colours")
-    (folder / "several.py").write_text(ONE_AFTER_ANOTHER)
-    commands = [f"{DIGITS} --method {method} --output {method}" for method in ("lmle", "deepid2")]
+    (folder / "several").mkdir()
+    (folder / "several" / "__main__.py").write_text(ONE_AFTER_ANOTHER)
+    commands = [f"{DIGITS} --method {method} --output {method}" for method in ("crl", "lmle", "deepid2")]
     if find_spec(PACKAGE):
         commands.append(f"{COLOURS} --method ce --finetune last --output finetuned")
-    in_two_processes(folder, "several.py", json.dumps(commands))
-    return folder
+    words = [sys.executable, "-m", "several", json.dumps(commands)]
+    own = {**os.environ, "LONGTAIL_CACHE": str(folder / "cache")}
+    done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
 
 
-def check_results(run):
-    """All test images were judged, each by one process."""
-    results = RESULTS.read(run / "results.json")
+def check_run(trained, name):
+    """It was said once, and all test images were judged, each by one process."""
+    folder, said = trained
+    assert said.count(f"run: {name}\n") == 1
+    results = RESULTS.read(folder / name / "results.json")
     assert sum(c.test_count for c in results.attributes[0].classes) == results.data.images["test"]
 
 
-def test_two_processes_train_one_model(tmp_path):
-    output = in_two_processes(tmp_path, "-m", "longtail", *f"{DIGITS} --method crl --output run".split())
-    assert output.count("run: run") == 1  # said once, not by every process
-    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(line)["mined"]["anchors"] > 0
-    check_results(tmp_path / "run")
+def epoch_of(run):
+    (line,) = (run / "metrics.jsonl").read_text().splitlines()
+    return json.loads(line)
+
+
+def test_two_processes_train_one_model(trained):
+    assert epoch_of(trained[0] / "crl")["mined"]["anchors"] > 0
+    check_run(trained, "crl")
 
 
 @pytest.mark.parametrize("method", ["lmle", "deepid2"])
 def test_two_processes_draw_the_batches_of_a_method_of_its_own(trained, method):
-    (line,) = (trained / method / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(line)["loss"]["ce"] > 0
-    check_results(trained / method)
+    assert epoch_of(trained[0] / method)["loss"]["ce"] > 0
+    check_run(trained, method)
 
 
 @pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the extra pretrained is not installed")
 def test_two_processes_tune_one_model(trained):
-    check_results(trained / "finetuned")
+    check_run(trained, "finetuned")
