@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
 from longtail.models.convnet import ConvNet
 from longtail.runs.beginning import begin
-from longtail.runs.predict import predict
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train, with_whole_paths
 from longtail.training.checkpoint import load_model
@@ -136,7 +136,7 @@ def test_a_run_from_a_folder_opens_and_goes_on_without_it(small, timm, described
     assert card.backbone == "timm:placed"
     assert card.image_size == (16, 16)
     assert (card.mean, card.std) == ((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
-    assert len(list(predict(run, [str(next(Path(small.data).rglob("*.png")))], accelerator="cpu"))) == 1
+    assert len(load(run, accelerator="cpu").predict(next(Path(small.data).rglob("*.png")))) == 1
     second = train(replace(config, method="crt", start=str(run), output=str(tmp_path / "second")))
     assert opened(second)[1].backbone == "timm:placed"
     with pytest.raises(InputError, match=r"--from .*run: was trained with another backbone timm:placed, not"):

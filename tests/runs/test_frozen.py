@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
 from longtail.features.cache import entries
 from longtail.features.linear import fit_linear
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
-from longtail.runs.predict import predict
 from longtail.runs.run import Run
 from longtail.runs.train import _prepared, plan, train
 from longtail.training.checkpoint import load_model
@@ -102,7 +102,7 @@ def test_what_is_predicted_of_a_file_is_what_was_evaluated(frozen, folder):
     run = Run.open(train(frozen), "cpu")
     scores = run.scores(np.arange(len(run.data.dataset)))
     names = [run.data.dataset.images.name(row) for row in range(len(scores))]
-    found = list(predict(run.folder.path, names, accelerator="cpu"))
+    found = load(run.folder.path, accelerator="cpu").predict(names)
     given = np.array([[*next(iter(prediction.probabilities.values())).values()] for prediction in found])
     np.testing.assert_allclose(given, scores[:, 0], atol=2e-3)  # the cache holds half precision
 

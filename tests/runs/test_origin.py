@@ -18,7 +18,8 @@ from longtail.data.stores import ArrayStore, FileStore
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.runs.evaluate import evaluate
-from longtail.runs.predict import predict
+from longtail.runs.predict import notes_on
+from longtail.runs.run import Run
 from longtail.runs.train import resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions
@@ -162,11 +163,9 @@ def test_a_training_killed_in_its_first_epoch_goes_on(config, monkeypatch, tmp_p
     with drawn():
         results = evaluate(tmp_path / "run", watcher=Listening())
     assert results.faults[0].text.startswith("the training is not finished (0 of 2 epochs)")
-    watcher = Listening()
     image = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(image)
-    assert list(predict(tmp_path / "run", [str(image)], watcher=watcher))
-    assert "its training is not finished (0 of 2 epochs)" in watcher.lines[0]
+    assert "its training is not finished (0 of 2 epochs)" in notes_on(Run.open(tmp_path / "run", "cpu"))[0]
     commands = (["evaluate", str(tmp_path / "run")], ["predict", str(tmp_path / "run"), str(image)])
     assert [main([*command, "--accelerator", "cpu"]) for command in commands] == [3, 3]
     (tmp_path / "run" / ".state.pt.7.part").write_bytes(b"half")

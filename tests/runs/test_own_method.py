@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from longtail.api.model import load
 from longtail.cli import main
 from longtail.comparing.document import COMPARISON
 from longtail.comparing.join import join
@@ -18,7 +19,6 @@ from longtail.evaluation.results import RESULTS
 from longtail.methods import find
 from longtail.models import lite0
 from longtail.runs.evaluate import evaluate
-from longtail.runs.predict import predict
 from longtail.runs.train import output_of, plan, resumed_config, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, DataOptions, TrainConfig
@@ -102,13 +102,13 @@ def test_a_run_never_imports_it_unless_it_is_named(own, forget):
     forget()
     before = imports()
     asks = rf"^{re.escape(OWN)}: is a method of your own.*; add --method {re.escape(OWN)}$"
-    for load in (
+    for ask in (
         lambda: evaluate(run),
-        lambda: list(predict(run, ["x.png"])),
+        lambda: load(run),
         lambda: load_model(run / "model.safetensors"),
     ):
         with pytest.raises(InputError, match=asks):
-            load()
+            ask()
     (run / "state.pt").touch()
     with pytest.raises(InputError, match=asks):
         resumed_config(run)

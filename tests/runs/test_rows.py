@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.methods.options import KNNOptions, LMLEOptions, MethodOptions, MetricOptions
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import METHODS
 from longtail.runs.evaluate import evaluate
-from longtail.runs.predict import predict
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
@@ -98,7 +98,7 @@ def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest,
     assert results.mean == RESULTS.read(whole / "results.json").mean
     assert results.decision == recipe(method, SMALL).decision
     assert evaluate(run).mean == results.mean
-    said = [prediction.labels for prediction in predict(run, [str(manifest)])]
+    said = [prediction.labels for prediction in load(run).predict(manifest)]
     assert len(said) == 96
     assert {labels["bright"] for labels in said} <= {"no", "yes"}
 
@@ -122,7 +122,7 @@ def test_a_trained_run_decides_otherwise_without_training(row, manifest, method,
     assert (run / "results.json").read_text() == before
     assert RESULTS.read(run / f"results.{decision}.json") == results
     assert (run / f"report.{decision}.html").exists()
-    assert len(list(predict(run, [str(manifest / "1.png")], decision=decision))) == 1
+    assert len(load(run, decision=decision).predict(manifest / "1.png")) == 1
     train(row(method, epochs=1), overwrite=True)
     assert not (run / f"results.{decision}.json").exists()
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
+from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import data
 from longtail.runs.evaluate import _other_data, evaluate
-from longtail.runs.predict import predict
 from longtail.runs.run import Run
 from longtail.runs.train import output_of, plan, resumed_config, train
 from longtail.training.checkpoint import load_model
@@ -393,7 +393,9 @@ def test_values_of_12_bits_are_said_and_scaled_wherever_the_model_is_used(config
     images, _, _ = next(run.data.loader.batches([rows]))
     assert images.max() > 240
     names = [run.data.dataset.images.name(row) for row in rows.tolist()]
-    found = [[*p.probabilities["label"].values()] for p in predict(run.folder.path, names, accelerator="cpu")]
+    found = [
+        [*p.probabilities["label"].values()] for p in load(run.folder.path, accelerator="cpu").predict(names)
+    ]
     np.testing.assert_allclose(found, run.scores(rows)[:, 0], atol=1e-6)
     other = _other_data(run, str(tmp_path / "narrow"), "test", DataOptions())
     assert torch.equal(next(other.loader.batches([rows]))[0], images)
