@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from longtail.api.model import load
 from longtail.cli import main
 from longtail.comparing.document import COMPARISON
 from longtail.comparing.join import join
