@@ -57,7 +57,7 @@ def small(output):
         features=8,
         accelerator="cpu",
         output=str(output),
-        data_options=DataOptions(tail_ratio=20),
+        data_options=DataOptions(tail_ratio=20, tail_largest=70),
     )
 
 
