@@ -5,8 +5,8 @@
 
 Ours is what `longtail predict new/ --output p.csv` does: files are read, decoded, scored and written. The
 others have the same network and files: a plain loop (Pillow decodes and resizes, an image at a time, batches
-of 64), and the network alone on batches that lie in memory, the least that any prediction takes. All run on
-the CPU.
+of 64), the exported file in onnxruntime on images that Pillow decodes (where the extra export is installed),
+and the network alone on batches that lie in memory. All run on the CPU.
 
 The second case starts processes: `longtail predict` of one image against `import torch`.
 """
@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from measuring import OURS, Json, case, results, show, take_turns, write
 from PIL import Image
 
 from longtail.data.unlabelled import ManifestReading, open_images
+from longtail.exporting.decider import Decider, Rules
+from longtail.exporting.onnx_file import NEEDED, FileCard, Runner, onnx_bytes
 from longtail.methods.options import MethodOptions
 from longtail.runs.predict import predict_blocks
 from longtail.runs.prediction_file import Asked, PredictionFile
@@ -111,6 +114,8 @@ def _throughput(run: Run, folder: Path, what: str, repeats: int) -> Json:
         "plain loop": partial(_plain, run, paths),
         "network alone": _network_alone(run, len(paths)),
     }
+    if all(map(find_spec, NEEDED)):
+        contenders["onnxruntime"] = _exported(run, paths, torch.get_num_threads())
     times = take_turns(contenders, repeats)
     found = case(what, times)
     speeds = [f"{name} {len(paths) / seconds['median']:,.1f}" for name, seconds in found["seconds"].items()]
@@ -134,6 +139,19 @@ def _plain(run: Run, paths: list[Path]) -> list[int]:
         logits = run.learner.model((torch.stack(batch) / 255 - mean) / std).logits
         found += logits[:, 0].softmax(1).argmax(1).tolist()
     return found
+
+
+def _exported(run: Run, paths: list[Path], threads: int) -> Callable[[], None]:
+    """The file of `longtail export`: resizing and decision are inside, images come one by one."""
+    card = FileCard(1, "0", "ce", "argmax", run.card.image_size, run.card.schema.attributes)
+    runner = Runner(onnx_bytes(Decider(run.learner, card.image_size, Rules.of(run)), card, "lite0"), threads)
+
+    def exported() -> None:
+        for path in paths:
+            with Image.open(path) as opened:
+                runner(np.asarray(opened.convert("RGB"))[None])
+
+    return exported
 
 
 def _pixels(path: Path, size: tuple[int, int]) -> torch.Tensor:

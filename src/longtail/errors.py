@@ -10,6 +10,13 @@ class InputError(ValueError):
 
     Its message is one line: it names the file, row, column or flag, says what was expected, and
     what to do. The command line prints that line and exits with code 2; nobody sees a traceback.
+
+    Example::
+
+        try:
+            longtail.load("runs/nowhere")
+        except longtail.InputError as error:
+            print(error)
     """
 
 

@@ -62,6 +62,13 @@ def resume(run: str | Path, *, method: str | None = None, progress: bool = False
 
     Raises:
         InputError: when there is nothing to go on with.
+
+    Example::
+
+        try:
+            model = longtail.resume("runs/first")
+        except longtail.InputError as error:
+            print(error)  # nothing to go on with, its training came to its end
     """
     config = replace(training.resumed_config(Path(run), method), output=str(run))
     with closing(watching(progress)) as watcher:
