@@ -2,9 +2,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from longtail.images import decoder
+from longtail.reporting import svg
 from longtail.reporting.page import render_report
 from longtail.runs import evaluate
 from longtail.training.config import DataOptions, TrainConfig
@@ -34,10 +36,12 @@ def undrawn():
 
 
 @contextmanager
-def drawn():
-    """In here the page of a run is drawn."""
+def drawn(pictures=True):
+    """In here the page of a run is written, with its pictures or without: they take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "render_report", render_report)
+        if not pictures:
+            patch.setattr(svg, "draw", lambda *_: Markup())
         yield
 
 

@@ -23,6 +23,8 @@ from longtail.training.config import DataOptions, TrainConfig
 
 from .conftest import Listening, drawn
 
+PICTURED = {"crl", "deepid2", "lmle", "mtct", "triplet"}
+"""Methods whose page has its pictures too: their curves are those that others have not."""
 SMALL = MethodOptions(knn=KNNOptions(k=5, references=60), lmle=LMLEOptions(cluster_size=10, k=3))
 
 
@@ -87,7 +89,7 @@ def state(run: Path):
 )
 def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest, tmp_path, method):
     config = row(method, epochs=3 if method == "down-sampling" else 2)  # which has one step an epoch
-    with drawn():
+    with drawn(pictures=method in PICTURED):
         whole = train(replace(config, output=str(tmp_path / "whole")))
     with pytest.raises(Interrupted):
         train(config, watcher=Stopper())
