@@ -77,6 +77,7 @@ def test_grey_images_are_images(trained):
         (np.zeros((8, 8, 2), np.uint8), "with 1 or 3 channels"),
         (np.zeros((0, 8, 3), np.uint8), "expected"),
         ("nowhere.jpg", "no such file"),
+        ("", "an empty path"),
     ],
 )
 def test_what_is_no_image_is_one_line(trained, image, said):

@@ -85,8 +85,9 @@ def test_features_go_to_json_and_parquet(run: Run, model: str, noise: Noise, tmp
         (["a", "--resume", "--output", "/dev/null", "--format", "csv"], "--resume: goes on with a file"),
         (["a", "--features"], "--features: have no place in CSV; choose --format jsonl or parquet"),
         (["a", "--output", "-"], "--output: expected a path, got '-'"),
+        (["a", "--output", "a.csv", "--format", "parquet"], "--format parquet: --output a.csv ends in .csv;"),
         (["gone.png"], "gone.png: no such file; expected images, folders, archives, manifests, or - for"),
-        ([__file__, "--coverage", ".9"], "--coverage: is found on validation images, and "),
+        ([__file__, "--coverage", ".9"], "--coverage: needs "),
     ],
 )
 def test_mistakes_are_one_line(run: Run, model: str, arguments: list[str], mistake: str):

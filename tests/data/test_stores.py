@@ -48,3 +48,9 @@ def test_an_array_store_gives_decoded_images() -> None:
 def test_an_array_of_another_form_is_refused(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected \(2, H, W, C\) uint8"):
         ArrayStore(images, Names(["x", "y"]))
+
+
+def test_a_path_with_a_null_character_cannot_be_read(tmp_path):
+    store = FileStore(tmp_path, Names(["a\0b"]))
+    with pytest.raises(OSError, match="null character"):
+        store.read(0)

@@ -20,7 +20,7 @@ from longtail.errors import InputError
 from longtail.exporting import export, parity
 from longtail.exporting.decider import Decider, Rules
 from longtail.exporting.export import export_onnx
-from longtail.exporting.onnx_file import Found, Runner
+from longtail.exporting.onnx_file import FileCard, Found, Runner
 from longtail.exporting.parity import Parity, check_parity, library_scores, sample_images
 from longtail.runs.folder import RunFolder
 from longtail.runs.run import Run
@@ -74,6 +74,7 @@ def test_the_file_says_what_it_is(content: bytes):
         ],
         "threshold": None,
         "coverage": None,
+        "thresholds": {},
     }
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("images", ["N", "H", "W", 3])]
 
@@ -229,3 +230,20 @@ def test_a_check_compares_with_the_run_it_is_given(content: bytes, tmp_path: Pat
     other = Run.open(write_run(tmp_path / "other", card()), "cpu")
     with pytest.raises((InputError, ValueError)):
         check_parity(other, content, *sample_images(other))
+
+
+def test_thresholds_that_stay_are_said_and_stand_in_the_file(
+    monkeypatch: pytest.MonkeyPatch, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    written: list[FileCard] = []
+
+    def give(_: object, card: FileCard, *__: object) -> bytes:
+        written.append(card)
+        return (run / "model.onnx").read_bytes()
+
+    monkeypatch.setattr(export, "onnx_bytes", give)
+    output = str(tmp_path / "new.onnx")
+    assert main(["export", str(run), "--threshold", "recall=.9", "--output", output]) == 0
+    assert "bright: decided at equal odds, not for recall=0.9" in capsys.readouterr().err
+    assert (written[0].threshold, [*written[0].thresholds]) == ("recall=0.9", ["bright"])
+    assert [*written[0].thresholds["bright"].values()] == [0.5]

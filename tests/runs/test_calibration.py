@@ -99,7 +99,7 @@ def test_a_run_without_calibration_decides_as_before(run):
     results = evaluate(run, accelerator="cpu")
     assert results.mean.class_balanced_accuracy.value == before["value"]
     assert results.attributes[0].calibration is None
-    with pytest.raises(InputError, match="--coverage: is found on validation images"):
+    with pytest.raises(InputError, match=r"--coverage: needs .*calibration.safetensors, which is not there"):
         evaluate(run, coverage=0.9, accelerator="cpu")
 
 
@@ -170,3 +170,16 @@ def test_unlabelled_images_say_nothing():
     labelled = Calibration.of(scores[known], labels[known], EVEN)
     assert all_images.temperature[1] == labelled.temperature[1]
     assert all_images.smallest_typical(0.9)[1] == labelled.smallest_typical(0.9)[1]
+
+
+def test_a_decision_that_was_not_calibrated_is_told_from_one_that_was(run):
+    opened = Run.open(run, "cpu")
+    opened.decide_by("knn")
+    with pytest.raises(InputError, match="is known for the decisions argmax, prior, not for knn"):
+        opened.aim_at(None, 0.9)
+
+
+@pytest.mark.parametrize("coverage", [True, "0.9", float("nan")])
+def test_a_coverage_is_a_number(run, coverage):
+    with pytest.raises(InputError, match="--coverage: expected a share above 0 and below 1"):
+        Run.open(run, "cpu").aim_at(None, coverage)

@@ -21,7 +21,7 @@ from longtail.evaluation.results import RESULTS, Results
 from longtail.images.load import ImageLoader
 from longtail.methods.find import is_outside
 from longtail.runs.evaluate import evaluate_run
-from longtail.runs.predict import Prediction, loader_of, predict
+from longtail.runs.predict import Prediction, loader_of, notes_on, predict
 from longtail.runs.run import Run
 from longtail.schema import LabelSchema
 
@@ -70,6 +70,11 @@ class Model:
     def decision(self) -> str:
         """Name of the rule that it decides by."""
         return self._run.decision
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before it is used: an unfinished training, thresholds that could not be tuned."""
+        return notes_on(self._run)
 
     @cached_property
     def results(self) -> Results:
@@ -183,7 +188,8 @@ def load(
     Args:
         path: the folder.
         decision: decide by this rule; by default as it was trained to.
-        threshold: decide attributes of two classes for this aim, see `longtail evaluate --help`.
+        threshold: decide attributes of two classes for this aim, see `longtail evaluate --help`; where it
+            could not be tuned, `Model.notes` says so.
         coverage: give prediction sets that hold the true class of this share of images.
         method: method of your own that it was trained with.
         accelerator: kind of device.

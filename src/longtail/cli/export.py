@@ -77,6 +77,9 @@ def export(
             told = _onnx_lines(found)
     if not quiet:
         print("\n".join(told))
+    from longtail.runs.unfinished import expect_finished
+
+    expect_finished(run)
 
 
 def _onnx_lines(found: OnnxExport) -> list[str]:

@@ -116,10 +116,14 @@ def predict(
 
 def _form(output: Path | None, format: FormName | None) -> FormName:
     """The form that is asked for, or that of the output's ending."""
-    if format is not None or output is None:
+    if output is None:
         return format or "csv"
     ending = output.suffix.lower().removeprefix(".")
     found: FormName | None = next((name for name in get_args(FormName) if name == ending), None)
+    if format is not None:
+        if found not in (None, format):
+            raise InputError(f"--format {format}: --output {output} ends in .{ending}; leave one out")
+        return format
     if found is None:
         raise InputError(
             f"--output {output}: expected a name that ends in .csv, .jsonl or .parquet, or --format with it"

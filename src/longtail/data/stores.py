@@ -44,6 +44,8 @@ class FileStore:
             OSError: when the file is missing, unreadable, larger than `MAX_BYTES`, or a pipe or device.
         """
         path = self.root / self.names[index]
+        if "\0" in str(path):
+            raise OSError("a path cannot hold a null character; write one path per line")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{path}: is no file, but a folder, pipe or device")

@@ -116,6 +116,8 @@ def open_images(
         InputError: at once when a source is not there, or nothing fits the flags for manifests; later when
             one cannot be read. An image that cannot be read is no such case.
     """
+    if "" in sources:
+        raise InputError("an empty path among the images; '.' is the current folder")
     missing = next((path for path in sources if path != STANDARD_INPUT and not Path(path).exists()), None)
     if missing is not None:
         raise InputError(

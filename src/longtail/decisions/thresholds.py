@@ -41,7 +41,7 @@ class Aim:
             >>> Aim.of("recall=.9")
             Aim(name='recall', share=0.9)
         """
-        name, _, given = text.partition("=")
+        name, _, given = str(text).partition("=")
         try:
             share = float(given) if given else None
         except ValueError:

@@ -11,6 +11,7 @@ from longtail.exporting.onnx_file import FileCard, expect_packages, onnx_bytes
 from longtail.exporting.parity import Parity, check_parity, sample_images
 from longtail.files import written_aside
 from longtail.methods.decisions import Neighbours
+from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
 from longtail.training.watcher import Silent, Watcher
 from longtail.words import count
@@ -69,6 +70,8 @@ def export_run(run: Run, output: Path | None = None) -> OnnxExport:
     """The same of an opened run on the CPU, as it decides; see `export_onnx`."""
     expect_packages()
     target = output or run.folder.onnx_by(run.decided_by or None)
+    for note in notes_on(run):
+        run.watcher.say(note)
     if isinstance(rule := run.learner.method.decision, Neighbours):
         voters = int((rule.reference_labels >= 0).any(1).sum())
         run.watcher.say(f"the file holds the features of {count(voters, 'training image')}, which vote")
@@ -81,15 +84,13 @@ def export_run(run: Run, output: Path | None = None) -> OnnxExport:
 
 
 def open_run(path: Path, decision: str | None, method: str | None, watcher: Watcher) -> Run:
-    """A run on the CPU that decides by a rule; whether its training is unfinished is said.
+    """A run on the CPU that decides by a rule.
 
     Raises:
         InputError: when it cannot be used.
     """
     run = Run.open(path, "cpu", watcher, method=method)
     run.decide_by(decision)
-    if run.unfinished is not None:
-        watcher.say(run.unfinished)
     return run
 
 
@@ -102,5 +103,9 @@ def _card_of(run: Run) -> FileCard:
         image_size=run.card.image_size,
         attributes=run.card.schema.attributes,
         threshold=None if run.aim is None else str(run.aim),
+        thresholds={
+            run.card.schema.names[j]: {run.card.schema.attributes[j].classes[one.rare]: one.value}
+            for j, one in run.thresholds.items()
+        },
         coverage=run.coverage,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class FileCard(Part, frozen=True):
         image_size: (height, width) that the file brings images to.
         threshold: aim of the thresholds of attributes of two classes; null where the largest score decides.
         coverage: of the prediction sets; null where there are none.
+        thresholds: for each attribute that is decided by one, the class and its score; 0.5 where there were
+            too few validation images to tune it.
     """
 
     schema_version: Literal[1]
@@ -49,6 +52,7 @@ class FileCard(Part, frozen=True):
     attributes: tuple[Attribute, ...]
     threshold: str | None = None
     coverage: float | None = None
+    thresholds: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
 
 
 CARD = Form(FileCard, "card of an exported model", "a file of longtail export", "export again", indent=0)

@@ -22,6 +22,7 @@ from longtail.images.normalise import normalise
 from longtail.methods.recipe import Recipe
 from longtail.models.backbones import TIMM_PREFIX
 from longtail.models.timm_models import arguments_of, created, described, first_line, imported, source_of
+from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
 from longtail.training.watcher import Silent, Watcher
 
@@ -78,6 +79,8 @@ def export_timm(
             decides otherwise, or the folder cannot be written.
     """
     run = open_run(path, decision, method, watcher or Silent())
+    for note in notes_on(run):
+        run.watcher.say(note)
     if reason := refusal(run, run.learner.method.options):
         raise InputError(f"--format timm: {reason}; --format onnx holds what timm cannot")
     _expect_free(output)

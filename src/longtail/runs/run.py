@@ -147,16 +147,21 @@ class Run:
         self.aim = None if threshold is None else Aim.of(threshold)
         self.coverage = coverage
         self._forget()
-        if coverage is not None and not 0 < coverage < 1:
-            raise InputError(f"--coverage: expected a share between 0 and 1, got {coverage:g}")
+        if coverage is not None and (isinstance(coverage, bool | str) or not 0 < coverage < 1):
+            raise InputError(f"--coverage: expected a share above 0 and below 1, got {coverage!r}")
         asked = ["--threshold"] * (threshold is not None) + ["--coverage"] * (coverage is not None)
         if asked and self.calibration is None:
-            raise InputError(
-                f"{asked[0]}: is found on validation images, and {self.folder.path} has asked none by the "
-                f"decision {self.decision}; train again with --val-share above 0"
-            )
+            raise InputError(f"{asked[0]}: {self._why_uncalibrated()}")
         if self.aim and all(self.frequencies.rare(j) is None for j in range(len(self.card.class_counts))):
             raise InputError("--threshold: is for attributes of two classes, and the model has none")
+
+    def _why_uncalibrated(self) -> str:
+        if self.calibrations:
+            return f"is known for the decisions {', '.join(self.calibrations)}, not for {self.decision}"
+        return (
+            f"needs {self.folder.calibration}, which is not there; train with validation images (--val-share "
+            "above 0), and keep the file beside the model"
+        )
 
     @cached_property
     def thresholds(self) -> dict[int, Threshold]:
