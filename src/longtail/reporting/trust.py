@@ -25,11 +25,20 @@ def calibration_sentence(results: Results) -> str | None:
         before, after = (_mean_error([c for _, c in known], name) for name in ("before", "after"))
         return f"Calibration error {after} % ({before} % before temperatures), mean over attributes."
     parts = [
-        f"{f'{shortened(name, 24)} ' if len(known) > 1 else ''}{percent(found.after.error)} % "
-        f"({percent(found.before.error)} % before a temperature of {found.temperature:.3g})"
+        f"{_named(name, len(known))}{percent(found.after.error)} % ({_before(found)})"
         for name, found in known
     ]
     return f"Calibration error {', '.join(parts)}."
+
+
+def _named(name: str, attributes: int) -> str:
+    return f"{shortened(name, 24)} " if attributes > 1 else ""
+
+
+def _before(found: CalibrationResults) -> str:
+    if found.temperature == 1:
+        return f"as it is: {found.images:.0f} validation images in effect are too few for a temperature"
+    return f"{percent(found.before.error)} % before a temperature of {found.temperature:.3g}"
 
 
 def _mean_error(found: Sequence[CalibrationResults], when: str) -> str:
