@@ -28,6 +28,7 @@ from longtail.reporting.wording import (
     group_meaning,
     headline,
     interval,
+    options_said,
     recall_interval,
     sentence,
     value,
@@ -135,7 +136,7 @@ def data_facts(data: DataInfo) -> dict[str, str]:
 
 def _run_facts(results: Results) -> dict[str, str]:
     model, method, training = results.model, results.method, results.training
-    options = ", ".join(_option(name, value) for name, value in method.options.items() if value not in _UNSET)
+    options = options_said(method.options)
     facts = {
         **data_facts(results.data),
         "method": f"{method.name} ({options})" if options else method.name,
@@ -144,17 +145,6 @@ def _run_facts(results: Results) -> dict[str, str]:
         "measured on": f"{results.split}, decision: {results.decision}",
     }
     return facts | (_training_facts(training) if training else {})
-
-
-_UNSET = (None, False, "none")
-"""Options that say nothing."""
-
-
-def _option(name: str, value: object) -> str:
-    words = name.replace("_", " ")
-    if value is True:
-        return words
-    return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
 
 
 def _training_facts(training: TrainingInfo) -> dict[str, str]:

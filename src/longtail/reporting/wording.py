@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import AttributeResults, Bounds, ClassFacts, ClassResults, Results
@@ -50,6 +50,21 @@ def recall_interval(entry: ClassResults) -> str:
 def sentence(words: str) -> str:
     """The words with a capital and a full stop."""
     return f"{words[:1].upper()}{words[1:]}."
+
+
+def options_said(options: Mapping[str, object]) -> str:
+    """Options of a method in words; those that are left open or switched off say nothing.
+
+    Example:
+        >>> options_said({"feature_layer": "neck", "views": 0.0, "margin": None, "replicate": True})
+        'feature layer neck, views 0, replicate'
+    """
+    said = {name.replace("_", " "): value for name, value in options.items()}
+    return ", ".join(
+        name if value is True else f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in said.items()
+        if value is not None and value is not False and value != "none"
+    )
 
 
 def by_frequency(classes: Sequence[ClassFacts]) -> list[int]:

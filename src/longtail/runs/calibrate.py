@@ -10,7 +10,7 @@ from torch import Tensor
 from longtail.errors import InputError
 from longtail.methods.decisions import RULES, Decision
 from longtail.methods.recipe import check_decision, recipe
-from longtail.runs.calibration import Calibration, Frequencies, save_calibrations
+from longtail.runs.calibration import Calibration, save_calibrations
 from longtail.runs.run import Run
 from longtail.training.inference import outputs_of
 from longtail.training.sealed import checksum_of
@@ -38,7 +38,7 @@ def calibrate(run: Run) -> None:
     scores = outputs_of(run.fabric, run.learner, run.data.loader, give, rows)
     labels = torch.from_numpy(run.data.dataset.labels[rows])
     run.calibrations = {
-        name: Calibration.of(scores[:, place], labels, _frequencies(run, rule))
+        name: Calibration.of(scores[:, place], labels, run.frequencies_by(rule))
         for place, (name, rule) in enumerate({run.own_decision: method.decision, **rules}.items())
     }
     if run.fabric.is_global_zero:
@@ -57,8 +57,3 @@ def _rules(run: Run) -> Iterator[tuple[str, Decision]]:
             continue
         rule = RULES[name](full, run.card.setting(run.learner.model))
         yield name, rule.to(run.fabric.device)
-
-
-def _frequencies(run: Run, rule: Decision) -> Frequencies:
-    assumed = rule.assumed(run.learner.method.shares).cpu()
-    return Frequencies(run.card.schema, run.card.class_counts, assumed)

@@ -23,7 +23,7 @@ from longtail.images.load import Loader, Progress
 from longtail.losses.tables import present_classes
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
-from longtail.methods.decisions import RULES
+from longtail.methods.decisions import RULES, Decision
 from longtail.methods.recipe import check_decision, recipe
 from longtail.models.backbones import COMPUTED_ONCE
 from longtail.ranks import Processes
@@ -169,7 +169,8 @@ class Run:
         known, aim = self.calibration, self.aim
         if known is None or aim is None:
             return {}
-        rare = {j: self.frequencies.rare(j) for j in range(self.card.schema.num_attributes)}
+        frequencies = self.frequencies
+        rare = {j: frequencies.rare(j) for j in range(self.card.schema.num_attributes)}
         return {j: known.threshold(j, own, aim) for j, own in rare.items() if own is not None}
 
     def _forget(self) -> None:
@@ -219,8 +220,11 @@ class Run:
     @property
     def frequencies(self) -> Frequencies:
         """How frequent the classes are, and how frequent its scores take them to be."""
-        method = self.learner.method
-        assumed = method.decision.assumed(method.shares).cpu()
+        return self.frequencies_by(self.learner.method.decision)
+
+    def frequencies_by(self, rule: Decision) -> Frequencies:
+        """The same for the scores of another rule."""
+        assumed = rule.assumed(self.learner.method.shares).cpu()
         return Frequencies(self.card.schema, self.card.class_counts, assumed)
 
     @property
