@@ -9,8 +9,8 @@
 - full: files cannot grow beyond a size. The training must end with one line, and go on with more room.
 - changed: labels, images, splits and settings are changed while a training is stopped. Resuming must refuse.
 
-The quick form takes below five minutes on one core, the long form (`--long`) about twenty times as long. The
-exit code is 1 where a fault was found.
+The quick form takes below five minutes on one core. The long form (`--long`) takes about eight times as long:
+10,560 damaged files and 200 kills. The exit code is 1 where a fault was found.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="work there, and leave everything behind")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    times = 20 if options.long else 1
-    root = options.keep or Path(tempfile.mkdtemp(prefix="longtail-faults-"))
+    times = 8 if options.long else 1
+    root = options.keep.resolve() if options.keep else Path(tempfile.mkdtemp(prefix="longtail-faults-"))
     place = prepare(root)
     suites: dict[str, Callable[[Place, int, random.Random], list[str]]] = {
         "damage": damages, "kills": kills, "full": full, "changed": changed,
@@ -127,18 +127,18 @@ def write_table(path: Path, rows: list[tuple[str, str]]) -> None:
 
 def damages(place: Place, times: int, chance: random.Random) -> list[str]:
     """See the top."""
+    # names below the folder that the tests work in: a damaged one then never names a folder high up
+    os.chdir(place.root)
     run, unfinished = train(place.settings("finished")), stopped(place, "unfinished")
     settings = place.root / "settings"
     settings.mkdir(exist_ok=True)
-    images = str(place.root / "images")
+    data, images = "table/labels.csv", "images"
     texts = {
-        "a.toml": f'data = "{place.config.data}"\nimages = "{images}"\nepochs = 2\n'
+        "a.toml": f'data = "{data}"\nimages = "{images}"\nepochs = 2\n'
         + 'seed = 3\n\n[crl]\nlevel = "class"\nkappa = 5\n',
-        "a.yaml": f"data: {place.config.data}\nimages: {images}\nepochs: 2\n"
+        "a.yaml": f"data: {data}\nimages: {images}\nepochs: 2\n"
         + "seed: 3\ncrl:\n  level: class\n  kappa: 5\n",
-        "a.json": json.dumps(
-            {"data": place.config.data, "images": images, "epochs": 2, "crl": {"level": "class"}}
-        ),
+        "a.json": json.dumps({"data": data, "images": images, "epochs": 2, "crl": {"level": "class"}}),
     }
     for name, text in texts.items():
         (settings / name).write_text(text)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longtail.data import listing
 from longtail.data.listing import IMAGE_SUFFIXES, is_image, list_source, require_images, suffix
 from longtail.errors import InputError
 from longtail.images.decode import FORMATS
@@ -222,3 +223,12 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
 def test_a_place_without_images_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         require_images(list_source(make_files(tmp_path, *names)), tmp_path)
+
+
+def test_a_disk_taken_for_a_data_set_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MANY_OTHERS", 200)
+    others = [f"{number}.log" for number in range(200)]
+    with pytest.raises(InputError, match="holds 0 images among its first 200 files; name the folder"):
+        list_source(make_zip(tmp_path / "disk.zip", *others, "a/1.png"))
+    images = [f"a/{number}.png" for number in range(3)]
+    assert list_source(make_zip(tmp_path / "data.zip", *images, *others)).images == images

@@ -142,7 +142,7 @@ def test_the_state_before_a_damaged_one_is_used_and_both_are_named(config, stopp
     spoil(tmp_path / "run" / "state.pt")
     watcher = Listening()
     run = train(stopped, resume=True, watcher=watcher)
-    assert any("state.pt" in line and "before.pt, from epoch 2, step 1 on" in line for line in watcher.lines)
+    assert any("state.pt" in line and "before.pt, from epoch 1, step 1 on" in line for line in watcher.lines)
     whole = train(replace(stopped, output=str(tmp_path / "whole")))
     first, second = (load_model(path / "model.safetensors")[0].state_dict() for path in (run, whole))
     assert all(torch.equal(first[name], second[name]) for name in first)

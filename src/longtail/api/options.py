@@ -82,6 +82,7 @@ class Arguments(DataArguments, total=False):
     steps: int | None
     keep: Literal["best", "last"] | None
     patience: int | None
+    checkpoint_every: str | Path
     batch_size: int
     seed: int
     backbone: str | Path | None

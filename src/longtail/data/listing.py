@@ -37,6 +37,9 @@ TAR_SUFFIX = "tar"
 MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "parquet"})
 """Endings of manifests, in lower case."""
 
+MANY_OTHERS = 200_000
+"""So many other files with hardly an image between them are a disk or a home, not a data set."""
+
 
 def suffix(name: str) -> str:
     """The ending of a file's name in lower case, without the dot."""
@@ -213,11 +216,16 @@ def _descend(found: Listing) -> Listing:
 
 
 def _sort_out(root: Path, names: Iterable[str], folders: set[str]) -> Listing:
-    """The listing of these files; `folders` are all those that are there, once the files are read."""
+    """The listing of these files; `folders` are all those that are there, once the files are read.
+
+    Raises:
+        InputError: when there are many files and hardly an image among them.
+    """
     images: list[str] = []
     manifests: list[str] = []
     others: Counter[str] = Counter()
     tars: list[str] = []
+    seen = 0
     for name in names:
         if is_image(name):
             images.append(name)
@@ -225,8 +233,14 @@ def _sort_out(root: Path, names: Iterable[str], folders: set[str]) -> Listing:
             manifests.append(name)
         else:
             others[suffix(name)] += 1
+            seen += 1
             if suffix(name) == TAR_SUFFIX:
                 tars.append(name)
+            if seen % MANY_OTHERS == 0 and len(images) < seen / 100:
+                raise InputError(
+                    f"{root}: holds {len(images):,} images among its first {seen + len(images):,} files;"
+                    " name the folder that the images lie in"
+                )
     images.sort()
     manifests.sort()
     hollow = frozenset(folders - _folders_of(images))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
+
+from torch import Tensor
 
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.runs.evaluate import predictions_of
 from longtail.runs.run import Run
 from longtail.training.best import best_epoch, is_over
-from longtail.training.checkpoint import save_model
+from longtail.training.checkpoint import weights_of, write_model
 from longtail.training.journal import Journal
 from longtail.training.meter import Meter
 from longtail.training.record import EPOCHS, EpochRecord
@@ -26,6 +29,8 @@ class RunJournal(Journal):
     def __init__(self, run: Run) -> None:
         self._run = run
         self._told = False
+        self._saved = time.monotonic()
+        self._best: dict[str, Tensor] | None = None
 
     def say(self, line: str) -> None:
         """Passed on."""
@@ -36,11 +41,11 @@ class RunJournal(Journal):
         self._run.watcher.step(epoch, step, steps, meter)
 
     def epoch(self, record: EpochRecord) -> None:
-        """Written, passed on, and looked at: a model that waits for its images is told of once."""
+        """Passed on, and looked at: a model that waits for its images is told of once."""
         run = self._run
         run.epochs.append(record)
-        if run.fabric.is_global_zero:
-            EPOCHS.write_lines(run.folder.metrics, run.epochs)  # a line half written would block --resume
+        if best_epoch(run.epochs) is record:
+            self._best = weights_of(run.learner)
         run.watcher.epoch(record)
         if record.input_wait_share > MOST_WAIT and not self._told:
             self._told = True
@@ -61,22 +66,34 @@ class RunJournal(Journal):
         """Whether all epochs are done, or the run's patience is over."""
         return is_over(self._run.config, self._run.epochs)
 
-    def save(self, state: TrainingState) -> None:
-        """The networks to use and to set beside it, and what the training needs to go on."""
-        run, ended = self._run, state.step == 0 and state.epoch > 0
-        best = ended and best_epoch(run.epochs) is run.epochs[-1]
-        last_is_used = run.config.keep == "last" or best_epoch(run.epochs) is None
-        if best or last_is_used:
-            self.keep_model(run.folder.model)
-        if not last_is_used:
-            self.keep_model(run.folder.last)
-        elif best:
-            self.keep_model(run.folder.best)
-        if run.fabric.is_global_zero:
-            save_state(run.folder.state, state, run.folder.before)
+    def is_due(self) -> bool:
+        """Whether the time of the run's settings has passed since it was kept."""
+        return time.monotonic() - self._saved >= self._run.config.checkpoint_seconds
 
-    def keep_model(self, path: Path) -> None:
-        """The model as it is."""
-        run = self._run
-        if run.fabric.is_global_zero:
-            save_model(path, run.learner, run.card)
+    def save(self, state: TrainingState) -> None:
+        """The epochs so far, the networks to use and to set beside it, and what the training needs to go on.
+
+        Lines and networks are written together, so that the lines never tell of a network that is not there.
+        """
+        folder, last = self._run.folder, weights_of(self._run.learner)
+        self._write_epochs()
+        last_is_used = self._run.config.keep == "last" or best_epoch(self._run.epochs) is None
+        if self._best is not None:  # there is a better one than when the training was kept before
+            self._write(folder.best if last_is_used else folder.model, self._best)
+        self._write(folder.model if last_is_used else folder.last, last)
+        if self._run.fabric.is_global_zero:
+            save_state(folder.state, state, folder.before)
+        self._saved, self._best = time.monotonic(), None
+
+    def keep_model(self) -> None:
+        """The model as it is, of a method that takes no steps."""
+        self._write_epochs()
+        self._write(self._run.folder.model, weights_of(self._run.learner))
+
+    def _write_epochs(self) -> None:
+        if self._run.fabric.is_global_zero:
+            EPOCHS.write_lines(self._run.folder.metrics, self._run.epochs)
+
+    def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
+        if self._run.fabric.is_global_zero:
+            write_model(path, tensors, self._run.card)

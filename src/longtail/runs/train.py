@@ -90,7 +90,7 @@ def _train(
         if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
             solve(fabric, run.learner, config, training.feed, known, checked, journal)
-            journal.keep_model(run.folder.model)
+            journal.keep_model()
         elif stopped := fit(fabric, run.learner, config, training.feed, journal, state):
             again = f" --method {config.method}" if is_outside(config.method) else ""
             place = run.folder.path

@@ -130,14 +130,24 @@ CARD = Form(ModelCard, "model card", source="a model that longtail wrote", anew=
 
 def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
     """Write weights and card as one safetensors file; equal ones have equal bytes."""
+    write_model(path, weights_of(learner), card)
+
+
+def weights_of(learner: Learner) -> dict[str, Tensor]:
+    """Weights and buffers as they are now, on the CPU; they stay so when the learner goes on learning."""
+    tensors = learner.state_dict().items()
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors}
+
+
+def write_model(path: Path, weights: dict[str, Tensor], card: ModelCard) -> None:
+    """`save_model` of weights that were taken before."""
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "longtail_version": __version__,
         "card": CARD.encode(card),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
-    write_sealed(path, tensors, metadata)
+    write_sealed(path, weights, metadata)
 
 
 def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCard]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Annotated, Literal
 
@@ -134,6 +135,9 @@ class TrainConfig(Settings):
     patience: Annotated[int | None, AT_LEAST_ONE] = None
     """Stop after so many epochs without a better one on the validation images."""
 
+    checkpoint_every: str = "1m"
+    """Time after which the training is kept again, as 30s, 10m or 2h: no more is lost when it is killed."""
+
     batch_size: Annotated[int, AT_LEAST_ONE] = 128
     """Images in a step, of all processes together."""
 
@@ -230,7 +234,7 @@ class TrainConfig(Settings):
             other = "--from-scratch" if self.from_scratch else "--from"
             raise InputError(f"--weights: does not go with {other}, the backbone begins with one of them")
         self._check_tuning()
-        self.size  # noqa: B018  a wrong --image-size too, not after the data are read
+        self.size, self.checkpoint_seconds  # noqa: B018  mistakes in them too, not after the data are read
 
     def _check_method(self) -> None:
         """Say now what does not go together; of a class of the user's own, once it is there."""
@@ -285,6 +289,16 @@ class TrainConfig(Settings):
                 f"--image-size: expected pixels as 128 or 96x64 (at most 4096), got {self.image_size!r}"
             )
         return int(parts[0]), int(parts[-1])
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """`checkpoint_every` as a number."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", self.checkpoint_every.strip().lower())
+        if found is None:
+            raise InputError(
+                f"--checkpoint-every: expected a time as 30s, 10m or 2h, got {self.checkpoint_every!r}"
+            )
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
     @property
     def named_backbone(self) -> str | None:

@@ -39,9 +39,9 @@ def fit(
 
     Each step minimises the sum of the method's loss terms, by the optimizer of the configuration under
     `learning_rate`. The learner is changed in place. The journal is given its state before the first step,
-    after every epoch, and after the current step when the user interrupts; a training that goes on from a
-    `state` takes the same steps as one that was never interrupted. It ends when all epochs are done, or the
-    journal has enough.
+    after steps and epochs whenever that is due, at the end, and after the current step when the user
+    interrupts; a training that goes on from a `state` takes the same steps as one that was never interrupted.
+    It ends when all epochs are done, or the journal has enough.
 
     Raises:
         InputError: when the loss is no longer finite, before it can spoil the weights.
@@ -53,7 +53,7 @@ def fit(
         meter = state.restore(learner, optimizer, feed)
         start, step, seconds = state.epoch, state.step, state.seconds
 
-    def keep(epoch: int) -> None:
+    def keep(epoch: int, seconds: float) -> None:
         journal.save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
 
     def rates(epoch: int, step: int) -> None:
@@ -61,7 +61,7 @@ def fit(
 
     with Interruption() as interruption:
         if state is None:
-            keep(0)  # a training that is killed in its first epoch can go on, too
+            keep(0, 0.0)  # a training that is killed in its first epoch can go on, too
         for epoch in range(start, config.planned_epochs):
             if journal.has_enough():
                 break
@@ -77,9 +77,9 @@ def fit(
                 meter.add({"total": total, **terms}, mined)
                 step += 1
                 journal.step(epoch, step, feed.steps, meter)
+                if stop or journal.is_due():
+                    keep(epoch, seconds + time.perf_counter() - began)
                 if stop:
-                    seconds += time.perf_counter() - began
-                    keep(epoch)
                     return interruption.received or signal.SIGINT  # or another process was asked
 
             rates(epoch, feed.steps - 1)  # a resumed epoch may have had no step left
@@ -100,7 +100,8 @@ def fit(
                 )
             )
             meter, step, seconds = Meter(), 0, 0.0
-            keep(epoch + 1)
+            if journal.is_due() or journal.has_enough():
+                keep(epoch + 1, 0.0)
     return None
 
 

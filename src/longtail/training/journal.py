@@ -13,8 +13,12 @@ class Journal(Watcher):
     def validate(self) -> Metrics[float | None] | None:
         """Figures of the validation images by the network as it is; None without such images."""
 
+    def is_due(self) -> bool:
+        """Whether the training has gone on for so long that it should be kept again."""
+        return False
+
     def save(self, state: TrainingState) -> None:
-        """Keep what the training needs to go on: at the start, after every epoch, when interrupted."""
+        """Keep what the training needs to go on: at the start, whenever it is due, at the end."""
 
     def has_enough(self) -> bool:
         """Whether no further epoch is wanted."""
