@@ -23,10 +23,16 @@ from longtail.diagnosing.examine import Diagnosis
 from longtail.methods.find import is_outside
 from longtail.runs import train as training
 from longtail.runs.data import read_dataset
+from longtail.runs.loggers import Logger
 
 
 def train(
-    data: str | Path, *, overwrite: bool = False, progress: bool = False, **options: Unpack[Arguments]
+    data: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    logger: Logger | None = None,
+    **options: Unpack[Arguments],
 ) -> Model:
     """Train on a data set, evaluate on its test images, write a report, and return the model.
 
@@ -34,6 +40,7 @@ def train(
         data: as for `longtail train`: a folder, manifest, zip archive or built-in name.
         overwrite: replace a run that is there already.
         progress: show how far it is and what is decided, on standard error.
+        logger: an object with `configuration(settings)`, `log(figures, step)` and `finish()`.
         options: the flags of `longtail train` by their names with underscores; the options of a method as a
             table, crl={"level": "class"}.
 
@@ -48,7 +55,7 @@ def train(
     """
     config = settings(data, **options)
     with closing(watching(progress)) as watcher:
-        folder = training.train(config, overwrite=overwrite, watcher=watcher)
+        folder = training.train(config, overwrite=overwrite, watcher=watcher, logger=logger)
     return load(folder, method=config.method if is_outside(config.method) else None)
 
 

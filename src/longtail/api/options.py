@@ -102,6 +102,7 @@ class Arguments(DataArguments, total=False):
     weight_decay: float | None
     warmup: float
     clip_gradient: float | None
+    log_to: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     devices: int
     precision: Literal["32", "bf16", "16"]

@@ -48,7 +48,7 @@ HEADINGS = {
         *("backbone", "weights", "freeze", "finetune", "from_scratch", "image_size"),
         *("features", "hidden", "shared_feature", "augment"),
     ),
-    DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
+    DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below", "log_to"),
     RUN: ("output", "start"),
 }
 """Headings of fields of `TrainConfig` and of flags of commands; the others are below `TRAINING` and `RUN`."""

@@ -177,8 +177,11 @@ class Cell:
 
 
 def _unplaced(config: TrainConfig) -> TrainConfig:
-    """The configuration without the folders of its comparison, which may be moved."""
-    return replace(config, output=None, start=config.start and Path(config.start).name)
+    """The configuration without the folders of its comparison, which may be moved, and without what does
+    not change what is learned."""
+    start = config.start and Path(config.start).name
+    usual = TrainConfig.checkpoint_every
+    return replace(config, output=None, start=start, log_to=None, checkpoint_every=usual)
 
 
 def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str = "") -> Cell:

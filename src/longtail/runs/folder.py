@@ -28,7 +28,7 @@ class RunFolder:
     best epoch, or best.safetensors beside that of the last; origin.json, state.pt and, of the time before
     it, before.pt while the training is not finished; results and report of other decisions and splits,
     named after them; model.onnx, or one named after its decision, where it was exported; cost.json where a
-    comparison started the training.
+    comparison started the training; the folder tensorboard where it was asked for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,6 +48,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.readme = path / "README.md"
         self.cost = path / "cost.json"
+        self.tensorboard = path / "tensorboard"
 
     @property
     def files(self) -> tuple[Path, ...]:

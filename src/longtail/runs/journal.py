@@ -11,6 +11,7 @@ from torch import Tensor
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.metrics import evaluate as figures_of
 from longtail.runs.evaluate import predictions_of
+from longtail.runs.loggers import Logging
 from longtail.runs.run import Run
 from longtail.training.best import best_epoch, is_over
 from longtail.training.checkpoint import weights_of, write_model
@@ -26,8 +27,9 @@ MOST_WAIT = 0.02
 class RunJournal(Journal):
     """Writes what happens in the training to the run's folder, and passes it on to the run's watcher."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, logging: Logging) -> None:
         self._run = run
+        self._logging = logging
         self._told = False
         self._saved = time.monotonic()
         self._best: dict[str, Tensor] | None = None
@@ -47,6 +49,7 @@ class RunJournal(Journal):
         if best_epoch(run.epochs) is record:
             self._best = weights_of(run.learner)
         run.watcher.epoch(record)
+        self._logging.epoch(record)
         if record.input_wait_share > MOST_WAIT and not self._told:
             self._told = True
             run.watcher.say(

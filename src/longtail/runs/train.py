@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
 from longtail.runs.lock import RunLock
+from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.origin import ORIGIN, Origin, check_origin
 from longtail.runs.preparation import (
     Training,
@@ -50,19 +51,21 @@ def train(
     resume: bool = False,
     allow_changed_data: bool = False,
     watcher: Watcher | None = None,
+    logger: Logger | None = None,
 ) -> Path:
     """Train as configured, evaluate on the test images, and return the folder of the run.
 
     With `overwrite`, a run that is there already is replaced. With `resume`, the unfinished run in
     `config.output` goes on; its own config.json must agree, and images, labels and splits must be those that
-    it began with, unless `allow_changed_data`. No other training can use the folder meanwhile.
+    it began with, unless `allow_changed_data`. No other training can use the folder meanwhile. A `logger` is
+    told of it beside the one that the configuration names.
 
     Raises:
         InputError: when something the user gave cannot be used.
         Interrupted: when a signal stopped the training; what was trained is kept.
     """
     with RunLock(RunFolder(Path(output_of(config))).lock) as lock:
-        return _train(config, overwrite, resume, allow_changed_data, watcher, lock)
+        return _train(config, overwrite, resume, allow_changed_data, watcher, logger, lock)
 
 
 def _train(
@@ -71,6 +74,7 @@ def _train(
     resume: bool,
     allow_changed_data: bool,
     watcher: Watcher | None,
+    logger: Logger | None,
     lock: RunLock,
 ) -> Path:
     with _explained(config):
@@ -82,11 +86,13 @@ def _train(
     run.watcher.begin(config.planned_epochs)
     for note in training.notes:
         run.watcher.say(note)
+    logging = Logging(run.watcher.say)
     if fabric.is_global_zero:
         _open(run, going, overwrite, lock)
+        logging.open(config, run.folder, logger, fresh=going is None)
     fabric.barrier()
-    journal = RunJournal(run)
-    with _explained(config):
+    journal = RunJournal(run, logging)
+    with closing(logging), _explained(config):
         if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
             solve(fabric, run.learner, config, training.feed, known, checked, journal)
@@ -98,9 +104,9 @@ def _train(
                 f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}",
                 stopped,
             )
-    _use_kept(run)
-    calibrate(run)
-    _evaluate(run)
+        _use_kept(run)
+        calibrate(run)
+        _evaluate(run, logging)
     if fabric.is_global_zero:
         for file in run.folder.unfinished:
             file.unlink(missing_ok=True)
@@ -217,6 +223,7 @@ def _prepared(
 ) -> tuple[Training, _Going | None]:
     """Everything that a training, or its rehearsal, has before its first step; where it resumes."""
     allow(config.method)
+    expect_installed(config.log_to)
     folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
     config, state, found = _unfinished(folder, config) if resume else (config, None, [])
     if state is None and is_first_process():
@@ -328,7 +335,7 @@ def _newest(folder: RunFolder) -> tuple[TrainingState, list[str]]:
         return state, [f"{why}: the one before it is used, {folder.before.name}, from {place} on"]
 
 
-def _evaluate(run: Run) -> None:
+def _evaluate(run: Run, logging: Logging) -> None:
     """Results and report of a finished training, on test images, or else on validation images."""
     split = next((name for name in ("test", "val") if len(run.data.splits.of(name))), None)
     if split is None:
@@ -337,3 +344,4 @@ def _evaluate(run: Run) -> None:
     results = judge(run, run.data, split)
     if run.fabric.is_global_zero:
         publish(run, results)
+        logging.results(results, run.epochs[-1].step)

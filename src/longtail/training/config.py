@@ -28,6 +28,8 @@ LAYER_DECAY = 0.75
 
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 
+LoggerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+
 AUTO = "auto"
 """In place of a method: the data decide, see `longtail.training.defaults`."""
 
@@ -199,6 +201,9 @@ class TrainConfig(Settings):
     clip_gradient: Annotated[float | None, POSITIVE] = None
     """Largest norm of the gradient; larger ones are scaled down to it."""
 
+    log_to: LoggerName | None = None
+    """Send figures to a logger too, whose package is installed; metrics.jsonl always has them."""
+
     accelerator: Accelerator = "auto"
     """Kind of device."""
 
@@ -234,7 +239,8 @@ class TrainConfig(Settings):
             other = "--from-scratch" if self.from_scratch else "--from"
             raise InputError(f"--weights: does not go with {other}, the backbone begins with one of them")
         self._check_tuning()
-        self.size, self.checkpoint_seconds  # noqa: B018  mistakes in them too, not after the data are read
+        self.size  # noqa: B018  a wrong --image-size too, not after the data are read
+        self.checkpoint_seconds  # noqa: B018  as well
 
     def _check_method(self) -> None:
         """Say now what does not go together; of a class of the user's own, once it is there."""
