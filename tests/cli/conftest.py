@@ -68,6 +68,7 @@ class Job:
 
     calls: list[SimpleNamespace] = field(default_factory=list)
     act: Callable[[SimpleNamespace], Any] = lambda call: None
+    stands: str = "new"
 
     def called(self, name: str, **arguments: Any) -> Any:
         call = SimpleNamespace(name=name, **arguments)
@@ -91,8 +92,16 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
         job.called("resumed_config", run=run, method=method)
         return TrainConfig(data="photos", epochs=7)
 
-    _replace(monkeypatch, "train", train=train, plan=plan, resumed_config=resumed_config)
-    _replace(monkeypatch, "device", is_first_process=lambda: True)
+    _replace(
+        monkeypatch,
+        "train",
+        train=train,
+        plan=plan,
+        resumed_config=resumed_config,
+        standing=lambda _: job.stands,
+        output_of=lambda _: "runs/x",
+    )
+    _replace(monkeypatch, "launcher", is_first_process=lambda: True)
     return job
 
 

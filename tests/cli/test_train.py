@@ -110,6 +110,22 @@ def test_a_run_goes_on_with_its_own_settings_where_it_lies_now(run: Run, trainin
     assert (job.resume, job.overwrite) == (True, False)
 
 
+@pytest.mark.parametrize(("stands", "resume"), [("new", False), ("unfinished", True)])
+def test_a_script_that_is_started_again_begins_or_goes_on(run: Run, training: Job, stands: str, resume: bool):
+    training.stands = stands
+    assert run("train", "photos", "--epochs", "7", "--resume", "auto").code == 0
+    (call,) = training.calls
+    assert (call.config.data, call.config.epochs, call.resume) == ("photos", 7, resume)
+
+
+def test_a_script_that_is_started_again_after_the_end_does_nothing(run: Run, training: Job):
+    training.stands = "finished"
+    ended = run("train", "photos", "--resume", "auto")
+    assert (ended.code, ended.out, training.calls) == (0, "finished already: runs/x\n", [])
+    assert run("train", "photos", "--resume", "auto", "--overwrite").code == 0
+    assert training.calls[0].resume is False
+
+
 def test_a_run_is_told_the_method_of_ones_own_again_and_no_other(run: Run, training: Job):
     assert run("train", "--resume", "runs/x", "--method", "own.py:Loss").code == 0
     assert training.calls[0].method == "own.py:Loss"

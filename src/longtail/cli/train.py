@@ -21,14 +21,17 @@ from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import possible
 
+AUTOMATIC = Path("auto")
+"""What --resume takes in place of a run, for scripts that are started again."""
+
 USAGE = "longtail train DATA [OPTIONS]"
 
 EXAMPLES = """
 longtail train photos/
 longtail train labels.csv --attributes colour shape --output runs/first
-longtail train --config experiment.toml --seed 1
 longtail train --from runs/first --method crt --epochs 5
 longtail train --resume runs/first
+longtail train photos/ --output runs/first --resume auto
 """
 
 
@@ -50,19 +53,29 @@ def train(
 
     Args:
         config: Settings in TOML, YAML or JSON; flags win over the file.
-        resume: Go on with a run that was stopped, with its own settings.
+        resume: Go on with a run that was stopped, with its own settings; with auto, go on if the run of these
+            settings was stopped, begin it if it is not there, and do nothing if it is finished.
         allow_changed_data: Resume a run although its images, labels, splits or settings have changed.
         overwrite: Replace a run that is there already.
         dry_run: Check settings and labels, try one batch, say what would happen, and stop.
         quiet: Show nothing but errors.
     """
-    if resume is not None:
+    going = resume is not None
+    if resume is None or resume == AUTOMATIC:
+        refuse_idle(typed, possible(settings), f"--method {settings.method}")
+    else:
         from longtail.runs.train import resumed_config
 
         own = settings.method if is_outside(settings.method) else None
         settings = replace(resumed_config(resume, own), output=str(resume))
-    else:
-        refuse_idle(typed, possible(settings), f"--method {settings.method}")
+    if resume == AUTOMATIC and not dry_run:
+        from longtail.runs.train import output_of, standing
+
+        found = "new" if overwrite else standing(settings)
+        if found == "finished":
+            print(f"finished already: {output_of(settings)}")
+            return
+        going, overwrite = found == "unfinished", True
 
     with closing(display(sys.stdout, quiet=quiet)) as watcher:
         from longtail.runs import train as job
@@ -74,7 +87,7 @@ def train(
         run = job.train(
             settings,
             overwrite=overwrite,
-            resume=resume is not None,
+            resume=going,
             allow_changed_data=allow_changed_data,
             watcher=watcher,
         )
@@ -84,10 +97,10 @@ def train(
 
 def layers(typed: Typed) -> list[Layer]:
     """The file of --config over the settings of the run of --from; nothing beside --resume."""
-    if "--resume" in typed:
+    if "--resume" in typed and typed["--resume"] != (str(AUTOMATIC),):
         _refuse_others(typed)
         return [Layer("--resume", {"data": "its own"})]  # as all other settings, which the command reads
-    if "--allow-changed-data" in typed:
+    if "--allow-changed-data" in typed and "--resume" not in typed:
         raise InputError("--allow-changed-data: goes with --resume; leave it out")
     for method in typed.get("--method", ()):
         allow(method)  # a file alone does not make us import code
@@ -131,8 +144,8 @@ def _refuse_others(typed: Typed) -> None:
 
 def _show(run: Path) -> None:
     """The results of a finished run, and where its files are."""
-    from longtail.runs.device import is_first_process
     from longtail.runs.folder import RunFolder
+    from longtail.runs.launcher import is_first_process
 
     if not is_first_process():
         return

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from longtail.errors import InputError
+from longtail.runs.heartbeat import Company, watch_processes
+from longtail.runs.launcher import Launcher, find_launcher
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -23,11 +25,14 @@ _PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-m
 
 
 def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -> Fabric:
-    """Start the processes of a job; with several, each of them returns from here.
+    """Start the processes of a job, or join those that torchrun or srun started; each returns from here.
 
     Raises:
-        InputError: when the machine has no such device.
+        InputError: when the machine has no such device, or other processes were started than asked for.
     """
+    launcher = find_launcher(devices)
+    if sys.flags.safe_path:
+        os.environ["PYTHONSAFEPATH"] = "1"  # nor do the others import what lies in the current folder
     from lightning_fabric import Fabric  # its import takes about as long as that of torch
 
     try:
@@ -36,21 +41,47 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
             warnings.filterwarnings("error", "You passed .*AMP with fp16 is not supported")
             fabric = Fabric(
                 accelerator=accelerator,
-                devices=devices,
-                strategy="ddp" if devices > 1 else "auto",
+                devices=launcher.devices,
+                num_nodes=launcher.nodes,
+                strategy="ddp" if launcher.devices * launcher.nodes > 1 else "auto",
                 precision=_PRECISION[precision],
+                plugins=_environment(launcher),
             )
     except UserWarning:
         raise InputError(f"--precision {precision}: not on this device, expected 32 or bf16") from None
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"--accelerator {accelerator} --devices {devices}: not on this machine ({reason})"
+            f"--accelerator {accelerator} --devices {launcher.devices}: not on this machine ({reason})"
         ) from None
     cast(Any, fabric).launch()
+    if fabric.world_size > 1 and not _company:
+        started = getattr(cast(Any, fabric).strategy.launcher, "procs", ())
+        _company.append(watch_processes(fabric.global_rank, fabric.world_size, started))
     if fabric.device.type == "cpu":
         keep_freed_memory()
     return fabric
+
+
+def _environment(launcher: Launcher) -> Any:
+    """What tells Fabric its place among the processes; it would take a batch script of Slurm for a task."""
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if launcher.kind == "srun":
+        return SLURMEnvironment(auto_requeue=False)
+    return TorchElasticEnvironment() if launcher.kind == "torchrun" else LightningEnvironment()
+
+
+def explain_broken(error: RuntimeError) -> None:
+    """End with a line that names the process to which the connection broke, if that is what happened."""
+    for company in _company:
+        company.explain(error)
+
+
+_company: list[Company] = []
+"""The processes of this job: at most one, since a process that trains several times starts them once."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +132,3 @@ def keep_freed_memory() -> None:
     if allocator is not None:
         allocator(_M_MMAP_MAX, 0)
         allocator(_M_TRIM_THRESHOLD, -1)
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that a person started, before or after `launch`."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -18,10 +19,11 @@ from longtail.methods.find import allow, allowed_again, is_outside
 from longtail.models.backbones import IN_FOLDER
 from longtail.runs.beginning import begin
 from longtail.runs.calibrate import calibrate
-from longtail.runs.device import is_first_process, launch
+from longtail.runs.device import explain_broken, launch
 from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
+from longtail.runs.launcher import is_first_process
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.origin import ORIGIN, Origin, check_origin
@@ -187,6 +189,28 @@ def _whole_path(path: str | None) -> str | None:
     return str(Path(path).absolute()) if path and (Path(path).exists() or is_pattern(path)) else path
 
 
+def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
+    """How far the run of a configuration is; one that was stopped before its first step is new.
+
+    Raises:
+        InputError: when a finished run of other settings is there.
+    """
+    folder = RunFolder(Path(output_of(config)))
+    if folder.can_go_on:
+        return "unfinished"
+    if not folder.config.exists():
+        return "new"
+    found = replace(CONFIG.read(folder.config), output=config.output)
+    if not is_over(found, EPOCHS.read_lines(folder.metrics)):
+        return "new"
+    if found != filled(with_whole_paths(config), found):
+        raise InputError(
+            f"--resume auto: {folder.path} was trained with other settings; --overwrite replaces it, another "
+            "--output keeps both"
+        )
+    return "finished"
+
+
 def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
     """The configuration of the unfinished run in a folder; `method` names one of the user's own again.
 
@@ -273,6 +297,8 @@ def _explained(config: TrainConfig) -> Generator[None]:
                 f"--workers {config.workers}: a process that reads images was killed, perhaps for want "
                 "of memory; try fewer"
             ) from None
+        if isinstance(error, RuntimeError):
+            explain_broken(error)
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "DefaultCPUAllocator" not in str(
             error
         ):

@@ -7,9 +7,14 @@ import threading
 from types import FrameType
 from typing import Any
 
+SIGNALS = tuple(s for s in signal.Signals if s.name in ("SIGINT", "SIGTERM", "SIGUSR1"))
+"""That ask to stop; not all systems have the last one."""
+
 
 class Interruption:
-    """A context in which SIGINT and SIGTERM set `received` instead of breaking into a step.
+    """A context in which SIGINT, SIGTERM and SIGUSR1 set `received` instead of breaking into a step.
+
+    Clusters send SIGUSR1 ahead of the end of a job's time.
 
     Attributes:
         received: the signal that asked to stop, None before one has.
@@ -21,7 +26,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():  # handlers can be set nowhere else
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 self._previous[number] = signal.signal(number, self._request)
         return self
 
