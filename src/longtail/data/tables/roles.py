@@ -22,8 +22,13 @@ IMAGE_COLUMNS = (
 _SAMPLE = 200
 _SEEN = 2000  # texts of a column that may be captions, among which several labels are looked for
 
-_GUIDES = ("split", "group", "identity", "domain", "match")
+GUIDES = ("split", "group", "identity", "domain", "match")
 """Roles of columns that guide splits and training."""
+
+SUGGESTED, SUSPICION = "suggested_", "suspicion_"
+"""What the columns that `longtail diagnose --labels` writes begin with, before the name of an attribute."""
+
+FOUND = (SUGGESTED, SUSPICION)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver, known: tu
     """
     chosen = _chosen(table, choice.attributes) or tuple(name for name in known if name in table.columns)
     taken = {*chosen, choice.image and table.named(choice.image, "--image-column")}
-    guides = {role: _guide(table, role, getattr(choice, role), taken) for role in _GUIDES}
+    guides = {role: _guide(table, role, getattr(choice, role), taken) for role in GUIDES}
     if guides["split"] is None:
         guides["split"] = find_split(table, {*taken, *guides.values()})
     image = _image_column(table, choice, resolver, {*chosen, *guides.values()})
@@ -204,6 +209,9 @@ def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple
 
 def _why_not(table: Table, name: str) -> str:
     column = table.columns[name]
+    about = next((name.removeprefix(word) for word in FOUND if name.startswith(word)), "")
+    if about in table.columns:
+        return "longtail diagnose --labels wrote it"
     distinct, empty = len(column.filled), 0
     if "" in column.values:
         empty = int((column.codes == column.values.index("")).sum())
