@@ -20,7 +20,9 @@ def slow_deal(labels, units, folds, seed):
     names = list(dict.fromkeys(units.tolist()))
     rows = {u: [i for i, other in enumerate(units) if other == u] for u in names}
     chance = np.random.default_rng(seed).random(len(labels))
-    spread = {c: len({u for u in names if any(labels[i] == c for i in rows[u])}) for c in set(labels.tolist())}
+    spread = {
+        c: len({u for u in names if any(labels[i] == c for i in rows[u])}) for c in set(labels.tolist())
+    }
     fold = np.full(len(labels), -1)
     for c in sorted(spread, key=lambda c: (spread[c], c)):
         own = {u: sum(labels[i] == c for i in rows[u]) for u in names}
@@ -88,7 +90,9 @@ def test_a_class_of_one_image_has_no_share_where_it_is_judged():
 
 def test_it_tells_how_far_it_is():
     heard = []
-    held_out(np.eye(4), np.array([0, 0, 1, 1]), np.arange(4), 2, folds=2, on_progress=lambda *s: heard.append(s))
+    held_out(
+        np.eye(4), np.array([0, 0, 1, 1]), np.arange(4), 2, folds=2, on_progress=lambda *s: heard.append(s)
+    )
     assert heard == [(1, 2), (2, 2)]
 
 

@@ -86,7 +86,7 @@ def diagnose(
         show(render(found))
         written = to_dict(found)
         if folder is not None:
-            written["label_check"] = _check_labels(folder, dataset, found, source, watcher)
+            written["label_check"] = _check_labels(folder, data, dataset, found, source, watcher)
     if json_file is not None:
         with writing(json_file) as file:
             json.dump(written, file, indent=2, ensure_ascii=False)
@@ -102,7 +102,12 @@ def _label_folder(path: Path, data: str) -> LabelFolder:
 
 
 def _check_labels(
-    folder: LabelFolder, dataset: Dataset, found: Diagnosis, source: DataOptions, watcher: Watcher
+    folder: LabelFolder,
+    data: str,
+    dataset: Dataset,
+    found: Diagnosis,
+    source: DataOptions,
+    watcher: Watcher,
 ) -> dict[str, Any]:
     """Judge the labels, write and show what was found, and give it for JSON."""
     from longtail.diagnosing.label_show import render, to_dict
@@ -112,6 +117,8 @@ def _check_labels(
     bits = source.bits or MOST_BITS
     duplicates = found.image_check.duplicates if found.image_check else ()
     check = find_suspects(dataset, duplicates, watcher, bits)
-    folder.write(dataset, check, shlex.join(["longtail", *sys.argv[1:]]), bits)
-    show(render(dataset, check, str(folder.page)))
-    return to_dict(dataset, check)
+    again = folder.read_again(data, source.images)
+    origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
+    folder.write(dataset, check, origin | ({"to train on corrected labels": again} if again else {}), bits)
+    show(render(check, str(folder.page), again))
+    return to_dict(check)

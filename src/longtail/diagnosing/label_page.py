@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from longtail.data.dataset import Dataset
@@ -49,22 +49,25 @@ class Part:
 
 
 def render_labels(
-    dataset: Dataset, check: LabelCheck, command: str, bits: int = MOST_BITS, most: int = MOST_PICTURES
+    dataset: Dataset,
+    check: LabelCheck,
+    origin: Mapping[str, str],
+    bits: int = MOST_BITS,
+    most: int = MOST_PICTURES,
 ) -> str:
-    """The page; it shows at most `most` suspects, the first ones of each attribute."""
+    """The page: at most `most` suspects, the first ones of each attribute, and `origin` at its foot."""
     shares = shares_of([len(found.suspects) for found in check.attributes], most)
     parts = [_part(dataset, found, n, bits) for found, n in zip(check.attributes, shares, strict=True)]
-    suspects = sum(len(found.suspects) for found in check.attributes)
     values = {
         "title": f"Suspect labels of {dataset.name}",
         "headline": headline(check),
         "facts": {
             "images": f"{len(dataset):,}" + (f", {check.unread:,} unreadable" if check.unread else ""),
-            "suspects": f"{suspects:,}",
+            "suspects": f"{len(check.suspects):,}",
             "shown": f"{sum(map(len, (part.shown for part in parts))):,}, all are in labels.csv",
         },
         "parts": parts,
-        "origin": {"command": command},
+        "origin": origin,
     }
     return render("labels.html", values, "longtail.diagnosing")
 
@@ -74,8 +77,8 @@ def headline(check: LabelCheck) -> str:
     return (
         "Images whose label may be wrong, the most suspect first: a model that did not see the image prefers"
         f" another label. At most {of_hundred(check.share)} % of a class are listed, and fewer of a rare one,"
-        " so that it is not thrown away for being rare. Many of these labels are right. Nothing was changed:"
-        " a person decides."
+        " so that it is not thrown away for being rare; the smallest classes are counted together. Many of"
+        " these labels are right. Nothing was changed: a person decides."
     )
 
 
@@ -116,12 +119,12 @@ def _part(dataset: Dataset, found: AttributeCheck, most: int, bits: int) -> Part
 
 
 def _shown(dataset: Dataset, suspect: Suspect, bits: int) -> Shown:
-    twins = joined((dataset.ids[row] for row in suspect.twins), 2)
+    twins = joined(suspect.twins, 2)
     reason = f"identical to {twins}" if twins else f"suspicion {suspect.suspicion:.2f}"
     return Shown(
         suspect.rank,
         picture(dataset.images, suspect.row, bits),
-        dataset.ids[suspect.row],
+        suspect.image,
         suspect.given,
         suspect.suggested,
         reason,

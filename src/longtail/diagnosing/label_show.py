@@ -8,11 +8,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from longtail.data.dataset import Dataset
 from longtail.diagnosing.class_table import columns, section
 from longtail.diagnosing.label_page import not_judged
 from longtail.diagnosing.labels import AttributeCheck, LabelCheck, Suspect
-from longtail.words import count, of_hundred, shortened
+from longtail.words import count, of_hundred, shortened, shown
 
 MOST_CLASSES = 10
 """Classes of one attribute with suspects that are shown."""
@@ -21,31 +20,31 @@ MOST_SUSPECTS = 10
 """Suspects that are shown, over all attributes."""
 
 
-def to_dict(dataset: Dataset, check: LabelCheck) -> dict[str, Any]:
+def to_dict(check: LabelCheck) -> dict[str, Any]:
     """Everything that was found, in a form that JSON can hold; images by their ids."""
     return {
         "share": check.share,
         "unreadable": check.unread,
-        "attributes": [_attribute_dict(dataset, found) for found in check.attributes],
+        "attributes": [_attribute_dict(found) for found in check.attributes],
     }
 
 
-def _attribute_dict(dataset: Dataset, found: AttributeCheck) -> dict[str, Any]:
+def _attribute_dict(found: AttributeCheck) -> dict[str, Any]:
     suspects = [
         {
-            "id": dataset.ids[suspect.row],
+            "id": suspect.image,
             "given": suspect.given,
             "suggested": suspect.suggested,
             "suspicion": round(suspect.suspicion, 4),
-            "identical_to": [dataset.ids[row] for row in suspect.twins],
+            "identical_to": list(suspect.twins),
         }
         for suspect in found.suspects
     ]
     return {"name": found.name, "classes": [asdict(c) for c in found.classes], "suspects": suspects}
 
 
-def render(dataset: Dataset, check: LabelCheck, place: str) -> RenderableType:
-    """How many labels of each class are suspect, the most suspect, and where all are."""
+def render(check: LabelCheck, place: str, again: str = "") -> RenderableType:
+    """How many labels of each class are suspect, the most suspect, where all are and how to go on."""
     several = len(check.attributes) > 1
     counts = _attributes(check) if several else _classes(check.attributes[0])
     remark = (
@@ -54,13 +53,17 @@ def render(dataset: Dataset, check: LabelCheck, place: str) -> RenderableType:
         f" was changed: look at them in {place}."
     )
     notes = [f"{found.name}: {text}" for found in check.attributes if (text := not_judged(found))]
+    twins = len({suspect.row for suspect in check.suspects if suspect.twins})
+    if twins:
+        are = "image first in the list is" if twins == 1 else "images first in the list are"
+        notes.append(f"{twins:,} {are} identical to one with another label.")
     if check.unread:
         notes.append(f"{count(check.unread, 'image')} could not be read, and were not judged.")
-    first = section("First in the list", _first(dataset, check, several))
-    suspects = any(found.suspects for found in check.attributes)
-    return Group(
-        section("Suspect labels", counts, "\n".join([remark, *notes])), *([first] if suspects else [])
-    )
+    parts = [section("Suspect labels", counts, "\n".join([remark, *notes]))]
+    if _most_suspect(check):
+        remark = f"Correct labels in labels.csv beside the page, then: {shown(again)}" if again else ""
+        parts.append(section("Most suspect", _first(check, several), remark))
+    return Group(*parts)
 
 
 def _attributes(check: LabelCheck) -> RenderableType:
@@ -86,18 +89,18 @@ def _classes(found: AttributeCheck) -> RenderableType:
     return table
 
 
-def _first(dataset: Dataset, check: LabelCheck, several: bool) -> RenderableType:
+def _first(check: LabelCheck, several: bool) -> RenderableType:
     table = columns(["image", *(["attribute"] if several else []), "label", "fits better"], ["suspicion"])
     width = 18 if several else 24
     for suspect in _most_suspect(check):
-        texts = [dataset.ids[suspect.row], *([suspect.attribute] if several else [])]
+        texts = [suspect.image, *([suspect.attribute] if several else [])]
         texts += [suspect.given, suspect.suggested]
-        value = "identical" if suspect.twins else f"{suspect.suspicion:.2f}"
-        table.add_row(*(Text(shortened(text, width)) for text in texts), value)
+        table.add_row(*(Text(shortened(text, width)) for text in texts), f"{suspect.suspicion:.2f}")
     return table
 
 
 def _most_suspect(check: LabelCheck) -> list[Suspect]:
-    """Of all attributes; their first ones, contradicting twins before others."""
-    everyone = [suspect for found in check.attributes for suspect in found.suspects]
-    return sorted(everyone, key=lambda s: (not s.twins, -s.suspicion, s.rank))[:MOST_SUSPECTS]
+    """Of all attributes; without those that have contradicting twins, which the diagnosis shows."""
+    return sorted((s for s in check.suspects if not s.twins), key=lambda s: (-s.suspicion, s.rank))[
+        :MOST_SUSPECTS
+    ]

@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.diagnosing.suspicion import SHARE, suspicions
+from longtail.data.dataset import Dataset
+from longtail.diagnosing.suspicion import SHARE, Suspicions, suspicions
 from longtail.features.held_out import Floats, Ints, held_out
 from longtail.features.principal import principal
-from longtail.schema import UNLABELLED, Attribute, LabelSchema
+from longtail.schema import UNLABELLED, Attribute
 
 NUMBERS = 256
 """Of a vector, that the regressions see: more take longer and find no more."""
@@ -30,21 +31,23 @@ class Suspect:
 
     Attributes:
         row: of the data set.
+        image: its id.
         attribute: its name.
         given: its label.
         suggested: the label that fits better; one of an identical image, where there are `twins`.
         suspicion: between 0 and 1; above 0.5, `suggested` fits better than `given`.
         rank: in the list of the attribute, from 1 on.
-        twins: rows of identical images with another label.
+        twins: ids of identical images with another label.
     """
 
     row: int
+    image: str
     attribute: str
     given: str
     suggested: str
     suspicion: float
     rank: int
-    twins: tuple[int, ...] = ()
+    twins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ class LabelCheck:
 
     Attributes:
         attributes: in the order of the schema.
-        share: largest share of a class's images that is listed, those with contradicting twins aside.
+        share: largest share of a class's images that is listed, small classes counted together; those with
+            contradicting twins come on top.
         unread: images that could not be read, and were not judged.
     """
 
@@ -104,47 +108,48 @@ class LabelCheck:
     share: float
     unread: int = 0
 
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Those of all attributes, one attribute after the other."""
+        return tuple(suspect for found in self.attributes for suspect in found.suspects)
+
 
 def check_labels(
     vectors: NDArray[np.floating],
     rows: Ints,
-    labels: Ints,
-    schema: LabelSchema,
-    groups: Ints | None = None,
+    dataset: Dataset,
     identical: Identical = (),
     *,
     share: float = SHARE,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> LabelCheck:
-    """How suspect every label is, and which to look at; takes about 15 kB of memory per image.
+    """How suspect every label is, and which to look at; takes about 20 kB of memory per image.
+
+    An image is judged without the others of its group.
 
     Args:
         vectors: (n, D) of the images that could be read.
         rows: (n,) of the data set, whose vectors they are.
-        labels: (N, J) int64 of all images, -1 = unlabelled.
-        schema: their attributes.
-        groups: (N,) group of each image, or None; an image is judged without the others of its group.
+        dataset: as found; nothing in it is changed.
         identical: images with the same pixels; those with different labels are listed first.
         share: of a class's images that is listed at most.
         seed: of the folds.
         on_progress: hears of every regression.
     """
-    units = joined(len(labels), groups, identical)[rows]
+    units = joined(len(dataset), dataset.groups, identical)[rows]
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     x = principal(vectors / lengths, NUMBERS)
     found: list[AttributeCheck] = []
-    for j, attribute in enumerate(schema.attributes):
-        known = labels[rows, j] != UNLABELLED
-        own, told = labels[rows[known], j], on_progress and partial(on_progress, f"judging {attribute.name}")
-        size = len(attribute.classes)
-        judged = held_out(x[known], own, units[known], size, seed=seed, on_progress=told)
-        values = suspicions(judged, own, share)
-        suspicion, suggested = np.full(len(labels), np.nan), np.full(len(labels), UNLABELLED)
-        suspicion[rows[known]], suggested[rows[known]] = values.values, values.suggested
-        listed = rows[known][values.listed].tolist()
-        found.append(_checked(attribute, labels[:, j], suspicion, suggested, listed, identical))
-    return LabelCheck(tuple(found), share, len(labels) - len(rows))
+    for j, attribute in enumerate(dataset.schema.attributes):
+        labels = dataset.labels[:, j]
+        known = labels[rows] != UNLABELLED
+        own, told = rows[known], on_progress and partial(on_progress, f"judging {attribute.name}")
+        classes = len(attribute.classes)
+        judged = held_out(x[known], labels[own], units[known], classes, seed=seed, on_progress=told)
+        doubts = _spread(suspicions(judged, labels[own], share), own, len(labels))
+        found.append(_checked(attribute, labels, doubts, contradicting(labels, identical), dataset.ids))
+    return LabelCheck(tuple(found), share, len(dataset) - len(rows))
 
 
 def joined(images: int, groups: Ints | None, identical: Identical) -> Ints:
@@ -159,42 +164,43 @@ def joined(images: int, groups: Ints | None, identical: Identical) -> Ints:
     return connected_components(links, directed=False)[1][units].astype(np.int64)
 
 
+def _spread(found: Suspicions, rows: Ints, images: int) -> Suspicions:
+    """The same for all images, of which `rows` were judged."""
+    values, suggested = np.full(images, np.nan), np.full(images, UNLABELLED)
+    values[rows], suggested[rows] = found.values, found.suggested
+    return Suspicions(values, suggested, rows[found.listed])
+
+
 def _checked(
     attribute: Attribute,
     labels: Ints,
-    suspicion: Floats,
-    suggested: Ints,
-    listed: Sequence[int],
-    identical: Identical,
+    doubts: Suspicions,
+    twins: Mapping[int, tuple[int, ...]],
+    ids: Sequence[str],
 ) -> AttributeCheck:
-    judged = _per_class(labels[np.isfinite(suspicion)], attribute)
-    twins = contradicting(labels, identical)
+    suspicion, suggested = doubts.values.copy(), doubts.suggested.copy()
     for row, others in twins.items():
         suspicion[row] = 1.0
-        if (of_twins := labels[list(others)]) is not None and suggested[row] not in of_twins:
-            suggested[row] = of_twins[0]
-    order = [*twins, *(row for row in listed if row not in twins)]
-    names = attribute.classes
+        if suggested[row] not in labels[[*others]]:
+            suggested[row] = labels[others[0]]
+    order = [*twins, *(row for row in doubts.listed.tolist() if row not in twins)]
+    of_class = (labels, labels[np.isfinite(doubts.values)], labels[order])
+    counted = zip(attribute.classes, *(_per_class(own, attribute) for own in of_class), strict=True)
     suspects = (
         Suspect(
-            row,
-            attribute.name,
-            names[labels[row]],
-            names[suggested[row]],
-            float(suspicion[row]),
-            rank,
-            twins.get(row, ()),
+            row=row,
+            image=ids[row],
+            attribute=attribute.name,
+            given=attribute.classes[labels[row]],
+            suggested=attribute.classes[suggested[row]],
+            suspicion=float(suspicion[row]),
+            rank=rank,
+            twins=tuple(ids[other] for other in twins.get(row, ())),
         )
         for rank, row in enumerate(order, start=1)
     )
-    images, shown = _per_class(labels, attribute), _per_class(labels[order], attribute)
-    counted = zip(names, images, judged, shown, strict=True)
-    return AttributeCheck(
-        attribute.name,
-        suspicion,
-        tuple(ClassSuspects(*own) for own in counted if own[1]),
-        tuple(suspects),
-    )
+    classes = tuple(ClassSuspects(*own) for own in counted if own[1])
+    return AttributeCheck(attribute.name, suspicion, classes, tuple(suspects))
 
 
 def contradicting(labels: Ints, identical: Identical) -> Mapping[int, tuple[int, ...]]:

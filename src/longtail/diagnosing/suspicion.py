@@ -24,7 +24,7 @@ from longtail.features.held_out import Floats, HeldOut, Ints
 from longtail.schema import UNLABELLED
 
 SHARE = 0.05
-"""Largest share of the images, and of a class, that is listed."""
+"""Largest share of the images, and of a class, that is listed; small classes count together."""
 
 ORDER, ENTRY = 0.5, 1.0
 """τ, how much of the prior is removed: for the order of the list, and for a place on it."""

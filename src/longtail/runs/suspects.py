@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
+from longtail.data.huggingface import is_huggingface
+from longtail.data.listing import MANIFEST_SUFFIXES, TAR_SUFFIX, suffix
+from longtail.data.patterns import shards_of
+from longtail.data.tables.lists import LIST_SUFFIX
 from longtail.diagnosing.image_check import DuplicateSet
 from longtail.diagnosing.label_page import render_labels
 from longtail.diagnosing.label_table import write_label_table
@@ -62,8 +68,25 @@ class LabelFolder:
                     " folder, or move it away"
                 )
 
-    def write(self, dataset: Dataset, check: LabelCheck, command: str, bits: int = MOST_BITS) -> None:
-        """Write the table and the page.
+    def read_again(self, data: str, images: str | None) -> str:
+        """The command that trains on the table once it is edited; empty where the images are no plain files.
+
+        Args:
+            data: what the table was made of.
+            images: where its images are, if that was said.
+        """
+        path = Path(data)
+        apart = data in BUILTIN or is_huggingface(data) or shards_of(data) or suffix(data) == TAR_SUFFIX
+        if apart or not (path.exists() or images):
+            return ""
+        listed = suffix(data) in (*MANIFEST_SUFFIXES, LIST_SUFFIX)
+        place = images or (str(path.parent) if listed else data)
+        return shlex.join(["longtail", "train", str(self.table), "--images", place])
+
+    def write(
+        self, dataset: Dataset, check: LabelCheck, origin: Mapping[str, str], bits: int = MOST_BITS
+    ) -> None:
+        """Write the table and the page, which names the `origin`: what commands were and are to be used.
 
         Raises:
             InputError: when they cannot be written.
@@ -75,7 +98,7 @@ class LabelFolder:
                 f"{FLAG} {self.path}: cannot be made ({error.strerror}); name another place"
             ) from None
         write_label_table(self.table, dataset, check)
-        write_text(self.page, render_labels(dataset, check, command, bits))
+        write_text(self.page, render_labels(dataset, check, origin, bits))
 
 
 def find_suspects(
@@ -96,12 +119,5 @@ def find_suspects(
     found = embed(dataset, watcher, bits)
     wanted = {name for same in duplicates for name in same.ids}
     place = {name: row for row, name in enumerate(dataset.ids) if name in wanted}
-    return check_labels(
-        found.vectors,
-        found.rows,
-        dataset.labels,
-        dataset.schema,
-        dataset.groups,
-        [[place[name] for name in same.ids] for same in duplicates],
-        on_progress=watcher.progress,
-    )
+    identical = [[place[name] for name in same.ids] for same in duplicates]
+    return check_labels(found.vectors, found.rows, dataset, identical, on_progress=watcher.progress)
