@@ -2,24 +2,26 @@
 
     python benchmarks/labels.py DATA --attribute A [--rate 0.05] [--seeds 3]
 
-DATA is what `longtail train` reads; the labels that it comes with are taken as right. A share of them is changed,
-in three ways:
+DATA is what `longtail train` reads; the labels that it comes with are taken as right. A share of them is
+changed, in three ways:
 
 - uniform: to a random other class
 - confusion: to the class that a model confuses the true one with most
 - frequency: to a random other class, each as likely as it is frequent
 
-All rules see the same held-out probabilities, of a regression on the vectors of the pretrained network. As many
-images are flagged as labels were changed, except by the rules that say themselves how many: `listed`, which is
-the rule of `longtail diagnose --labels`, and the confident joint. Figures are in percent, means of the seeds:
+All rules see the same held-out probabilities, of a regression on the vectors of the pretrained network. As
+many images are flagged as labels were changed, except by the rules that say themselves how many: `listed`,
+which is the rule of `longtail diagnose --labels`, and the confident joint. Figures are in percent, means of
+the seeds:
 
 - AP: average precision of the changed labels in the order of the rule
 - found: changed labels that are flagged
 - rare, common: clean images that are flagged, of the classes up to the median number of images and above
 
 The confident joint is our reading of its publication (Northcutt, Jiang, Chuang: Confident Learning, 2021). An
-image counts as of class k if p_k is at least the mean of p_k over the images labelled k. The counts of (label,
-class), scaled to the images of each label, say how many are flagged: those with the largest p_k - p_label.
+image counts as of class k if p_k is at least the mean of p_k over the images labelled k. The counts of
+(label, class), scaled to the images of each label, say how many are flagged: those with the largest
+p_k - p_label.
 """
 
 from __future__ import annotations

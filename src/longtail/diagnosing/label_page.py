@@ -76,9 +76,9 @@ def headline(check: LabelCheck) -> str:
     """What the list is, and what it is not."""
     return (
         "Images whose label may be wrong, the most suspect first: a model that did not see the image prefers"
-        f" another label. At most {of_hundred(check.share)} % of a class are listed, and fewer of a rare one,"
-        " so that it is not thrown away for being rare; the smallest classes are counted together. Many of"
-        " these labels are right. Nothing was changed: a person decides."
+        f" another label. At most {of_hundred(check.share)} % of the labels are listed, those of a rare class"
+        " on strong evidence only, so that it is not thrown away for being rare. Many of these labels are"
+        " right. Nothing was changed: a person decides."
     )
 
 

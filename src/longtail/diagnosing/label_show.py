@@ -49,8 +49,8 @@ def render(check: LabelCheck, place: str, again: str = "") -> RenderableType:
     counts = _attributes(check) if several else _classes(check.attributes[0])
     remark = (
         "A model that did not see the image prefers another label. At most"
-        f" {of_hundred(check.share)} % of a class are listed, fewer of a rare one; many are right. Nothing"
-        f" was changed: look at them in {place}."
+        f" {of_hundred(check.share)} % are listed, those of a rare class on strong evidence only; many are"
+        f" right. Nothing was changed: look at them in {place}."
     )
     notes = [f"{found.name}: {text}" for found in check.attributes if (text := not_judged(found))]
     twins = len({suspect.row for suspect in check.suspects if suspect.twins})

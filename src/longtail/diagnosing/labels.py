@@ -99,8 +99,7 @@ class LabelCheck:
 
     Attributes:
         attributes: in the order of the schema.
-        share: largest share of a class's images that is listed, small classes counted together; those with
-            contradicting twins come on top.
+        share: largest share of the labels that is listed; those with contradicting twins come on top.
         unread: images that could not be read, and were not judged.
     """
 
@@ -133,7 +132,7 @@ def check_labels(
         rows: (n,) of the data set, whose vectors they are.
         dataset: as found; nothing in it is changed.
         identical: images with the same pixels; those with different labels are listed first.
-        share: of a class's images that is listed at most.
+        share: of the labels that is listed at most.
         seed: of the folds.
         on_progress: hears of every regression.
     """

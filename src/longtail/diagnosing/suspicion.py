@@ -5,12 +5,15 @@ probabilities of an image, y its label and π the shares of the classes among th
 
     margin_τ = max_{k ≠ y} log(p_k / π_k^τ) - log(p_y / π_y^τ)
 
-Labels are ranked by margin_½. A label is listed if it is among those with the largest margin_1, and if its
-class has room. With n_c its images and n̄ the mean of all classes, a class has room for
+Labels are ranked by margin_½. At most a share of them is listed, those with the largest margin_1, and each
+class bounds how many right labels may be among its own. σ(-margin_1) is the chance that a label is right if
+all classes were equally frequent. With n_c images of the class and n̄ of a mean class, these chances sum up to
+at most
 
-    share · n_c · min(1, √(n_c / n̄))
+    max(RIGHT · n_c, ½) · min(1, n_c / n̄)
 
-labels; classes that are too small to have room for one share theirs. docs/decisions.md has the measurements.
+in the order of the list, so that a label of a rare class is listed on strong evidence only. docs/decisions.md
+has the measurements.
 """
 
 from __future__ import annotations
@@ -24,7 +27,13 @@ from longtail.features.held_out import Floats, HeldOut, Ints
 from longtail.schema import UNLABELLED
 
 SHARE = 0.05
-"""Largest share of the images, and of a class, that is listed; small classes count together."""
+"""Largest share of the labels that is listed."""
+
+RIGHT = 0.003
+"""Right labels that may be listed of a class, by their chances, as a share of its images."""
+
+HALF = 0.5
+"""The same in labels, where the share is less: in small data a label is listed if it is more likely wrong."""
 
 ORDER, ENTRY = 0.5, 1.0
 """τ, how much of the prior is removed: for the order of the list, and for a place on it."""
@@ -46,15 +55,16 @@ class Suspicions:
 
 
 def suspicions(judged: HeldOut, labels: Ints, share: float = SHARE) -> Suspicions:
-    """How suspect each of (n,) known labels is; at most `share` of the judged images are listed."""
+    """How suspect each of (n,) known labels is; at most `share` of those that were judged are listed."""
     order, suggested = margins(judged, labels, ORDER)
     entry, _ = margins(judged, labels, ENTRY)
-    enters = np.zeros(len(labels), np.bool_)
-    enters[_largest(entry, _whole(share * np.isfinite(order).sum()))] = True
-    ranked = _largest(np.where(enters, order, np.nan), len(labels))
-    listed = ranked[within_room(ranked, order, labels, share)]
-    with np.errstate(over="ignore"):
-        return Suspicions(1 / (1 + np.exp(-order)), suggested, listed)
+    ranked = np.full(len(labels), np.nan)
+    first = _largest(entry, int(share * np.isfinite(order).sum() + 1e-9))
+    ranked[first] = order[first]
+    places = _largest(ranked, len(labels))
+    counts = np.bincount(labels[np.isfinite(order)], minlength=judged.shares.shape[1])
+    listed = places[within_room(labels[places], _sigmoid(-entry[places]), rooms(counts))]
+    return Suspicions(_sigmoid(order), suggested, listed)
 
 
 def margins(judged: HeldOut, labels: Ints, tau: float) -> tuple[Floats, Ints]:
@@ -74,46 +84,31 @@ def margins(judged: HeldOut, labels: Ints, tau: float) -> tuple[Floats, Ints]:
     return margin, np.where(unknown, UNLABELLED, other)
 
 
-def within_room(ranked: Ints, order: Floats, labels: Ints, share: float) -> NDArray[np.bool_]:
-    """Which of the ranked positions are listed: the first of each class, as many as it has room for."""
-    counts = np.bincount(labels[np.isfinite(order)], minlength=labels.max(initial=0) + 1)
-    pool, room = rooms(counts, share)
-    kept, left = np.zeros(len(ranked), np.bool_), room.tolist()
-    for place, own in enumerate(pool[labels[ranked]].tolist()):
-        kept[place] = left[own] > 0
-        left[own] -= 1
+def rooms(counts: Ints) -> Floats:
+    """How much chance of being right the listed labels of each class may sum up to, by its images.
+
+    Example:
+        >>> rooms(np.array([10, 100, 190])).round(4).tolist()
+        [0.05, 0.5, 0.57]
+    """
+    mean = counts[counts > 0].mean() if counts.any() else 1.0
+    return np.maximum(RIGHT * counts, HALF) * np.minimum(1, counts / mean)
+
+
+def within_room(labels: Ints, right: Floats, room: Floats) -> NDArray[np.bool_]:
+    """Which of (m,) labels, the most suspect first, are listed: their class has room for their chance."""
+    kept, left = np.zeros(len(labels), np.bool_), room.tolist()
+    for place, (label, chance) in enumerate(zip(labels.tolist(), right.tolist(), strict=True)):
+        if chance <= left[label]:
+            kept[place] = True
+            left[label] -= chance
     return kept
 
 
-def rooms(counts: Ints, share: float) -> tuple[Ints, Ints]:
-    """The pool of each class, and for how many labels each pool has room.
-
-    Classes join, from the smallest on, until their pool has room for one label; the rest that has none joins
-    the last pool.
-
-    Example:
-        >>> pool, room = rooms(np.array([12, 900, 60, 60]), 0.05)
-        >>> pool.tolist(), room.tolist()
-        ([0, 2, 0, 1], [1, 1, 45])
-    """
-    present = counts[counts > 0]
-    own = share * counts * np.sqrt(np.minimum(1, counts / (present.mean() if len(present) else 1)))
-    pool, sums = np.zeros(len(counts), np.int64), [0.0]
-    for c in np.argsort(counts, kind="stable").tolist():
-        if _whole(sums[-1]) > 0:
-            sums.append(0.0)
-        pool[c] = len(sums) - 1
-        sums[-1] += own[c]
-    if len(sums) > 1 and _whole(sums[-1]) == 0:
-        rest = sums.pop()
-        pool[pool == len(sums)] -= 1
-        sums[-1] += rest
-    return pool, np.array([_whole(total) for total in sums], np.int64)
-
-
-def _whole(number: float) -> int:
-    """⌊number⌋, where a sum that should be whole may be a little less."""
-    return int(number + 1e-9)
+def _sigmoid(x: Floats) -> Floats:
+    """σ, which is 0 or 1 where exp overflows."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
 
 
 def _largest(values: Floats, most: int) -> Ints:
