@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.tables.roles import GUIDES, IMAGE_COLUMNS, SUGGESTED, SUSPICION
@@ -72,9 +73,10 @@ def _found_columns(dataset: Dataset, check: LabelCheck) -> Iterator[Column]:
         )
 
 
-def _named(names: Sequence[str], codes: np.ndarray) -> list[str]:
-    return ["" if code == UNLABELLED else names[code] for code in codes.tolist()]
+def _named(names: Sequence[str], codes: NDArray[np.integer]) -> list[str]:
+    places: list[int] = codes.tolist()
+    return ["" if place == UNLABELLED else names[place] for place in places]
 
 
-def _numbered(codes: np.ndarray | None) -> list[str] | None:
+def _numbered(codes: NDArray[np.int64] | None) -> list[str] | None:
     return None if codes is None else ["" if code < 0 else str(code) for code in codes.tolist()]
