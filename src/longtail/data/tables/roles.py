@@ -189,9 +189,11 @@ def _chosen(table: Table, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     attributes: list[str] = []
-    notes: list[str] = []
+    found = [name for name in table.columns if _was_found(table, name) and name not in taken]
+    what = count(len(found), "column")
+    notes = [f"{what} that longtail diagnose --labels wrote: no attribute"] if found else []
     for name in table.columns:
-        if name in taken:
+        if name in taken or name in found:
             continue
         reason = _why_not(table, name)
         if reason:
@@ -207,11 +209,13 @@ def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple
     return tuple(attributes), tuple(notes)
 
 
+def _was_found(table: Table, name: str) -> bool:
+    """Whether a column holds what `longtail diagnose --labels` found about another one."""
+    return any(name.startswith(word) and name.removeprefix(word) in table.columns for word in FOUND)
+
+
 def _why_not(table: Table, name: str) -> str:
     column = table.columns[name]
-    about = next((name.removeprefix(word) for word in FOUND if name.startswith(word)), "")
-    if about in table.columns:
-        return "longtail diagnose --labels wrote it"
     distinct, empty = len(column.filled), 0
     if "" in column.values:
         empty = int((column.codes == column.values.index("")).sum())
