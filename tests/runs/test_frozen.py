@@ -83,6 +83,14 @@ def test_an_image_is_decoded_once_for_all_runs_and_again_when_it_changed(frozen,
     assert decoded == ["red3.png"]
 
 
+def test_unreadable_images_are_left_out_again_when_all_others_are_cached(frozen, folder, tmp_path, watcher):
+    (folder / "red" / "red0.png").write_bytes(b"no image")
+    frozen = replace(frozen, data_options=replace(frozen.data_options, skip_unreadable=True))
+    train(frozen)
+    train(replace(frozen, output=str(tmp_path / "again")), watcher=watcher)
+    assert "1 unreadable images left out" in watcher.lines
+
+
 def test_a_stopped_training_goes_on_to_the_same_head(frozen, tmp_path):
     frozen = replace(frozen, epochs=2)
 

@@ -20,10 +20,14 @@ from longtail.comparing.document import COMPARISON, ComparisonDocument
 from longtail.diagnosing import examine
 from longtail.diagnosing.advise import Advice, advise
 from longtail.diagnosing.examine import Diagnosis
+from longtail.diagnosing.labels import LabelCheck, Suspect
+from longtail.images.decode import MOST_BITS
 from longtail.methods.find import is_outside
 from longtail.runs import train as training
 from longtail.runs.data import read_dataset
 from longtail.runs.loggers import Logger
+from longtail.runs.suspects import find_suspects
+from longtail.training.watcher import Silent
 
 
 def train(
@@ -170,17 +174,24 @@ class Diagnosed:
 
     Attributes:
         found: counts, batches, images, duplicates.
+        labels: how suspect each label is; None where that was not asked for.
     """
 
     found: Diagnosis
+    labels: LabelCheck | None = None
 
     @property
     def advice(self) -> tuple[Advice, ...]:
         """What to mind before training, the most serious first."""
         return advise(self.found)
 
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Images whose label may be wrong, the most suspect of an attribute first."""
+        return () if self.labels is None else self.labels.suspects
+
     def table(self) -> Table:
-        """All of it."""
+        """All of it, without the suspects."""
         return table(self.found)
 
     def _repr_html_(self) -> str:
@@ -193,6 +204,7 @@ def diagnose(
     batch_size: int = 128,
     rho: float = 0.5,
     check_images: bool = True,
+    check_labels: bool = False,
     **source: Unpack[DataArguments],
 ) -> Diagnosed:
     """What a data set holds, and what to mind before training on it.
@@ -202,10 +214,11 @@ def diagnose(
         batch_size: images in a simulated batch.
         rho: share of a batch that its minority classes hold together at most.
         check_images: read the images too.
+        check_labels: judge every label by the pretrained network; its `suspects` are for a person to look at.
         source: how to read the data.
 
     Raises:
-        InputError: when the data cannot be used.
+        InputError: when the data cannot be used, or labels are to be judged and the network is not installed.
 
     Example::
 
@@ -213,11 +226,15 @@ def diagnose(
             print(advice.text)
     """
     options = data_settings(**source)
+    dataset = read_dataset(str(data), options)
     found = examine.diagnose(
-        read_dataset(str(data), options),
+        dataset,
         batch_size=batch_size,
         rho=rho,
         check_images=check_images,
         bits=options.bits,
     )
-    return Diagnosed(found)
+    if not check_labels:
+        return Diagnosed(found)
+    duplicates = () if found.image_check is None else found.image_check.duplicates
+    return Diagnosed(found, find_suspects(dataset, duplicates, Silent(), options.bits or MOST_BITS))

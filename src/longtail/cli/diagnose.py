@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from longtail.cli.parsing import READING
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show, writing
+from longtail.errors import InputError
 from longtail.training.config import DataOptions
+
+if TYPE_CHECKING:
+    from longtail.data.dataset import Dataset
+    from longtail.diagnosing.examine import Diagnosis
+    from longtail.runs.suspects import LabelFolder
+    from longtail.training.watcher import Watcher
 
 USAGE = "longtail diagnose DATA [OPTIONS]"
 
@@ -22,6 +30,7 @@ EXAMPLES = """
 longtail diagnose photos/
 longtail diagnose labels.csv --attributes colour shape --batch-size 256
 longtail diagnose photos.zip --labels-only --json diagnosis.json
+longtail diagnose photos/ --labels suspects/
 """
 
 _AS_FOUND = DataOptions()
@@ -34,6 +43,7 @@ def diagnose(
     source: Annotated[DataOptions, Parameter(name="*", parse=READING)] = _AS_FOUND,
     batch_size: int = 128,
     rho: float = 0.5,
+    labels: Path | None = None,
     labels_only: bool = False,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     quiet: bool = False,
@@ -42,32 +52,73 @@ def diagnose(
 
     Counts classes, simulates which of them the Class Rectification Loss would rectify in a batch, looks
     for unreadable and duplicate images and for groups on two sides of a split, and gives advice.
+    With --labels, lists images whose label may be wrong.
 
     Args:
         data: A folder, manifest, archive or built-in name, as for training.
         batch_size: Images in a simulated batch.
         rho: Share of a batch that its minority classes hold together at most.
+        labels: Also judge every label by a pretrained network, and write the suspect ones to this folder: a
+            page with pictures (labels.html) and a table to edit (labels.csv).
         labels_only: Do not read the images.
         json_file: Also write all findings to this file, as JSON.
         quiet: Show the diagnosis alone.
     """
     if json_file is not None:
         expect_writable(json_file, "--json")
+    if labels is not None and labels_only:
+        raise InputError("--labels: needs the images; leave --labels-only out")
     from longtail.diagnosing.examine import diagnose as examine
     from longtail.diagnosing.show import render, to_dict
     from longtail.runs.data import read_dataset
 
+    folder = None if labels is None else _label_folder(labels, data)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
+        dataset = read_dataset(data, source)
         found = examine(
-            read_dataset(data, source),
+            dataset,
             batch_size=batch_size,
             rho=rho,
             check_images=not labels_only,
             bits=source.bits,
             on_progress=partial(watcher.progress, "reading images"),
         )
-    show(render(found))
+        show(render(found))
+        written = to_dict(found)
+        if folder is not None:
+            written["label_check"] = _check_labels(folder, data, dataset, found, source, watcher)
     if json_file is not None:
         with writing(json_file) as file:
-            json.dump(to_dict(found), file, indent=2, ensure_ascii=False)
+            json.dump(written, file, indent=2, ensure_ascii=False)
             file.write("\n")
+
+
+def _label_folder(path: Path, data: str) -> LabelFolder:
+    from longtail.runs.suspects import LabelFolder
+
+    folder = LabelFolder(path)
+    folder.expect_room(data)
+    return folder
+
+
+def _check_labels(
+    folder: LabelFolder,
+    data: str,
+    dataset: Dataset,
+    found: Diagnosis,
+    source: DataOptions,
+    watcher: Watcher,
+) -> dict[str, Any]:
+    """Judge the labels, write and show what was found, and give it for JSON."""
+    from longtail.diagnosing.label_show import render, to_dict
+    from longtail.images.decode import MOST_BITS
+    from longtail.runs.suspects import find_suspects
+
+    bits = source.bits or MOST_BITS
+    duplicates = found.image_check.duplicates if found.image_check else ()
+    check = find_suspects(dataset, duplicates, watcher, bits)
+    again = folder.read_again(data, source.images)
+    origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
+    folder.write(dataset, check, origin | ({"to train on corrected labels": again} if again else {}), bits)
+    show(render(check, str(folder.page), again))
+    return to_dict(check)

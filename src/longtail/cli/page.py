@@ -58,6 +58,7 @@ METAVARS = {
     "budget": "SECONDS",
     "image_size": "SIZE",
     "images": "PATH",
+    "labels": "FOLDER",
     "methods": "NAMES",
     "output": "FOLDER",
     "weights": "FILE",

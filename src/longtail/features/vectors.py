@@ -139,9 +139,15 @@ class VectorLoader:
 
     def readable(self, indices: Rows) -> NDArray[np.int64]:
         """The rows whose images can be decoded, in the order given; afterwards all of them have vectors."""
+        found = self.decodable(indices)
+        # where there is none, the images say why
+        return found if len(found) else self._images.readable(indices)
+
+    def decodable(self, indices: Rows) -> NDArray[np.int64]:
+        """The same as `readable`, but there may be none; see `ImageLoader`."""
         rows = np.asarray(indices, np.int64)
         known = self._known(rows)
-        new = self._images.readable(rows[~known])
+        new = self._images.decodable(rows[~known])
         for start in range(0, len(new), PIECE):
             self._keep(new[start : start + PIECE])
         found = rows[known | np.isin(rows, new)]

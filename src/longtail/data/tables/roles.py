@@ -22,8 +22,13 @@ IMAGE_COLUMNS = (
 _SAMPLE = 200
 _SEEN = 2000  # texts of a column that may be captions, among which several labels are looked for
 
-_GUIDES = ("split", "group", "identity", "domain", "match")
+GUIDES = ("split", "group", "identity", "domain", "match")
 """Roles of columns that guide splits and training."""
+
+SUGGESTED, SUSPICION = "suggested_", "suspicion_"
+"""What the columns that `longtail diagnose --labels` writes begin with, before the name of an attribute."""
+
+FOUND = (SUGGESTED, SUSPICION)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def find_roles(table: Table, choice: ColumnChoice, resolver: Resolver, known: tu
     """
     chosen = _chosen(table, choice.attributes) or tuple(name for name in known if name in table.columns)
     taken = {*chosen, choice.image and table.named(choice.image, "--image-column")}
-    guides = {role: _guide(table, role, getattr(choice, role), taken) for role in _GUIDES}
+    guides = {role: _guide(table, role, getattr(choice, role), taken) for role in GUIDES}
     if guides["split"] is None:
         guides["split"] = find_split(table, {*taken, *guides.values()})
     image = _image_column(table, choice, resolver, {*chosen, *guides.values()})
@@ -184,9 +189,11 @@ def _chosen(table: Table, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     attributes: list[str] = []
-    notes: list[str] = []
+    found = [name for name in table.columns if _was_found(table, name) and name not in taken]
+    what = count(len(found), "column")
+    notes = [f"{what} that longtail diagnose --labels wrote: no attribute"] if found else []
     for name in table.columns:
-        if name in taken:
+        if name in taken or name in found:
             continue
         reason = _why_not(table, name)
         if reason:
@@ -200,6 +207,11 @@ def _guess(table: Table, taken: set[str | None]) -> tuple[tuple[str, ...], tuple
             " expected a column with at least two classes (choose one with --attributes)"
         )
     return tuple(attributes), tuple(notes)
+
+
+def _was_found(table: Table, name: str) -> bool:
+    """Whether a column holds what `longtail diagnose --labels` found about another one."""
+    return any(name.startswith(word) and name.removeprefix(word) in table.columns for word in FOUND)
 
 
 def _why_not(table: Table, name: str) -> str:
