@@ -252,6 +252,8 @@ def _going(
     if not same_rows and state.step:
         watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
         state = replace(state, step=0, seconds=0.0, meter=({}, {}), layout=None)
+    if not same_rows:
+        state = replace(state, choices=None)  # they are of rows that now hold other images
     return _Going(state, origin)
 
 
