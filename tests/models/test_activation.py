@@ -56,7 +56,9 @@ def test_below_a_rectified_layer_the_weights_are_what_the_logit_gains_from_each_
             up, down = model.head(moved).logits[:, j, k].split(len(v))
             expected = torch.einsum("b,bhw->hw", (up - down) / (2 * step), maps[n]).clamp(min=0)
             found = class_activation(model, images[n : n + 1], ATTRIBUTES[n : n + 1], CLASSES[n : n + 1])[0]
-            torch.testing.assert_close(found, expected / expected.max().clamp(min=1e-30), rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(
+                found, expected / expected.max().clamp(min=1e-30), rtol=1e-3, atol=1e-4
+            )
 
 
 def test_a_place_that_speaks_against_the_class_is_zero_even_where_all_do():

@@ -24,6 +24,7 @@ from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
+from longtail.runs.mined import keep_mined
 from longtail.runs.origin import ORIGIN, Origin, check_origin
 from longtail.runs.preparation import (
     Training,
@@ -104,6 +105,7 @@ def _train(
                 f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}",
                 stopped,
             )
+        keep_mined(run)
         _use_kept(run)
         calibrate(run)
         _evaluate(run, logging)
@@ -343,7 +345,7 @@ def _evaluate(run: Run, logging: Logging) -> None:
     if split is None:
         run.watcher.say("no images were kept for a test or for validation: the model is not evaluated")
         return
-    results = judge(run, run.data, split)
+    judged = judge(run, run.data, split)
     if run.fabric.is_global_zero:
-        publish(run, results)
-        logging.results(results, run.epochs[-1].step)
+        publish(run, judged)
+        logging.results(judged.results, run.epochs[-1].step)

@@ -65,7 +65,8 @@ def relative_at_class_level(
         >>> from longtail.rectification import profile_minorities
         >>> labels = torch.tensor([0, 0, 0, 1, 1])[:, None]
         >>> p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])[:, None]
-        >>> found, chosen = relative_at_class_level(p, labels, profile_minorities(labels, 2), torch.tensor([0.5]), 1)
+        >>> batch = p, labels, profile_minorities(labels, 2)
+        >>> found, chosen = relative_at_class_level(*batch, torch.tensor([0.5]), 1)
         >>> round(found.loss.item(), 4), found.triplets.item()  # max(0, 0.5 + 0.2 - 0.4)
         (0.3, 1)
         >>> chosen.tolist()
@@ -236,7 +237,7 @@ def _count(figures: Whole, classes: _Classes, active: NDArray[np.float64]) -> No
 
 
 def _count_chosen(chosen: Whole, classes: _Classes, positive: _Positives, negative: Whole) -> None:
-    """Pairs that each image is in: a positive with all anchors of its class but itself, a negative with all."""
+    """Pairs of each image: a positive has all anchors of its class but itself, a negative all of them."""
     images = chosen.shape[1]
     mined = np.arange(negative.shape[1]) < classes.negatives[:, None]
     anchors = np.broadcast_to(classes.images[:, None], negative.shape)
