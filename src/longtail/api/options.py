@@ -108,5 +108,5 @@ class Arguments(DataArguments, total=False):
     precision: Literal["32", "bf16", "16"]
     workers: int
     many_above: int
-    no_images: bool
     few_below: int
+    no_images: bool

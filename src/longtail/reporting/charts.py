@@ -17,6 +17,7 @@ from longtail.reporting.class_chart import Mined
 from longtail.reporting.confusion import Confusion
 from longtail.reporting.panels import (
     GROUPS,
+    GUESS,
     MARGIN,
     WIDTH,
     label_width,
@@ -38,9 +39,6 @@ MOST_MARKED = 30
 """A line of at most this many epochs has a dot at each, so that a single one can be seen."""
 
 _LEGEND_COLUMNS = 4
-
-GUESS = (0, (1, 3))
-"""Dashes of the line that shows what guessing reaches."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,8 @@ def overview_chart(
         share_axis(panels[1], "recall, %")
         _class_strokes(panels[1], classes, [[c.recall for c in row] for row in classes])
         _balanced_intervals(panels[1], attributes)
+        guesses = [(1 / len(row), float(y)) for y, row in enumerate(classes)]
+        svg.strokes(panels[1], guesses, 0.9, svg.MUTED, 1.0)
         if mined:
             share_axis(panels[2], "rectified, %")
             _class_strokes(panels[2], classes, [m.kept for m in mined])

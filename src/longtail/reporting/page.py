@@ -167,7 +167,7 @@ def _overview(attributes: Sequence[AttributeResults], mined: Sequence[Mined] | N
     caption = (
         "A stroke for each class: at its number of training images, and at the share of its test images that "
         "were recognised. Rarer groups have taller and thicker strokes. Grey boxes: 95 % interval of the "
-        "class-balanced accuracy."
+        "class-balanced accuracy; grey strokes: guessing."
     )
     if mined:
         caption += " Right: batches in which the class was rectified, mean over the epochs."
@@ -222,7 +222,8 @@ def _attribute(
 def _class_picture(ident: str, attribute: AttributeResults, groups: Bounds, mined: Mined | None) -> Chart:
     caption = (
         "Training images of every class on a logarithmic scale, and the share of its test images that "
-        "were recognised (recall). Dotted: limits of the groups; dashed: class-balanced accuracy."
+        "were recognised (recall). Dotted: limits of the groups, and what guessing "
+        "recognises; dashed: class-balanced accuracy."
     )
     if mined and len(attribute.classes) <= MOST_NAMED:
         caption += " Right: batches in which the class was rectified or skipped, mean over the epochs."

@@ -134,8 +134,8 @@ def limits(gallery: Gallery, results: Results) -> str:
     more = f" ({left} more have mistakes)" if left else ""
     return (
         f"Shown are {count(len(gallery.pictures), 'image')}: the surest mistakes on the {results.split} "
-        f"images of {count(rare, 'rare class', 'rare classes')}{where}{more}, and of the most confused pairs. "
-        "A class is rare here if it has fewer training images than the mean class."
+        f"images of {count(rare, 'rare class', 'rare classes')}{where}{more}, and of the most confused "
+        "pairs. A class is rare here if it has fewer training images than the mean class."
     )
 
 
