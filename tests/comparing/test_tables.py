@@ -261,7 +261,9 @@ def test_figures_of_a_decision_that_is_only_near_are_marked_and_a_footnote_says_
         assert "an open constant." in text
     assert figure_text(second.adjusted.class_balanced_accuracy) + "†" in printed
     assert figure_text(second.own.class_balanced_accuracy) + "†" not in printed
-    assert latex.partition("midrule")[2].count(r"\textdagger{}") == 3  # two figures of one, adjusted of the other
+    assert (
+        latex.partition("midrule")[2].count(r"\textdagger{}") == 3
+    )  # two figures of one, adjusted of the other
     rows = {row[0].replace("\\", ""): row for row in markdown_rows(document)}
     assert ["†" in cell for cell in rows[third.method]] == [False, False, True, False, *[True] * 6, False]
     page = render_comparison(document)

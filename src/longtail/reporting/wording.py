@@ -131,7 +131,7 @@ def limits(gallery: Gallery, results: Results) -> str:
     left = sum(m.left for m in gallery.mistakes)
     several = gallery.attributes > 1
     where = f" in {len(gallery.mistakes)} of {gallery.attributes} attributes" if several else ""
-    more = f" ({left} more have mistakes)" if left else ""
+    more = f" ({left} more with mistakes)" if left else ""
     return (
         f"Shown are {count(len(gallery.pictures), 'image')}: the surest mistakes on the {results.split} "
         f"images of {count(rare, 'rare class', 'rare classes')}{where}{more}, and of the most confused "
