@@ -340,7 +340,7 @@ def test_colours_follow_the_theme(source: str):
 
 CLICK = """<script>
 const heads = [...document.querySelector("table.sortable").tHead.rows[0].cells];
-heads[1].querySelector("button").click();
+heads[1].querySelector("[role=button]").click();
 const rows = [...document.querySelector("table.sortable").tBodies[0].rows];
 document.title = heads[1].ariaSort + ": " + rows.map(row => row.cells[0].firstChild.textContent).join(", ");
 </script></body>"""
@@ -377,3 +377,16 @@ def test_a_click_on_a_heading_sorts_the_table(browser: str, tmp_path: Path):
     done = browse(browser, tmp_path, "--dump-dom")
     assert "CONSOLE" not in done.stderr
     assert "<title>ascending: ce, over, crl-class, crl-instance</title>" in done.stdout
+
+
+def test_a_printed_table_repeats_its_head(browser: str, source: str, tmp_path: Path):
+    reader = shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("no pdftotext on the PATH")
+    rows = re.findall(r"<tbody>\n(.*?)</tbody>", source, re.S)[0]
+    (tmp_path / "page.html").write_text(source.replace(rows, 30 * rows), encoding="utf-8")
+    browse(browser, tmp_path, f"--print-to-pdf={tmp_path / 'page.pdf'}", "--no-pdf-header-footer")
+    printed = subprocess.run([reader, tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+    assert (
+        sum("macro F1" in page for page in printed.stdout.split("\f")) >= 3
+    )  # two tables, one of many pages

@@ -28,9 +28,19 @@ def test_a_jpeg_shows_the_image_in_a_few_kilobytes():
 
 
 def test_an_overlay_is_clear_where_nothing_was_seen_and_strongest_where_most_was():
-    pixels = opened(as_heat(np.array([[0.0, 0.5], [1.0, np.nan]])))
-    assert pixels.shape == (2, 2, 4)
+    places = np.zeros((24, 24))
+    places[0, 1], places[1, 0], places[1, 1] = 0.5, 1.0, np.nan
+    pixels = opened(as_heat(places))
+    assert pixels.shape == (24, 24, 4)
     assert pixels[0, 0, 3] == pixels[1, 1, 3] == 0
     assert 0 < pixels[0, 1, 3] < pixels[1, 0, 3] < 255
     assert (pixels[..., 0] == 255).all()
     assert pixels[1, 0, 1] > pixels[0, 1, 1]
+
+
+def test_a_small_map_is_smoothed_and_a_large_one_stays():
+    pixels = opened(as_heat(np.array([[0.0, 1.0]])))
+    assert pixels.shape == (12, 24, 4)
+    assert (np.diff(pixels[0, :, 3].astype(int)) >= 0).all()
+    assert len(np.unique(pixels[..., 3])) > 8
+    assert opened(as_heat(np.ones((30, 40)))).shape == (30, 40, 4)

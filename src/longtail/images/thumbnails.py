@@ -17,6 +17,9 @@ EDGE = 96
 QUALITY = 75
 """Of its JPEG; a photo takes about 3 KB then."""
 
+SMOOTH = 24
+"""Longer side of an overlay in pixels: whoever shows it may not smooth what it enlarges."""
+
 STRONGEST = 0.7
 """Opacity of the overlay where the network looked most."""
 
@@ -38,11 +41,15 @@ def as_jpeg(pixels: Pixels) -> bytes:
 
 
 def as_heat(activation: NDArray[np.floating]) -> bytes:
-    """(h, w) from 0 to 1 -> a PNG of as many pixels: clear at 0, red in between, yellow at 1.
+    """(h, w) from 0 to 1 -> a PNG, smoothed: clear at 0, red in between, yellow at 1.
 
     Whoever shows it stretches it over the picture.
     """
-    heat = np.clip(np.nan_to_num(activation.astype(np.float64)), 0, 1)
+    height, width = activation.shape
+    scale = max(1, SMOOTH / max(height, width))
+    size = round(scale * width), round(scale * height)
+    plain = Image.fromarray(np.nan_to_num(activation).astype(np.float32))
+    heat = np.clip(np.asarray(plain.resize(size, Image.Resampling.BILINEAR)), 0, 1)
     channels = [np.ones_like(heat), 0.9 * heat**2, np.zeros_like(heat), STRONGEST * heat]
     image = Image.fromarray(np.rint(255 * np.stack(channels, 2)).astype(np.uint8), "RGBA")
     output = io.BytesIO()

@@ -32,8 +32,8 @@ MOST_CLASSES, MOST_PAIRS, MOST_OF_ONE = 12, 6, 5
 MOST_MINED = 12
 """Hard positives, and hard negatives."""
 
-MOST_BYTES = 1_100_000
-"""Of all pictures together; a page holds them in base64, which makes them a third larger."""
+MOST_BYTES = 1_000_000
+"""Of all pictures together; in base64 they are a third larger, and the overlays are beside them."""
 
 BY_LOGITS = ("argmax", "prior", "tau-norm")
 """Decisions by the classifier, whose maps say where the network looked."""
