@@ -59,10 +59,8 @@ def test_every_mistake_shown_is_one_with_the_classes_and_the_score_that_stand_th
             assert attribute.classes[true[i]].name == strip.title
             assert attribute.classes[true[i]].train_count < mean
             assert true[i] != decided[i]
-            said = (
-                f"taken for {attribute.classes[decided[i]].name}, score {100 * scores[i, decided[i]]:.1f} %"
-            )
-            assert example.caption == said
+            name, score = attribute.classes[decided[i]].name, 100 * scores[i, decided[i]]
+            assert example.caption == f"taken for {name}, score {score:.1f}\N{NO-BREAK SPACE}%"
     for strip in mistakes.pairs:
         i = place[gallery.pictures[strip.examples[0].picture].name]
         of, to = attribute.classes[true[i]].name, attribute.classes[decided[i]].name

@@ -265,8 +265,8 @@ def _gains(axes: Axes, rows: Sequence[Gain], limits: tuple[float, float]) -> Non
 
 def _draw_level(axes: Axes, level: Level) -> None:
     axes.axhline(100 * level.value, color=svg.MUTED, linewidth=1.2, linestyle=GUESS)
-    place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-    axes.text(1.0, 100 * level.value, level.name, color=svg.MUTED, fontsize=10, **place)
+    text = axes.text(1.0, 100 * level.value, level.name, transform=axes.get_yaxis_transform())
+    text.set(color=svg.MUTED, fontsize=10, ha="right", va="bottom")
 
 
 def _time_axes(axes: Axes, points: Sequence[Point], levels: Sequence[float]) -> None:

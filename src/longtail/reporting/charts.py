@@ -253,16 +253,8 @@ def _draw_lines(axes: Axes, epochs: Sequence[int], lines: Sequence[Series]) -> N
 def _draw_marks(axes: Axes, epochs: Sequence[int], marks: Marks) -> None:
     for level in marks.levels:
         axes.axhline(level.value, label=level.name, color=svg.MUTED, linewidth=1.2, linestyle=GUESS)
-    if marks.used in epochs:
+    if marks.used is not None and marks.used in epochs:
         axes.axvline(marks.used, color=svg.INK, linewidth=0.8, linestyle="--")
     if marks.remark:
-        axes.text(
-            0.99,
-            0.97,
-            marks.remark,
-            transform=axes.transAxes,
-            ha="right",
-            va="top",
-            color=svg.WRONG,
-            weight="bold",
-        )
+        text = axes.text(0.99, 0.97, marks.remark, transform=axes.transAxes)
+        text.set(color=svg.WRONG, weight="bold", ha="right", va="top")

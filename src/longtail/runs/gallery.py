@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from longtail.data.dataset import Dataset
 from longtail.evaluation.metrics import Predictions
@@ -123,7 +124,7 @@ def _mistakes(
         return [
             _Shown(
                 int(own[i]),
-                (f"taken for {classes[decided[i]].name}, " if named else "") + f"score {percent(sure[i])} %",
+                (f"taken for {classes[decided[i]].name}, " if named else "") + _score(float(sure[i])),
                 (column, int(decided[i])),
             )
             for i in wrong.places
@@ -139,6 +140,10 @@ def _mistakes(
     ]
     with_mistakes = len(set(true[true != decided].tolist()) & set(rare_classes(counts)))
     return rare, pairs, with_mistakes - len(rare)
+
+
+def _score(share: float) -> str:
+    return f"score {percent(share)}\N{NO-BREAK SPACE}%"
 
 
 def _of_class(wrong: Wrong, attribute: AttributeResults) -> str:
@@ -217,7 +222,7 @@ class _Maker:
                 self.pictures.append(Picture(jpeg, names(row)))
 
 
-def _images(run: Run, size: tuple[int, int], rows: list[int]):
+def _images(run: Run, size: tuple[int, int], rows: list[int]) -> Iterator[tuple[list[int], Tensor]]:
     """Rows and their uint8 images in a size, a few at a time."""
     loader = ImageLoader(run.data.dataset, size, bits=run.card.bits, cache_bytes=0)
     groups = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]

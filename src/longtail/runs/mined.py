@@ -47,5 +47,5 @@ def keep_mined(run: Run) -> None:
 
 
 def _most(times: Tensor, ids: Sequence[str], most: int) -> tuple[MinedImage, ...]:
-    order = times.argsort(descending=True, stable=True)[:most].tolist()
+    order: list[int] = times.argsort(descending=True, stable=True)[:most].tolist()
     return tuple(MinedImage(ids[row], int(times[row])) for row in order if times[row])
