@@ -70,7 +70,7 @@ def relative_at_class_level(
         >>> round(found.loss.item(), 4), found.triplets.item()  # max(0, 0.5 + 0.2 - 0.4)
         (0.3, 1)
         >>> chosen.tolist()
-        [[0, 0, 0, 1, 0], [0, 2, 0, 0, 0]]
+        [[0, 0, 0, 0, 1], [0, 2, 0, 0, 0]]
     """
     slopes, offset, figures, chosen = _class_slopes(
         probabilities.detach(), labels, profile.kept, profile.counts, margin, kappa
