@@ -172,3 +172,12 @@ def test_a_state_holds_what_was_mined_so_far_and_one_of_before_does_not(tmp_path
     save_sealed({**before, "more": 1}, tmp_path / "after")
     with pytest.raises(InputError, match="not a state of this version"):
         load_state(tmp_path / "after")
+
+
+def test_for_other_images_an_epoch_begins_again_and_nothing_is_known_of_its_rows():
+    choices, layout = Choices(3), Layout(3, np.array([[4, 5]]), None)
+    kept = TrainingState.of(MODEL, optimizer(), feed(layout), Meter(), 3, 1, 0.5, choices)
+    other = kept.for_other_rows()
+    assert (other.epoch, other.step, other.seconds, other.meter) == (3, 0, 0.0, ({}, {}))
+    assert other.layout is other.choices is None
+    assert other.learner is kept.learner

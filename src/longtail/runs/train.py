@@ -251,11 +251,10 @@ def _going(
     origin, notes, same_rows = check_origin(folder, dataset, allowed)
     for note in notes:
         watcher.say(note)
-    if not same_rows and state.step:
-        watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
-        state = replace(state, step=0, seconds=0.0, meter=({}, {}), layout=None)
     if not same_rows:
-        state = replace(state, choices=None)  # they are of rows that now hold other images
+        if state.step:
+            watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
+        state = state.for_other_rows()
     return _Going(state, origin)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
@@ -72,6 +72,10 @@ class TrainingState:
         weights, momenta, random = learner.state_dict(), optimizer.state_dict(), torch.get_rng_state()
         sums, times = (meter.sums, meter.counts), choices and choices.times
         return cls(weights, momenta, random, sums, epoch, step, seconds, layout, times)
+
+    def for_other_rows(self) -> TrainingState:
+        """The same from the start of its epoch, without what is known of rows that now hold other images."""
+        return replace(self, step=0, seconds=0.0, meter=({}, {}), layout=None, choices=None)
 
     def restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:
         """Put weights, optimizer, random numbers and batches back, and give back what was measured so far.
