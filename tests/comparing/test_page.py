@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from msgspec import structs
 
 from longtail.comparing.charts import (
     Point,
@@ -28,6 +29,7 @@ from longtail.comparing.tables import difference_text, figure_text
 from longtail.evaluation.metrics import METRICS
 from longtail.evaluation.results import ClassFacts
 from longtail.reporting import svg
+from longtail.reporting.charts import Level
 
 from .comparison_documents import comparison, fail, several_attributes, single_attribute, typed
 
@@ -99,7 +101,7 @@ def test_nothing_is_fetched_from_anywhere(source: str, several: str):
 
 
 def test_every_figure_of_every_method_is_in_the_tables(document: ComparisonDocument, source: str):
-    words = Page(source).words
+    words = [" ".join(word.split()) for word in Page(source).words]
     for row in standings(document):
         for figures in (row.own, row.adjusted):
             for metric in METRICS[:-1]:
@@ -119,6 +121,35 @@ def test_the_page_says_how_each_method_was_tuned(source: str):
     assert "2 settings were tried on the validation images" in words
     assert words[words.index("--lr 0.01") + 1 :][:4].count("chosen") == 1
     assert "chosen" not in words[words.index("--lr 0.1") + 1 :][:4]
+
+
+def test_pictures_stand_in_the_order_of_the_table(document: ComparisonDocument, source: str):
+    names = [method.name for method in document.methods]
+    assert document.features is not None
+    turned = dict(reversed(document.features.points.items()))
+    features = structs.replace(document.features, points=turned)
+    assert render_comparison(structs.replace(document, features=features)) == source
+    shown = re.findall(r"<title[^>]*>(?:Gain of|Features of the test images under) (.*?)</title>", source)
+    assert shown == [name for name in names if name != "ce"] + names
+
+
+def test_guessing_and_the_regression_are_lines_to_compare_with():
+    point = Point("crl", 60.0, 0.5)
+    plain, lined = (time_chart("t", [point], levels) for levels in ([], [Level("guessing", 0.1)]))
+    assert "guessing" in texts(lined)
+    assert "guessing" not in texts(plain)
+    made = comparison([3], ["ce", "linear", "crl"], seeds=2)
+    page = render_comparison(typed(made))
+    assert "Dotted: guessing and linear." in page
+    assert "Dotted: the mean gain of linear." in page
+    made["baseline"] = "linear"
+    assert "the mean gain of linear" not in render_comparison(typed(made))
+
+
+def test_an_attribute_without_a_name_of_its_own_is_called_by_the_data():
+    made = comparison([3], ["ce"], seeds=1)
+    made["attributes"][0]["name"] = "label"
+    assert "clothing: 3 classes" in render_comparison(typed(made))
 
 
 def test_every_picture_has_a_title_and_a_caption(source: str, several: str):
@@ -309,7 +340,7 @@ def test_colours_follow_the_theme(source: str):
 
 CLICK = """<script>
 const heads = [...document.querySelector("table.sortable").tHead.rows[0].cells];
-heads[1].querySelector("button").click();
+heads[1].querySelector("[role=button]").click();
 const rows = [...document.querySelector("table.sortable").tBodies[0].rows];
 document.title = heads[1].ariaSort + ": " + rows.map(row => row.cells[0].firstChild.textContent).join(", ");
 </script></body>"""
@@ -346,3 +377,16 @@ def test_a_click_on_a_heading_sorts_the_table(browser: str, tmp_path: Path):
     done = browse(browser, tmp_path, "--dump-dom")
     assert "CONSOLE" not in done.stderr
     assert "<title>ascending: ce, over, crl-class, crl-instance</title>" in done.stdout
+
+
+def test_a_printed_table_repeats_its_head(browser: str, source: str, tmp_path: Path):
+    reader = shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("no pdftotext on the PATH")
+    rows = re.findall(r"<tbody>\n(.*?)</tbody>", source, re.S)[0]
+    (tmp_path / "page.html").write_text(source.replace(rows, 30 * rows), encoding="utf-8")
+    browse(browser, tmp_path, f"--print-to-pdf={tmp_path / 'page.pdf'}", "--no-pdf-header-footer")
+    printed = subprocess.run([reader, tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+    assert (
+        sum("macro F1" in page for page in printed.stdout.split("\f")) >= 3
+    )  # two tables, one of many pages

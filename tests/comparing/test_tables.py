@@ -11,6 +11,7 @@ from rich.console import Console
 
 from longtail.comparing.document import ComparisonDocument
 from longtail.comparing.figures import Difference, Figure, standings
+from longtail.comparing.latex import COLUMNS, to_latex
 from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import (
     difference_text,
@@ -21,7 +22,6 @@ from longtail.comparing.tables import (
     shown_metrics,
     terminal_table,
     to_csv,
-    to_latex,
     to_markdown,
 )
 from longtail.evaluation.metrics import METRICS
@@ -139,7 +139,36 @@ def test_latex_has_a_line_for_each_method_and_shows_failed_runs(document: Compar
     over = standings(document)[1].adjusted.class_balanced_accuracy
     assert difference_text(over).replace("-", "$-$") in text
     assert text.count("{") == text.count("}")
-    assert text.isascii() or set(text) - set(map(chr, range(128))) <= {"±"}
+    assert text.isascii()
+
+
+def test_latex_can_be_pasted_with_its_caption_label_and_rules(document: ComparisonDocument):
+    text = to_latex(document)
+    for part in ("table", "tabular"):
+        assert text.count(f"\\begin{{{part}}}") == text.count(f"\\end{{{part}}}") == 1
+    assert r"\caption{Comparison on clothing. Mean $\pm$ standard" in text
+    assert "\\label{tab:comparison-clothing}" in text
+    head = text.partition("\\toprule\n")[2].splitlines()[0].removesuffix(r" \\").split(" & ")
+    assert len(set(head)) == len(head) == 7
+
+
+def test_the_best_of_every_figure_is_bold_and_all_of_equal_ones():
+    made = comparison([3], ["ce", "crl"], seeds=2)
+    bold = re.findall(r"\\textbf\{(.*?)\}", to_latex(typed(made), ["accuracy", "training, s"]))
+    best = max((row.own.accuracy for row in standings(typed(made))), key=lambda figure: figure.mean)
+    assert bold == [figure_text(best).replace("±", r"$\pm$")]
+    for cell, other in zip(made["methods"][0]["cells"], made["methods"][1]["cells"]):
+        other["decisions"] = cell["decisions"]
+        other["own_decision"] = cell["own_decision"]
+    assert to_latex(typed(made), ["accuracy"]).count("textbf") == 2
+    assert "textbf" not in to_latex(typed(comparison([3], ["ce"], seeds=2)))
+
+
+def test_columns_of_the_latex_table_can_be_chosen_each_once(document: ComparisonDocument):
+    assert all(to_latex(document, [head]).count(" & ") >= 5 for head in COLUMNS)
+    for wrong in (["accuracy", "accuracy"], ["nothing"]):
+        with pytest.raises(ValueError, match="columns: expected some of"):
+            to_latex(document, wrong)
 
 
 def test_csv_holds_every_number_in_full(document: ComparisonDocument):
@@ -232,7 +261,9 @@ def test_figures_of_a_decision_that_is_only_near_are_marked_and_a_footnote_says_
         assert "an open constant." in text
     assert figure_text(second.adjusted.class_balanced_accuracy) + "†" in printed
     assert figure_text(second.own.class_balanced_accuracy) + "†" not in printed
-    assert latex.count(r"\textdagger{}") == 2
+    assert (
+        latex.partition("midrule")[2].count(r"\textdagger{}") == 3
+    )  # two figures of one, adjusted of the other
     rows = {row[0].replace("\\", ""): row for row in markdown_rows(document)}
     assert ["†" in cell for cell in rows[third.method]] == [False, False, True, False, *[True] * 6, False]
     page = render_comparison(document)

@@ -53,7 +53,7 @@ def assert_same_statistics(result, expected: Outcome, width: int) -> None:
     assert int(result.positive_pairs) == expected.positive_pairs
     assert int(result.negative_pairs) == expected.negative_pairs
     assert int(result.triplets) == expected.triplets
-    assert not any(s.requires_grad for s in result if s is not result.loss)
+    assert not any(s.requires_grad for s in result if s is not None and s is not result.loss)
 
 
 def compare(batch: Batch, level: str, comparison: str, **how) -> Outcome:

@@ -231,9 +231,10 @@ def test_unlabelled_images_change_nothing(level: str, comparison: str, shared: b
         torch.cat([batch.features, more.features]),
     )
     crl = ClassRectificationLoss(level=level, comparison=comparison)
-    result, other = crl.rectify(*batch), crl.rectify(*both)
+    result, other = crl.rectify(*batch, choices=True), crl.rectify(*both, choices=True)
     torch.testing.assert_close(other.loss, result.loss, rtol=1e-10, atol=1e-12)
-    for statistic, unchanged in zip(other[1:], result[1:]):
+    assert torch.equal(other.chosen, torch.nn.functional.pad(result.chosen, (0, 40)))
+    for statistic, unchanged in zip(other[1:-1], result[1:-1]):
         assert torch.equal(statistic, unchanged)
     for gradient in gradients(other.loss, more.logits, more.features):
         assert gradient.abs().max() == 0

@@ -9,6 +9,7 @@ from longtail.images import decoder
 from longtail.reporting import svg
 from longtail.reporting.page import render_report
 from longtail.runs import evaluate
+from longtail.runs.gallery import gallery_of
 from longtail.training.config import DataOptions, TrainConfig
 from longtail.training.watcher import Silent
 
@@ -32,6 +33,7 @@ def undrawn():
     """The page of a run is empty: to draw it takes longer than the training. See `drawn`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "render_report", lambda results, epochs, **shown: "")
+        patch.setattr(evaluate, "gallery_of", lambda *judged: None)
         yield
 
 
@@ -40,6 +42,7 @@ def drawn(pictures=True):
     """In here the page of a run is written, with its pictures or without: they take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "render_report", render_report)
+        patch.setattr(evaluate, "gallery_of", gallery_of)
         if not pictures:
             patch.setattr(svg, "draw", lambda *_: Markup())
         yield

@@ -63,6 +63,7 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
         "report.html",
         "README.md",
         "calibration.safetensors",
+        "mined.json",
     }
     results = RESULTS.read(run / "results.json")
     assert results.model.backbone == "convnet"
@@ -110,6 +111,7 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_model(config, whole
     run = train(replace(resumed_config(moved), output=str(moved)), resume=True)
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(run).items())
     assert without_times(lines_of(run)) == without_times(lines_of(whole))
+    assert (run / "mined.json").read_bytes() == (whole / "mined.json").read_bytes()
     assert not (run / "state.pt").exists()
     assert (run / "report.html").exists()
 

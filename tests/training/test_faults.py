@@ -12,6 +12,7 @@ import torch
 from msgspec import structs
 
 from longtail.evaluation.intervals import Estimate
+from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import Results
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.training.config import TrainConfig
@@ -174,3 +175,28 @@ def test_the_spread_of_features_is_the_share_of_their_mean_square_that_differs()
     assert feature_spread(torch.zeros(4, 1, 2)).tolist() == [0.0], "all are one"
     assert feature_spread(torch.ones(4, 1, 2)).tolist() == [0.0]
     assert feature_spread(torch.eye(2)[:, None]).tolist() == [0.5]
+
+
+def memorised(losses: Sequence[float], figures: Sequence[float | None], known: float | None = CHANCE) -> bool:
+    nothing = Metrics(*[None] * 7)
+    epochs = [
+        structs.replace(
+            record,
+            validation=None if value is None else structs.replace(nothing, class_balanced_accuracy=value),
+        )
+        for record, value in zip(course(losses), figures, strict=True)
+    ]
+    return "memorised" in [f.name for f in faults(results(), Evidence(epochs, known, None))]
+
+
+def test_a_loss_near_zero_while_validation_falls_is_memorised():
+    low, high = 0.04 * CHANCE, 0.06 * CHANCE
+    assert memorised([1, 0.5, low], [0.5, 0.6, 0.56])
+    assert not memorised([1, 0.5, low], [0.5, 0.6, 0.58])  # within what chance moves
+    assert not memorised([1, 0.5, low], [0.5, 0.55, 0.6])  # still gains
+    assert not memorised([1, 0.5, high], [0.5, 0.6, 0.5])
+    assert not memorised([1, 0.5, low], [0.5, 0.6, 0.5], known=None)
+    assert not memorised([1, low], [0.6, 0.5])
+    assert not memorised([1, 0.5, low], [None, None, None])
+    # a single good epoch among twenty says nothing: tenths are compared
+    assert not memorised([low] * 20, [0.6 if i == 5 else 0.55 for i in range(20)])

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from longtail.errors import InputError
+from longtail.methods.choices import Choices
 from longtail.training.feed import Feed, Layout
 from longtail.training.meter import Meter
 from longtail.training.state import SEAL, TrainingState, load_state, save_state
@@ -74,6 +75,7 @@ def test_the_keys_of_the_file_are_these(tmp_path: Path):
     save_state(tmp_path / "s", state())
     assert list(torch.load(tmp_path / "s")) == [
         "learner", "optimizer", "rng", "meter", "epoch", "step", "seconds", "layout",
+        "choices",
     ]  # fmt: skip
 
 
@@ -153,3 +155,29 @@ def test_the_state_that_was_there_is_kept_as_the_one_before(tmp_path: Path):
     for epoch in (1, 2, 3):
         save_state(tmp_path / "s", replace(state(), epoch=epoch), tmp_path / "before")
     assert [load_state(tmp_path / name).epoch for name in ("s", "before")] == [3, 2]
+
+
+def test_a_state_holds_what_was_mined_so_far_and_one_of_before_does_not(tmp_path: Path):
+    choices = Choices(3)
+    choices.times += 2
+    kept = TrainingState.of(MODEL, optimizer(), feed(), Meter(), 3, 1, 0.5, choices)
+    save_state(tmp_path / "s", kept)
+    times = load_state(tmp_path / "s").choices
+    assert times is not None
+    assert torch.equal(times, choices.times)
+    before = vars(state()).copy()
+    del before["choices"]
+    save_sealed(before, tmp_path / "before")
+    assert load_state(tmp_path / "before").choices is None
+    save_sealed({**before, "more": 1}, tmp_path / "after")
+    with pytest.raises(InputError, match="not a state of this version"):
+        load_state(tmp_path / "after")
+
+
+def test_for_other_images_an_epoch_begins_again_and_nothing_is_known_of_its_rows():
+    choices, layout = Choices(3), Layout(3, np.array([[4, 5]]), None)
+    kept = TrainingState.of(MODEL, optimizer(), feed(layout), Meter(), 3, 1, 0.5, choices)
+    other = kept.for_other_rows()
+    assert (other.epoch, other.step, other.seconds, other.meter) == (3, 0, 0.0, ({}, {}))
+    assert other.layout is other.choices is None
+    assert other.learner is kept.learner

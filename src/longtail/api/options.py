@@ -109,3 +109,4 @@ class Arguments(DataArguments, total=False):
     workers: int
     many_above: int
     few_below: int
+    no_images: bool

@@ -41,6 +41,7 @@ def evaluate(
     method: str | None = None,
     output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     accelerator: Accelerator = "auto",
+    no_images: bool = False,
     quiet: bool = False,
 ) -> None:
     """Evaluate a trained model and show what it achieves on each class.
@@ -62,6 +63,7 @@ def evaluate(
         method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
         output: Write the results there as JSON, and nowhere else.
         accelerator: Kind of device.
+        no_images: Show no images in the report; a run that was trained so keeps to it.
         quiet: Show the results alone.
     """
     if output is not None:
@@ -80,6 +82,7 @@ def evaluate(
             method=method,
             accelerator=accelerator,
             output=output,
+            images=not no_images,
             watcher=watcher,
         )
     from longtail.reporting.terminal import results_table

@@ -48,7 +48,10 @@ HEADINGS = {
         *("backbone", "weights", "freeze", "finetune", "from_scratch", "image_size"),
         *("features", "hidden", "shared_feature", "augment"),
     ),
-    DEVICES: ("accelerator", "devices", "precision", "workers", "many_above", "few_below", "log_to"),
+    DEVICES: (
+        *("accelerator", "devices", "precision", "workers", "many_above", "few_below"),
+        *("no_images", "log_to"),
+    ),
     RUN: ("output", "start"),
 }
 """Headings of fields of `TrainConfig` and of flags of commands; the others are below `TRAINING` and `RUN`."""
@@ -75,7 +78,7 @@ EVERYDAY = {
     "image_size", "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
     "attributes", "split_column", "group_column", "tail_ratio",
     "sampler", "class_weights", "loss", "decision",
-    "devices", "precision", "output", "start",
+    "devices", "precision", "no_images", "output", "start",
 }
 # fmt: on
 """The settings that `--help` shows; `--help-all` shows the others, too."""

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from longtail.comparing.document import AttributeFacts
 from longtail.comparing.figures import Gain
 from longtail.reporting import svg
-from longtail.reporting.charts import count_strokes
+from longtail.reporting.charts import GUESS, Level, count_strokes
 from longtail.reporting.class_chart import MOST_NAMED
 from longtail.reporting.panels import (
     LETTER,
@@ -136,16 +136,20 @@ def feature_chart(
     return svg.draw(ident, f"Features of the test images under {method}", (PANEL, PANEL), paint)
 
 
-def gain_chart(ident: str, title: str, gains: Sequence[Gain], limits: tuple[float, float]) -> Markup:
+def gain_chart(
+    ident: str, title: str, gains: Sequence[Gain], limits: tuple[float, float], level: float | None = None
+) -> Markup:
     """Rows by imbalance, most frequent first: the imbalance, and beside it the gain with its range.
 
-    `limits` are those of the gains' axis, the same for all methods.
+    `limits` are those of the gains' axis, the same for all methods; `level` is an upright line in it.
     """
     rows = sorted(gains, key=lambda gain: gain.imbalance or math.inf)
 
     def paint(_: Figure, panels: list[Axes]) -> None:
         _imbalances(panels[0], rows)
         _gains(panels[1], rows, limits)
+        if level is not None:
+            panels[1].axvline(level, color=svg.INK, linewidth=1.2, linestyle=GUESS)
 
     return _named_rows(ident, title, [gain.name for gain in rows], 2, paint)
 
@@ -159,15 +163,20 @@ def gain_limits(gains: Sequence[Gain]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def time_chart(ident: str, points: Sequence[Point]) -> Markup:
-    """Class-balanced accuracy against training time on a logarithmic axis, one named dot a method."""
+def time_chart(ident: str, points: Sequence[Point], levels: Sequence[Level] = ()) -> Markup:
+    """Class-balanced accuracy against training time on a logarithmic axis, one named dot for each method.
+
+    `levels` are lines to compare with, all on the axis.
+    """
     from matplotlib.lines import Line2D
 
     size = WIDTH, 320.0
 
     def paint(figure: Figure) -> None:
         axes = open_axes(figure, (52 / size[0], 40 / size[1], 1 - 62 / size[0], 1 - 52 / size[1]))
-        _time_axes(axes, points)
+        _time_axes(axes, points, [100 * level.value for level in levels])
+        for level in levels:
+            _draw_level(axes, level)
         places = axes.transData.transform([(p.seconds, 100 * p.accuracy) for p in points])
         width, height = size
         spots = [(float(x), height - float(y)) for x, y in places]
@@ -254,10 +263,16 @@ def _gains(axes: Axes, rows: Sequence[Gain], limits: tuple[float, float]) -> Non
     remark(axes, [gain.mean for gain in rows], "not tested")
 
 
-def _time_axes(axes: Axes, points: Sequence[Point]) -> None:
+def _draw_level(axes: Axes, level: Level) -> None:
+    axes.axhline(100 * level.value, color=svg.MUTED, linewidth=1.2, linestyle=GUESS)
+    text = axes.text(1.0, 100 * level.value, level.name, transform=axes.get_yaxis_transform())
+    text.set(color=svg.MUTED, fontsize=10, ha="right", va="bottom")
+
+
+def _time_axes(axes: Axes, points: Sequence[Point], levels: Sequence[float]) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    seconds, shares = [p.seconds for p in points], [100 * p.accuracy for p in points]
+    seconds, shares = [p.seconds for p in points], [*(100 * p.accuracy for p in points), *levels]
     axes.set_xscale("log")
     axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
     room = max(1.0, 0.12 * (max(shares) - min(shares)))

@@ -30,10 +30,11 @@ from longtail.comparing.document import (
 )
 from longtail.comparing.feature_map import feature_map
 from longtail.comparing.figures import ADJUSTED
+from longtail.comparing.latex import to_latex
 from longtail.comparing.launcher import cores
 from longtail.comparing.page import render_comparison
 from longtail.comparing.queue import peak_memory
-from longtail.comparing.tables import to_csv, to_latex, to_markdown
+from longtail.comparing.tables import to_csv, to_markdown
 from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import RESULTS, Results, TrainingInfo

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
+
+from msgspec import structs
 
 from longtail.comparing import charts
+from longtail.comparing.cells import LINEAR
 from longtail.comparing.document import AttributeFacts, ComparisonDocument
 from longtail.comparing.figures import Claim, Figures, Standing, claim, gains, standings
 from longtail.comparing.tables import (
@@ -22,9 +26,10 @@ from longtail.comparing.tables import (
     shown_metrics,
 )
 from longtail.evaluation.metrics import METRICS
+from longtail.reporting.charts import Level
 from longtail.reporting.html import render
 from longtail.reporting.page import MANY_ATTRIBUTES, Chart, data_facts
-from longtail.reporting.wording import METRIC_NAMES
+from longtail.reporting.wording import METRIC_NAMES, attribute_called, guessing
 from longtail.words import NOTHING, count, of_hundred, percent, shown
 
 
@@ -33,6 +38,7 @@ def render_comparison(document: ComparisonDocument) -> str:
 
     The page is a function of its argument: the same input gives the same text.
     """
+    document = _named_by_data(document)
     rows = standings(document)
     adjusted = [row for row in rows if any(map(row.adjusted.of, METRICS))]
     metrics = shown_metrics(rows)
@@ -52,7 +58,8 @@ def render_comparison(document: ComparisonDocument) -> str:
         "adjusted": [
             (row.method, runs(row), _cells(row.adjusted, metrics, adjusted_mark(row))) for row in adjusted
         ],
-        "time": _time(rows),
+        "time": _time(document, rows),
+        "linear_line": _linear_gain(document) is not None,
         "distributions": _distributions(document.attributes),
         "gains": _gain_pictures(document),
         **_feature_values(document),
@@ -63,6 +70,14 @@ def render_comparison(document: ComparisonDocument) -> str:
         },
     }
     return render("comparison.html", values, "longtail.comparing")
+
+
+def _named_by_data(document: ComparisonDocument) -> ComparisonDocument:
+    """The document as people read it, see `attribute_called`."""
+    name = attribute_called(document.data.name, [a.name for a in document.attributes])
+    if name is None:
+        return document
+    return structs.replace(document, attributes=(structs.replace(document.attributes[0], name=name),))
 
 
 def _headline(document: ComparisonDocument, rows: Sequence[Standing]) -> str:
@@ -117,14 +132,19 @@ def _facts(document: ComparisonDocument) -> dict[str, str]:
 def _cells(figures: Figures, metrics: Sequence[str], mark: str) -> list[tuple[str, str]]:
     """Of every metric the figure with its mark, and its difference."""
     found = map(figures.of, metrics)
-    return [(figure_text(figure) + mark, difference_text(figure)) for figure in found]
+    return [(figure_text(figure) + mark, _two_lines(difference_text(figure))) for figure in found]
+
+
+def _two_lines(difference: str) -> str:
+    """A difference above its interval, so that all columns fit a page."""
+    return difference.replace(" [", "\n[")
 
 
 def _whole(number: float | None) -> str:
     return NOTHING if number is None else f"{number:,.0f}"
 
 
-def _time(rows: Sequence[Standing]) -> Chart | None:
+def _time(document: ComparisonDocument, rows: Sequence[Standing]) -> Chart | None:
     found = [
         charts.Point(row.method, row.seconds, figure.mean)
         for row in rows
@@ -132,8 +152,13 @@ def _time(rows: Sequence[Standing]) -> Chart | None:
     ]
     if not found:
         return None
-    caption = "Mean class-balanced accuracy on the test images against mean training time"
-    return f"{caption} on a logarithmic scale.", charts.time_chart("time", found)
+    levels = [Level("guessing", guessing(document.attributes))]
+    levels += [Level(LINEAR, point.accuracy) for point in found if point.name == LINEAR]
+    caption = (
+        "Mean class-balanced accuracy on the test images against mean training time on a logarithmic scale. "
+        f"Dotted: {' and '.join(level.name for level in levels)}."
+    )
+    return caption, charts.time_chart("time", found, levels)
 
 
 def _distributions(attributes: Sequence[AttributeFacts]) -> list[Chart]:
@@ -156,11 +181,19 @@ def _gain_pictures(document: ComparisonDocument) -> list[Chart]:
     """One picture a method other than the baseline, all on the same axis."""
     found = {m.name: gains(document, m) for m in document.methods if m.name != document.baseline}
     limits = charts.gain_limits([gain for own in found.values() for gain in own])
+    linear = _linear_gain(document)
     return [
-        (shown(name), charts.gain_chart(f"gain{i}", f"Gain of {name}", own, limits))
+        (shown(name), charts.gain_chart(f"gain{i}", f"Gain of {name}", own, limits, linear))
         for i, (name, own) in enumerate(found.items())
         if any(gain.mean is not None for gain in own)
     ]
+
+
+def _linear_gain(document: ComparisonDocument) -> float | None:
+    """The mean gain of the regression, to compare those of other methods with; None where it is not known."""
+    linear = next((m for m in document.methods if m.name == LINEAR and m.name != document.baseline), None)
+    means = [gain.mean for gain in gains(document, linear) if gain.mean is not None] if linear else []
+    return fmean(means) if means else None
 
 
 def _feature_values(document: ComparisonDocument) -> dict[str, object]:
@@ -171,6 +204,7 @@ def _feature_values(document: ComparisonDocument) -> dict[str, object]:
     marks = charts.minority_marks(attribute)
     pictures = [
         (shown(name), charts.feature_chart(f"features{i}", name, placed, features.labels, marks))
-        for i, (name, placed) in enumerate(features.points.items())
+        for i, name in enumerate(method.name for method in document.methods)
+        if (placed := features.points.get(name)) is not None
     ]
     return {"features": pictures, "marks": marks, "shown_attribute": attribute.name}

@@ -1,4 +1,4 @@
-"""comparison.json as a table: for a terminal of 80 columns, Markdown, CSV and LaTeX.
+"""comparison.json as a table: for a terminal of 80 columns, Markdown and CSV; see also `latex`.
 
 A figure is its mean over the seeds ± their standard deviation, in percent; behind or below it stands
 the difference to the baseline, paired by seed, with its 95 % interval in brackets. The average precision
@@ -30,20 +30,6 @@ NAME_WIDTH = 22
 
 MARK = "†"
 """Stands behind figures of a decision that is only near to what it promises; a footnote says why."""
-
-LATEX_SIGNS = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "±": r"$\pm$",
-    "†": r"\textdagger{}",
-    "|": r"\textbar{}",
-    "<": "$<$",
-    ">": "$>$",
-}
-"""What LaTeX would not print as it stands, and what prints it."""
 
 
 def to_markdown(document: ComparisonDocument) -> str:
@@ -78,27 +64,6 @@ def to_csv(document: ComparisonDocument) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return output.getvalue()
-
-
-def to_latex(document: ComparisonDocument) -> str:
-    """A LaTeX `tabular` with rules of the booktabs package."""
-    heads = ["method", "class-balanced, %", "difference", "adjusted, %", "difference", "recall, few, %", "s"]
-    lines = [_latex_line(heads)]
-    for row in standings(document):
-        name = f"{row.method} ({runs(row)})" if row.failed else row.method
-        balanced, adjusted = (f.class_balanced_accuracy for f in (row.own, row.adjusted))
-        figures = [figure_text(balanced) + own_mark(row), difference_text(balanced)]
-        figures += [figure_text(adjusted) + adjusted_mark(row), difference_text(adjusted)]
-        lines.append(_latex_line([name, *figures, figure_text(row.own.few_recall), seconds(row.seconds)]))
-    head, *body = lines
-    return "\n".join(
-        [
-            *(f"% {shown(line)}" for line in (explanation(document), *footnotes(standings(document)))),
-            "% needs \\usepackage{booktabs}",
-            f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-            *["\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""],
-        ]
-    )
 
 
 def terminal_table(document: ComparisonDocument) -> RenderableType:
@@ -254,16 +219,6 @@ def _with_difference(figure: Figure | None, behind: str, mark: str = "") -> str:
 def _markdown(text: str) -> str:
     """The text with a backslash before every sign that Markdown would obey."""
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", shown(text))
-
-
-def _latex_line(cells: Sequence[str]) -> str:
-    line = " & ".join(map(_latex, cells)) + r" \\"
-    return "{}" + line if line.startswith("[") else line  # else it is an argument of the \\ before
-
-
-def _latex(text: str) -> str:
-    escaped = "".join(LATEX_SIGNS.get(sign, sign) for sign in shown(text))
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", escaped)
 
 
 def _numbers(row: Standing) -> dict[str, str | float | int | None]:

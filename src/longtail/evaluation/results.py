@@ -159,7 +159,9 @@ def cells(matrix: Sequence[Sequence[int]]) -> tuple[Cell, ...]:
     return tuple((i, k, n) for i, row in enumerate(matrix) for k, n in enumerate(row) if n)
 
 
-FaultName = Literal["unfinished", "collapsed", "guessing", "not-fitted", "still-falling", "small-validation"]
+FaultName = Literal[
+    "unfinished", "collapsed", "guessing", "not-fitted", "still-falling", "memorised", "small-validation"
+]
 """What can go wrong in a training; see `longtail.training.faults`."""
 
 

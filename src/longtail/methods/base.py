@@ -17,6 +17,7 @@ from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.losses.mixing import remix_share
 from longtail.losses.tables import count_table
+from longtail.methods.choices import Choices
 from longtail.methods.context import EpochContext, Facts, Losses, Rows, Setting, Solved, TrainingData
 from longtail.methods.criteria import CRITERIA
 from longtail.methods.decisions import RULES
@@ -47,11 +48,14 @@ class Method(nn.Module, ABC):
         row: what a class of the user's own fixes; those in `METHODS` stand there.
         criterion: its form of cross entropy.
         decision: how it decides; may be replaced after training.
+        choices: how often each image was mined, of a method that mines and counts; the training's state
+            keeps it.
         shares: (J, K) share of each class in the posteriors of the criterion after training: counts ×
             drawing rates × class weights, less what the loss itself adjusts. Set by `observe`.
     """
 
     row: ClassVar[Row] = Row("a method of your own")
+    choices: Choices | None = None
     shares: Tensor
     counts: Tensor
 

@@ -10,13 +10,15 @@ from torch import Tensor
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.methods.base import Method
-from longtail.methods.context import Losses, Setting
+from longtail.methods.choices import Choices
+from longtail.methods.context import Losses, Setting, TrainingData
 from longtail.methods.options import CRLOptions
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.ranks import gather_ranks
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
+from longtail.sampling.epochs import Sampler
 
 
 class ClassRectification(Method):
@@ -50,11 +52,17 @@ class ClassRectification(Method):
         except ValueError as error:
             raise InputError(f"--crl.{error}") from None
 
+    def observe(self, data: TrainingData, sampler: Sampler, seed: int) -> list[str]:
+        """As of any method; from here on it counts which images are mined."""
+        self.choices = Choices(len(data.labels))
+        return super().observe(data, sampler, seed)
+
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """The two terms with their weights; mining sees the batch of all processes."""
-        mined = self.crl.rectify(
-            gather_ranks(output.logits), gather_ranks(batch.labels), gather_ranks(output.features)
-        )
+        logits, labels, features = map(gather_ranks, (output.logits, batch.labels, output.features))
+        mined = self.crl.rectify(logits, labels, features, choices=self.choices is not None)
+        if self.choices is not None and mined.chosen is not None:
+            self.choices.add(gather_ranks(batch.index), mined.chosen)
         terms = {
             "ce": self.ce_weight * self.cross_entropy(output, batch),
             "crl": self.crl_weight * mined.loss,

@@ -56,7 +56,11 @@ class Lite0(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """One vector an image."""
-        return self.layers(images.expand(-1, 3, -1, -1)).mean((2, 3))
+        return self.maps(images).mean((2, 3))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """What the mean is taken over: (N, 1 or 3, H, W) -> (N, 1280, H', W')."""
+        return self.layers(images.expand(-1, 3, -1, -1))
 
     def halves(self) -> tuple[nn.Module, nn.Module]:
         """Images -> maps of 192 channels, and maps -> vectors: the last four blocks and what follows them."""

@@ -74,7 +74,11 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, widths[-1])."""
-        return self.stages(self.stem(images)).mean((2, 3))
+        return self.maps(images).mean((2, 3))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """What the mean is taken over: (N, channels, H, W) -> (N, widths[-1], H', W')."""
+        return self.stages(self.stem(images))
 
     def halves(self) -> tuple[nn.Module, nn.Module]:
         """Images -> maps before the last stage, and maps -> vectors."""

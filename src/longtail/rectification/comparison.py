@@ -21,12 +21,16 @@ class HardPairs(NamedTuple):
         negative: (J, A, Q) float, d(a, -), ascending along the last dimension.
         positive_mask: (J, A, P) bool, the pairs that exist.
         negative_mask: (J, A, Q) bool, the pairs that exist, in front of those that do not.
+        positive_row: (J, A, P) int64, row of the batch of each positive; None where nobody asked for it.
+        negative_row: (J, A, Q) int64, the same of each negative.
     """
 
     positive: Tensor
     negative: Tensor
     positive_mask: Tensor
     negative_mask: Tensor
+    positive_row: Tensor | None = None
+    negative_row: Tensor | None = None
 
 
 class Compared(NamedTuple):
@@ -62,7 +66,7 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
 
     Source: the ICCV 2017 poster, on relative comparison; TPAMI 2019, eq. 9 as reviewed.
     """
-    hinges, active = hinge_sums(*pairs, margin)
+    hinges, active = hinge_sums(*pairs[:4], margin)
     positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
     triplets = positives * negatives
     loss = hinges.sum() / triplets.sum().clamp(min=1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from longtail.rectification import fast_cpu
+from longtail.rectification.choices import times_chosen
 from longtail.rectification.comparison import Compared, absolute, distribution, relative
 from longtail.rectification.levels import ClassLevel, InstanceLevel
 from longtail.rectification.mining import minority_anchors
@@ -32,6 +33,8 @@ class Rectification(NamedTuple):
         negative_pairs: scalar int64.
         triplets: scalar int64, anchor × positive × negative.
         active_share: scalar float, share of the triplets that violate the margin; 0 without triplets.
+        chosen: (2, N) int64, in how many pairs each image is the hard positive, and the hard negative; None
+            where nobody asked for it.
     """
 
     loss: Tensor
@@ -42,6 +45,7 @@ class Rectification(NamedTuple):
     negative_pairs: Tensor
     triplets: Tensor
     active_share: Tensor
+    chosen: Tensor | None = None
 
 
 class ClassRectificationLoss(nn.Module):
@@ -133,13 +137,18 @@ class ClassRectificationLoss(nn.Module):
         """
         return self.rectify(logits, labels, features).loss
 
-    def rectify(self, logits: Tensor, labels: Tensor, features: Tensor | None = None) -> Rectification:
-        """The loss of a batch together with what was mined; arguments as in `forward`."""
+    def rectify(
+        self, logits: Tensor, labels: Tensor, features: Tensor | None = None, *, choices: bool = False
+    ) -> Rectification:
+        """The loss of a batch together with what was mined; arguments as in `forward`.
+
+        With `choices`, it counts how often each image was chosen.
+        """
         labels = as_labels(labels)
         logits = as_logits(logits, labels)
         with torch.autocast(logits.device.type, enabled=False):  # mined scores stay in full precision
             profile = profile_minorities(labels, logits.shape[2], self.rho)
-            loss, triplet = self._compare(logits, labels, features, profile)
+            loss, triplet, chosen = self._compare(logits, labels, features, profile, choices)
         triplets = triplet.triplets.sum()
         return Rectification(
             loss=loss,
@@ -150,6 +159,7 @@ class ClassRectificationLoss(nn.Module):
             negative_pairs=triplet.negatives.sum(),
             triplets=triplets,
             active_share=triplet.active.sum() / triplets.clamp(min=1),
+            chosen=chosen if choices else None,
         )
 
     def extra_repr(self) -> str:
@@ -157,24 +167,30 @@ class ClassRectificationLoss(nn.Module):
         return f"level={self.level!r}, comparison={self.comparison!r}, kappa={self.kappa}, rho={self.rho}"
 
     def _compare(
-        self, logits: Tensor, labels: Tensor, features: Tensor | None, profile: MinorityProfile
-    ) -> tuple[Tensor, Compared]:
-        """The loss, and what the relative comparison counts."""
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        features: Tensor | None,
+        profile: MinorityProfile,
+        choices: bool,
+    ) -> tuple[Tensor, Compared, Tensor | None]:
+        """The loss, what the relative comparison counts, and how often each image was chosen."""
         level = self._level
         margin = level.margins(logits)
         scores = level.scores(logits, labels, features)
         if self.comparison == "relative" and level.once_a_class and fast_cpu.serves(scores):
-            triplet = fast_cpu.relative_at_class_level(scores, labels, profile, margin, self.kappa)
-            return triplet.loss, triplet
+            triplet, chosen = fast_cpu.relative_at_class_level(scores, labels, profile, margin, self.kappa)
+            return triplet.loss, triplet, chosen
         columns = labels.t()
         anchors = minority_anchors(columns, profile, anchor_capacity(labels.shape[0], self.rho))
-        pairs = level.mine(scores, columns, profile, anchors, self.kappa)
+        pairs = level.mine(scores, columns, profile, anchors, self.kappa, choices)
         triplet = relative(pairs, margin)
+        chosen = times_chosen(pairs, len(labels)) if choices else None
         if self.comparison == "absolute":
-            return absolute(pairs, margin, self.power), triplet
+            return absolute(pairs, margin, self.power), triplet, chosen
         if self.comparison == "distribution":
-            return distribution(pairs, *level.span(pairs), self.nodes), triplet
-        return triplet.loss, triplet
+            return distribution(pairs, *level.span(pairs), self.nodes), triplet, chosen
+        return triplet.loss, triplet, chosen
 
 
 def training_imbalance(class_counts: Sequence[Sequence[int]]) -> list[float]:

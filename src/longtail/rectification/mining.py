@@ -57,7 +57,12 @@ def minority_anchors(labels: Tensor, profile: MinorityProfile, capacity: int) ->
 
 
 def mine_class_level(
-    probabilities: Tensor, labels: Tensor, profile: MinorityProfile, anchors: Anchors, kappa: int
+    probabilities: Tensor,
+    labels: Tensor,
+    profile: MinorityProfile,
+    anchors: Anchors,
+    kappa: int,
+    rows: bool = False,
 ) -> HardPairs:
     """Mine once for each minority class c, on the predicted probability p(c).
 
@@ -76,6 +81,7 @@ def mine_class_level(
         profile: minority classes of the batch.
         anchors: of the batch.
         kappa: κ; with fewer candidates, all are used.
+        rows: whether to say which images were mined.
     """
     # a kept class has at least two anchors, and the largest class is never a minority
     slots = max(1, min(profile.kept.shape[1] - 1, anchors.row.shape[1] // 2))
@@ -99,17 +105,25 @@ def mine_class_level(
 
     anchor_p = p.flatten(1).gather(1, slot * p.shape[2] + anchors.row)[:, :, None]
     of_class, others = anchors.sides(profile)
-    itself = for_anchors(hardest_positive) == anchors.row[:, :, None]
+    positive_row = for_anchors(hardest_positive)
+    itself = positive_row == anchors.row[:, :, None]
     return HardPairs(
         positive=(anchor_p - for_anchors(p.gather(2, hardest_positive))).abs(),
         negative=anchor_p - for_anchors(p.gather(2, hardest_negative)),
         positive_mask=_first(of_class, k) & ~itself,
         negative_mask=_first(others, k),
+        positive_row=positive_row if rows else None,
+        negative_row=for_anchors(hardest_negative) if rows else None,
     )
 
 
 def mine_instance_level(
-    features: Tensor, labels: Tensor, profile: MinorityProfile, anchors: Anchors, kappa: int
+    features: Tensor,
+    labels: Tensor,
+    profile: MinorityProfile,
+    anchors: Anchors,
+    kappa: int,
+    rows: bool = False,
 ) -> HardPairs:
     """Mine for each anchor, on Euclidean distances in the feature space of its attribute.
 
@@ -122,6 +136,7 @@ def mine_instance_level(
         profile: minority classes of the batch.
         anchors: of the batch.
         kappa: κ; with fewer candidates, all are used.
+        rows: whether to say which images were mined.
     """
     capacity = anchors.row.shape[1]
     # With the anchors in front, they are views: of the images, of their classes and of the positives.
@@ -132,11 +147,14 @@ def mine_instance_level(
     distances = _root(squared.gather(2, torch.cat(chosen, 2)))
     positive, negative = distances.split([found.shape[2] for found in chosen], 2)
     of_class, others = anchors.sides(profile)
+    positive_row, negative_row = (_rows(found, anchors.order) if rows else None for found in chosen)
     return HardPairs(
         positive=positive,
         negative=negative,
         positive_mask=_first(of_class - 1, positive.shape[2]),
         negative_mask=_first(others, negative.shape[2]),
+        positive_row=positive_row,
+        negative_row=negative_row,
     )
 
 
@@ -181,6 +199,11 @@ def _hardest_of_each(squared: Tensor, labels: Tensor, mask: Tensor, kappa: int) 
     farthest = hardest(squared[:, :, :capacity], mates, mask, min(kappa, capacity), largest=True)
     other = same.logical_not_() & (labels >= 0)[:, None, :]
     return farthest, hardest(squared, other, mask, min(kappa, images), largest=False)
+
+
+def _rows(columns: Tensor, order: Tensor) -> Tensor:
+    """Rows of the batch for columns (J, A, k) of images in an order (J, N)."""
+    return order.gather(1, columns.flatten(1)).view_as(columns)
 
 
 def _first(number: Tensor, of: int) -> Tensor:

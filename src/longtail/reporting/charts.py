@@ -17,6 +17,7 @@ from longtail.reporting.class_chart import Mined
 from longtail.reporting.confusion import Confusion
 from longtail.reporting.panels import (
     GROUPS,
+    GUESS,
     MARGIN,
     WIDTH,
     label_width,
@@ -48,6 +49,32 @@ class Series:
     values: Sequence[float | None]
 
 
+@dataclass(frozen=True)
+class Level:
+    """A level line across a chart, with its name."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a chart over epochs says beside its lines.
+
+    Attributes:
+        used: epoch whose network is used, or None.
+        remark: a few words in the corner.
+        levels: lines to compare with.
+    """
+
+    used: int | None = None
+    remark: str = ""
+    levels: Sequence[Level] = ()
+
+
+NO_MARKS = Marks()
+
+
 def overview_chart(
     ident: str, attributes: Sequence[AttributeResults], mined: Sequence[Mined] | None
 ) -> Markup:
@@ -59,6 +86,8 @@ def overview_chart(
         share_axis(panels[1], "recall, %")
         _class_strokes(panels[1], classes, [[c.recall for c in row] for row in classes])
         _balanced_intervals(panels[1], attributes)
+        guesses = [(1 / len(row), float(y)) for y, row in enumerate(classes)]
+        svg.strokes(panels[1], guesses, 0.9, svg.MUTED, 1.0)
         if mined:
             share_axis(panels[2], "rectified, %")
             _class_strokes(panels[2], classes, [m.kept for m in mined])
@@ -100,6 +129,7 @@ def line_chart(
     title: str,
     epochs: Sequence[int],
     lines: Sequence[Series],
+    marks: Marks = NO_MARKS,
     shares: bool = False,
     logarithmic: bool = False,
 ) -> Markup:
@@ -109,7 +139,7 @@ def line_chart(
     """
     from matplotlib.ticker import MaxNLocator
 
-    legend_rows = math.ceil(len(lines) / _LEGEND_COLUMNS)
+    legend_rows = math.ceil((len(lines) + len(marks.levels)) / _LEGEND_COLUMNS)
     size = WIDTH, 204.0 + 16 * legend_rows
 
     def paint(figure: Figure) -> None:
@@ -119,6 +149,7 @@ def line_chart(
         axes.set_xlabel("epoch", color=svg.MUTED)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _draw_lines(axes, epochs, lines)
+        _draw_marks(axes, epochs, marks)
         if shares:
             axes.set_ylim(-0.02, 1.02)
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
@@ -217,3 +248,13 @@ def _draw_lines(axes: Axes, epochs: Sequence[int], lines: Sequence[Series]) -> N
         marker = "o" if len(known) <= MOST_MARKED else ""
         x, y = zip(*known, strict=True)
         axes.plot(x, y, label=line.name, color=colour, linestyle=dash, marker=marker, markersize=3.5)
+
+
+def _draw_marks(axes: Axes, epochs: Sequence[int], marks: Marks) -> None:
+    for level in marks.levels:
+        axes.axhline(level.value, label=level.name, color=svg.MUTED, linewidth=1.2, linestyle=GUESS)
+    if marks.used is not None and marks.used in epochs:
+        axes.axvline(marks.used, color=svg.INK, linewidth=0.8, linestyle="--")
+    if marks.remark:
+        text = axes.text(0.99, 0.97, marks.remark, transform=axes.transAxes)
+        text.set(color=svg.WRONG, weight="bold", ha="right", va="top")

@@ -16,6 +16,7 @@ from longtail.reporting.confusion import READABLE
 from longtail.reporting.panels import (
     BOTTOM,
     GROUPS,
+    GUESS,
     WIDTH,
     class_bars,
     count_bars,
@@ -86,6 +87,11 @@ class _Rows:
     balanced: Estimate | None
     limits: tuple[int, int]
 
+    @property
+    def guess(self) -> float:
+        """Recall of guessing among all classes."""
+        return 1 / len(self.classes)
+
 
 def _row_height(rows: int) -> float:
     return 20.0 if rows <= 12 else 17.0 if rows <= READABLE else 14.0
@@ -109,6 +115,7 @@ def _recalls(axes: Axes, rows: _Rows) -> None:
     recalls = [c.recall for c in rows.classes]
     row_bars(axes, [(y, 0, 1) for y, recall in enumerate(recalls) if recall is not None], svg.GRID, 0.4)
     class_bars(axes, rows.classes, recalls, 0, "not tested")
+    axes.axvline(rows.guess, color=svg.INK, linewidth=1, linestyle=GUESS)
     if rows.balanced:
         axes.axvline(rows.balanced.value, color=svg.INK, linewidth=1, linestyle="--")
 
@@ -154,6 +161,7 @@ def _recall_columns(axes: Axes, rows: _Rows) -> None:
     recalls = [c.recall for c in rows.classes]
     svg.boxes(axes, [(x, 0, x + 1, 1) for x, r in enumerate(recalls) if r is not None], svg.GRID, 0.4)
     _group_columns(axes, rows, recalls, 0)
+    axes.axhline(rows.guess, color=svg.INK, linewidth=1, linestyle=GUESS)
     if rows.balanced:
         axes.axhline(rows.balanced.value, color=svg.INK, linewidth=1, linestyle="--")
 

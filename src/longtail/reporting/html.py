@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -26,4 +27,9 @@ def render(template: str, values: Mapping[str, Any], package: str = "longtail.re
         keep_trailing_newline=True,
     )
     environment.filters["shown"] = shown
+    environment.filters["base64"] = _base64
     return environment.get_template(template).render(values)
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

@@ -1,8 +1,9 @@
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = document.createElement("span");  // with a real button in it, a head is printed only once
+    Object.assign(button, {role: "button", tabIndex: 0});
+    button.onkeydown = event => ["Enter", " "].includes(event.key) && (event.preventDefault(), button.click());
     button.append(...head.childNodes);
     head.append(button);
     button.onclick = () => {

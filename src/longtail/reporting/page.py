@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from markupsafe import Markup
-
 from longtail.errors import InputError
 from longtail.evaluation.results import (
     AttributeResults,
@@ -17,8 +15,9 @@ from longtail.evaluation.results import (
     TrainingInfo,
 )
 from longtail.reporting import charts, confusion, trust
-from longtail.reporting.charts import Series
 from longtail.reporting.class_chart import MOST_NAMED, Mined, class_chart
+from longtail.reporting.curves import Chart, learning_curves, mining_curves
+from longtail.reporting.gallery import Gallery
 from longtail.reporting.html import render
 from longtail.reporting.panels import GROUPS
 from longtail.reporting.wording import (
@@ -28,13 +27,16 @@ from longtail.reporting.wording import (
     group_meaning,
     headline,
     interval,
+    limits,
+    named_by_data,
     options_said,
     recall_interval,
     sentence,
     value,
+    verdict,
 )
 from longtail.training.record import EpochRecord
-from longtail.words import NOTHING, count, percent, shown
+from longtail.words import NOTHING, count, percent
 
 MANY_ATTRIBUTES = 12
 """With more attributes than this, they share one picture and each is folded away."""
@@ -45,9 +47,6 @@ NUMBERED = 12
 SMALL = 4
 """A confusion matrix of at most this many classes is shown as plain counts when attributes are many."""
 
-Chart = tuple[str, Markup]
-"""A picture's caption and its `<svg>`."""
-
 
 def render_report(
     results: Results,
@@ -55,6 +54,7 @@ def render_report(
     *,
     title: str,
     facts: Mapping[str, str] | None = None,
+    gallery: Gallery | None = None,
 ) -> str:
     """The report of one run as one HTML page: no scripts, fonts or pictures from elsewhere.
 
@@ -65,10 +65,12 @@ def render_report(
         epochs: of its training, empty where the model was not trained here.
         title: heading of the page.
         facts: further lines for the foot of the page, for instance the command that was run.
+        gallery: images to show; None shows none.
 
     Raises:
         InputError: when the lines of metrics.jsonl belong to other classes than results.json.
     """
+    results = named_by_data(results)
     attributes = results.attributes
     mined = _mean_mined(attributes, epochs)
     crowded = len(attributes) > MANY_ATTRIBUTES
@@ -90,8 +92,11 @@ def render_report(
             for i, a in enumerate(attributes)
         ],
         "trust": _trust(results),
-        "curves": _curves(epochs),
-        "mining": _mining(epochs),
+        "gallery": gallery,
+        "limits": None if gallery is None else limits(gallery, results),
+        "verdict": verdict(results),
+        "curves": learning_curves(results, epochs),
+        "mining": mining_curves(epochs),
         "origin": {**(facts or {}), "longtail": results.longtail_version, "evaluated": results.created},
     }
     return render("report.html", values)
@@ -162,7 +167,7 @@ def _overview(attributes: Sequence[AttributeResults], mined: Sequence[Mined] | N
     caption = (
         "A stroke for each class: at its number of training images, and at the share of its test images that "
         "were recognised. Rarer groups have taller and thicker strokes. Grey boxes: 95 % interval of the "
-        "class-balanced accuracy."
+        "class-balanced accuracy; grey strokes: guessing."
     )
     if mined:
         caption += " Right: batches in which the class was rectified, mean over the epochs."
@@ -217,7 +222,8 @@ def _attribute(
 def _class_picture(ident: str, attribute: AttributeResults, groups: Bounds, mined: Mined | None) -> Chart:
     caption = (
         "Training images of every class on a logarithmic scale, and the share of its test images that "
-        "were recognised (recall). Dotted: limits of the groups; dashed: class-balanced accuracy."
+        "were recognised (recall). Dotted: limits of the groups, and what guessing "
+        "recognises; dashed: class-balanced accuracy."
     )
     if mined and len(attribute.classes) <= MOST_NAMED:
         caption += " Right: batches in which the class was rectified or skipped, mean over the epochs."
@@ -292,51 +298,6 @@ def _trimmed(rows: Sequence[Sequence[float]], sizes: Sequence[int], key: str) ->
 
 def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
     return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-
-
-def _curves(epochs: Sequence[EpochRecord]) -> list[Chart]:
-    numbers = [e.epoch for e in epochs]
-    terms = dict.fromkeys(term for e in epochs for term in e.loss)
-    losses = [Series(shown(term), [e.loss.get(term) for e in epochs]) for term in terms]
-    validation = [
-        Series(METRIC_NAMES[m], [e.validation.of(m) if e.validation else None for e in epochs])
-        for m in ("class_balanced_accuracy", "few_recall")
-    ]
-    title, caption = "Validation figures over epochs", "Figures on the validation images."
-    return [
-        *_lines("loss", "Loss over epochs", "Loss, mean of each epoch, by term.", numbers, losses),
-        *_lines("validation", title, caption, numbers, validation, shares=True),
-    ]
-
-
-def _mining(epochs: Sequence[EpochRecord]) -> list[Chart]:
-    numbers = [e.epoch for e in epochs if e.mined is not None]
-    records = [e.mined for e in epochs if e.mined is not None]
-    amounts = {"anchors": "anchors", "positive_pairs": "positive pairs", "negative_pairs": "negative pairs"}
-    shares = {"active_share": "active comparisons", "empty_share": "batches without a pair"}
-    pairs, parts = (
-        [Series(name, [cast("float | None", m.get(key)) for m in records]) for key, name in names.items()]
-        for names in (amounts, shares)
-    )
-    of_pairs = "Mean per batch: images of rare classes that were rectified (anchors), and pairs with others."
-    of_parts = "Comparisons that still added to the loss; batches in which no rare class had two images."
-    return [
-        *_lines("pairs", "Mined pairs over epochs", of_pairs, numbers, pairs, logarithmic=True),
-        *_lines("mined-shares", "Mining over epochs", of_parts, numbers, parts, shares=True),
-    ]
-
-
-def _lines(
-    ident: str,
-    title: str,
-    caption: str,
-    numbers: Sequence[int],
-    lines: Sequence[Series],
-    **scale: bool,
-) -> list[Chart]:
-    """A picture of the lines that have a value; none where there is no such line."""
-    present = [line for line in lines if any(value is not None for value in line.values)]
-    return [(caption, charts.line_chart(ident, title, numbers, present, **scale))] if present else []
 
 
 def _ratio(attribute: AttributeResults) -> str:

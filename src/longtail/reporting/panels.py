@@ -21,6 +21,9 @@ WIDTH = 460.0
 """Natural width of every picture: on a telephone its text shrinks by a fifth, no more."""
 
 GROUPS = {"many": svg.MANY, "medium": svg.MEDIUM, "few": svg.FEW}
+GUESS = (0, (1, 3))
+"""Dashes of the line that shows what guessing reaches."""
+
 LETTER = 6.2
 """Width of a letter at the common font size, generously."""
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import structs
 
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import AttributeResults, Bounds, ClassFacts, ClassResults, Results
+from longtail.reporting.gallery import Gallery
 from longtail.words import NOTHING, count, listed, of_hundred, percent, shortened
 
 FEW_TEST_IMAGES = 10
@@ -16,6 +20,9 @@ FEW_GROUPS = 30
 
 MOST_ALIKE = 3
 """A caution that more attributes share is given once for all of them."""
+
+NAMELESS = "label"
+"""Name of an attribute that folders gave, which says nothing to a reader."""
 
 METRIC_NAMES = {
     "class_balanced_accuracy": "class-balanced accuracy",
@@ -28,6 +35,15 @@ METRIC_NAMES = {
     "rare_average_precision": "average precision, rarer of two",
 }
 """What each figure of results.json is called in a table."""
+
+
+class WithClasses(Protocol):
+    """An attribute, of results or of a comparison."""
+
+    @property
+    def classes(self) -> Sequence[ClassFacts]:
+        """Its classes."""
+        ...
 
 
 def value(figure: Estimate | None) -> str:
@@ -67,6 +83,62 @@ def options_said(options: Mapping[str, object]) -> str:
     )
 
 
+def named_by_data(results: Results) -> Results:
+    """The results as people read them: an only attribute without a name of its own has the data's."""
+    name = attribute_called(results.data.name, [a.name for a in results.attributes])
+    if name is None:
+        return results
+    return structs.replace(results, attributes=(structs.replace(results.attributes[0], name=name),))
+
+
+def attribute_called(data: str, attributes: Sequence[str]) -> str | None:
+    """What an only attribute is called for people where its own name says nothing; None where that is used.
+
+    Example:
+        >>> attribute_called("tiles", ["label"]), attribute_called("tiles", ["colour"])
+        ('tiles', None)
+    """
+    return data if list(attributes) == [NAMELESS] and data else None
+
+
+def guessing(attributes: Sequence[WithClasses]) -> float:
+    """Class-balanced accuracy of guessing: 1/K of an attribute, as a mean over the attributes."""
+    return sum(1 / len(a.classes) for a in attributes) / len(attributes)
+
+
+VERDICTS: Mapping[str, str] = {
+    "unfinished": "not finished",
+    "still-falling": "not finished",
+    "memorised": "memorised",
+}
+"""What a learning curve says of a training, by the name of the fault."""
+
+
+def verdict(results: Results) -> list[str]:
+    """What the learning curves say, in sentences: 'Not finished: the training loss was still falling …'."""
+    found = [fault for fault in results.faults if fault.name in VERDICTS]
+    return [f"{sentence(VERDICTS[fault.name]).rstrip('.')}: {fault.text}." for fault in found]
+
+
+def verdict_words(results: Results) -> str:
+    """The same in a few words, for a picture."""
+    return ", ".join(dict.fromkeys(VERDICTS[f.name] for f in results.faults if f.name in VERDICTS))
+
+
+def limits(gallery: Gallery, results: Results) -> str:
+    """How many images and classes a report shows, and by what rule."""
+    rare = sum(len(m.rare) for m in gallery.mistakes)
+    left = sum(m.left for m in gallery.mistakes)
+    several = gallery.attributes > 1
+    where = f" in {len(gallery.mistakes)} of {gallery.attributes} attributes" if several else ""
+    more = f" ({left} more with mistakes)" if left else ""
+    return (
+        f"Shown are {count(len(gallery.pictures), 'image')}: the surest mistakes on the {results.split} "
+        f"images of {count(rare, 'rare class', 'rare classes')}{where}{more}, and of the most confused "
+        "pairs. A class is rare here if it has fewer training images than the mean class."
+    )
+
+
 def by_frequency(classes: Sequence[ClassFacts]) -> list[int]:
     """Indices of the classes from the most to the least frequent in training; ties keep their order."""
     return sorted(range(len(classes)), key=lambda k: -classes[k].train_count)
@@ -98,7 +170,7 @@ def headline(results: Results) -> str:
 def _balanced_sentence(results: Results, balanced: Estimate) -> str:
     attributes = results.attributes
     over = f"Averaged over {len(attributes)} attributes: if" if len(attributes) > 1 else "If"
-    guess = sum(1 / len(a.classes) for a in attributes) / len(attributes)
+    guess = guessing(attributes)
     low, high = of_hundred(balanced.low), of_hundred(balanced.high)
     return (
         f"{over} every class were equally common, about {of_hundred(balanced.value)} of 100 images would "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,9 +28,11 @@ from longtail.evaluation.results import (
 from longtail.files import write_text
 from longtail.losses.tables import count_table
 from longtail.methods.recipe import shown
+from longtail.reporting.gallery import Gallery
 from longtail.reporting.model_card import model_card
 from longtail.reporting.page import render_report
 from longtail.runs.data import Data, class_counts, read_dataset
+from longtail.runs.gallery import gallery_of
 from longtail.runs.run import Run
 from longtail.runs.trust import trust
 from longtail.sampling.balance import imbalance_ratio
@@ -54,6 +56,7 @@ def evaluate(
     method: str | None = None,
     accelerator: str = "auto",
     output: Path | None = None,
+    images: bool = True,
     watcher: Watcher | None = None,
 ) -> Results:
     """Evaluate a run's model and return its results.
@@ -62,7 +65,8 @@ def evaluate(
     README.md of the run are written again. With `data`, on the images of another data set that are in its
     own split of that name, or on all of them where it has none; classes are matched by name. With another
     `decision` than the run was trained for, or a `threshold` for an aim, the files of the run are named after
-    it, and README.md stays. With a `coverage`, prediction sets are looked at too.
+    it, and README.md stays. With a `coverage`, prediction sets are looked at too. Without `images`, or where
+    the run was trained so, the report shows none.
     A run of a method of your own needs that named as `method`.
 
     Raises:
@@ -71,12 +75,12 @@ def evaluate(
     run = Run.open(path, accelerator, watcher or Silent(), method=method)
     run.decide_by(decision)
     run.aim_at(threshold, coverage)
-    results = evaluate_run(run, data, split, options or DataOptions())
+    judged = _judged(run, data, split, options or DataOptions())
     if output is not None:
-        RESULTS.write(output, results)
+        RESULTS.write(output, judged.results)
     elif data is None and split == "test":
-        publish(run, results)
-    return results
+        publish(run, judged, images)
+    return judged.results
 
 
 def evaluate_run(run: Run, data: str | None, split: str, options: DataOptions) -> Results:
@@ -85,6 +89,25 @@ def evaluate_run(run: Run, data: str | None, split: str, options: DataOptions) -
     Raises:
         InputError: when the data cannot be used.
     """
+    return _judged(run, data, split, options).results
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Results of images, and what they were made of.
+
+    Attributes:
+        results: of the model on them.
+        rows: (n,) of the data set.
+        predictions: of these rows.
+    """
+
+    results: Results
+    rows: NDArray[np.int64]
+    predictions: Predictions
+
+
+def _judged(run: Run, data: str | None, split: str, options: DataOptions) -> Judged:
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
     found = run.data if data is None else _other_data(run, data, split, options)
@@ -93,7 +116,7 @@ def evaluate_run(run: Run, data: str | None, split: str, options: DataOptions) -
     return judge(run, found.readable(run.watcher, (split,)), split, own=data is None)
 
 
-def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
+def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
     """The results of a model on one split of its own data, or of others, and what went wrong in its training.
 
     Raises:
@@ -114,7 +137,8 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Results:
         run.card.feature_layer == "neck",
         run.planned,
     )
-    return structs.replace(results, faults=faults(results, evidence), attributes=trusted)
+    results = structs.replace(results, faults=faults(results, evidence), attributes=trusted)
+    return Judged(results, rows, predictions)
 
 
 def predictions_of(
@@ -132,11 +156,13 @@ def predictions_of(
     )
 
 
-def publish(run: Run, results: Results) -> None:
+def publish(run: Run, judged: Judged, images: bool = True) -> None:
     """Write results.json, report.html and the README.md of a run.
 
-    Results and report of a decision that is not its own are named after it, and have no README.
+    Results and report of a decision that is not its own are named after it, and have no README. Without
+    `images`, or where the run was trained so, the report shows none.
     """
+    results = judged.results
     decision = run.decided_by or None
     RESULTS.write(run.folder.results_by(decision), results)
     config = run.config
@@ -150,10 +176,20 @@ def publish(run: Run, results: Results) -> None:
         "Imbalance that training saw": _imbalance_seen(run),
     }
     title = f"{results.data.name}: {results.method.name}"
-    report = render_report(results, run.epochs, title=title, facts=facts)
+    gallery = _gallery(run, judged) if images and not config.no_images else None
+    report = render_report(results, run.epochs, title=title, facts=facts, gallery=gallery)
     write_text(run.folder.report_by(decision), report)
     if decision is None:
         write_text(run.folder.readme, model_card(results, run.card, config))
+
+
+def _gallery(run: Run, judged: Judged) -> Gallery | None:
+    """The images of the report; an image that is gone since does not cost the figures."""
+    try:
+        return gallery_of(run, judged.rows, judged.predictions, judged.results)
+    except InputError as error:
+        run.watcher.say(f"the report shows no images: {error}")
+        return None
 
 
 def _run_info(run: Run, data: Data, split: str) -> RunInfo:

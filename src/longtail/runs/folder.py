@@ -24,11 +24,12 @@ class RunFolder:
     """Where a run keeps what it makes.
 
     config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html, README.md;
-    calibration.safetensors where there are validation images; last.safetensors beside the network of the
-    best epoch, or best.safetensors beside that of the last; origin.json, state.pt and, of the time before
-    it, before.pt while the training is not finished; results and report of other decisions and splits,
-    named after them; model.onnx, or one named after its decision, where it was exported; cost.json where a
-    comparison started the training; the folder tensorboard where it was asked for.
+    calibration.safetensors where there are validation images; mined.json of a method that mines;
+    last.safetensors beside the network of the best epoch, or best.safetensors beside that of the last;
+    origin.json, state.pt and, of the time before it, before.pt while the training is not finished; results
+    and report of other decisions and splits, named after them; model.onnx, or one named after its decision,
+    where it was exported; cost.json where a comparison started the training; the folder tensorboard where it
+    was asked for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,6 +48,7 @@ class RunFolder:
         self.results = path / "results.json"
         self.report = path / "report.html"
         self.readme = path / "README.md"
+        self.mined = path / "mined.json"
         self.cost = path / "cost.json"
         self.tensorboard = path / "tensorboard"
 
@@ -56,7 +58,8 @@ class RunFolder:
         usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report, self.readme)
         others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
         others = (*others, *self.path.glob("model*.onnx"))
-        return (*usual, self.calibration, self.best, self.last, self.cost, *self.unfinished, *others)
+        more = (self.calibration, self.best, self.last, self.mined, self.cost)
+        return (*usual, *more, *self.unfinished, *others)
 
     @property
     def unfinished(self) -> tuple[Path, ...]:

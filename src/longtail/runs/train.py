@@ -26,6 +26,7 @@ from longtail.runs.journal import RunJournal
 from longtail.runs.launcher import is_first_process
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
+from longtail.runs.mined import keep_mined
 from longtail.runs.origin import ORIGIN, Origin, check_origin
 from longtail.runs.preparation import (
     Training,
@@ -106,6 +107,7 @@ def _train(
                 f"stopped, the model so far is kept; go on with: longtail train --resume {place}{again}",
                 stopped,
             )
+        keep_mined(run)
         _use_kept(run)
         calibrate(run)
         _evaluate(run, logging)
@@ -273,9 +275,10 @@ def _going(
     origin, notes, same_rows = check_origin(folder, dataset, allowed)
     for note in notes:
         watcher.say(note)
-    if not same_rows and state.step:
-        watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
-        state = replace(state, step=0, seconds=0.0, meter=({}, {}), layout=None)
+    if not same_rows:
+        if state.step:
+            watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
+        state = state.for_other_rows()
     return _Going(state, origin)
 
 
@@ -367,7 +370,7 @@ def _evaluate(run: Run, logging: Logging) -> None:
     if split is None:
         run.watcher.say("no images were kept for a test or for validation: the model is not evaluated")
         return
-    results = judge(run, run.data, split)
+    judged = judge(run, run.data, split)
     if run.fabric.is_global_zero:
-        publish(run, results)
-        logging.results(results, run.epochs[-1].step)
+        publish(run, judged)
+        logging.results(judged.results, run.epochs[-1].step)

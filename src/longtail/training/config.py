@@ -222,6 +222,9 @@ class TrainConfig(Settings):
     few_below: int = 20
     """Classes with fewer training images than this are called few."""
 
+    no_images: bool = False
+    """Show no images in the report, where they must not leave the place that they lie in."""
+
     data_options: DataOptions = field(default_factory=DataOptions)
 
     method_options: MethodOptions = field(default_factory=MethodOptions)

@@ -27,6 +27,10 @@ ACTIVE, NEAR_MARGIN = 0.98, 0.1
 """Rectification with at least this share of active comparisons, and its loss as near to the margin as this
 share of it, has pulled nothing apart: both distances of its comparisons are alike."""
 
+MEMORISED, FALLEN = 0.05, 0.03
+"""A cross entropy below the first share of what knowing the class shares alone gives is near 0. The second is
+how far the class-balanced accuracy on validation images has to lie below its best then."""
+
 COLLAPSED = 0.02
 """Features that differ by less than this share of their mean square are one point."""
 
@@ -130,6 +134,26 @@ def loss_still_falling(_: Results, evidence: Evidence) -> Iterator[str]:
         )
 
 
+def memorised(_: Results, evidence: Evidence) -> Iterator[str]:
+    """A loss near 0 while the figure on other images falls: the last tenth of the epochs against the best."""
+    epochs, tenth = evidence.epochs, max(1, len(evidence.epochs) // 10)
+    loss = _cross_entropy(epochs[-tenth:])
+    if not evidence.chance or loss is None or loss > MEMORISED * evidence.chance:
+        return
+    values = [epoch.validation and epoch.validation.class_balanced_accuracy for epoch in epochs]
+    known = [value for value in values if value is not None]
+    if len(known) < max(len(epochs), FEWEST_EPOCHS):
+        return
+    means = [fmean(known[end - tenth : end]) for end in range(tenth, len(known) + 1)]
+    best = max(means)
+    if best - means[-1] > FALLEN:
+        yield (
+            f"the training images are memorised: their cross entropy is {loss:.3f} at the end, and the class-"
+            f"balanced accuracy on validation images fell from {percent(best)} % to {percent(means[-1])} %; "
+            "stop earlier (--patience), or try more augmentation, fewer steps or a pretrained network"
+        )
+
+
 def validation_too_small(_: Results, evidence: Evidence) -> Iterator[str]:
     """A recall of few images moves in large steps, and what is chosen by it is chosen by chance."""
     if evidence.validation is None or not any(map(sum, evidence.validation)):
@@ -150,6 +174,7 @@ RULES: dict[FaultName, Callable[[Results, Evidence], Iterator[str]]] = {
     "guessing": no_better_than_guessing,
     "not-fitted": training_not_fitted,
     "still-falling": loss_still_falling,
+    "memorised": memorised,
     "small-validation": validation_too_small,
 }
 

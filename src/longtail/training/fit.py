@@ -49,12 +49,15 @@ def fit(
     optimizer = build_optimizer(learner, config)
     module, stepper = fabric.setup(learner, optimizer)
     meter, start, step, seconds = Meter(), 0, 0, 0.0
+    choices = learner.method.choices
     if state is not None:
         meter = state.restore(learner, optimizer, feed)
+        if choices is not None:
+            choices.restore(state.choices)
         start, step, seconds = state.epoch, state.step, state.seconds
 
     def keep(epoch: int, seconds: float) -> None:
-        journal.save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds))
+        journal.save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds, choices))
 
     def rates(epoch: int, step: int) -> None:
         set_rates(optimizer, epoch * feed.steps + step, config.planned_epochs * feed.steps, config.warmup)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from longtail.errors import InputError
 from longtail.files import written_aside
+from longtail.methods.choices import Choices
 from longtail.training.feed import Feed, Layout
 from longtail.training.meter import Meter
 
@@ -32,6 +33,7 @@ class TrainingState:
         step: next step of it.
         seconds: that it took so far.
         layout: rows and tasks of its batches, where a step of it was taken.
+        choices: how often each image was mined so far, see `Choices`; None where nothing is counted.
     """
 
     learner: dict[str, Any]
@@ -42,6 +44,7 @@ class TrainingState:
     step: int
     seconds: float
     layout: tuple[Tensor, Tensor | None] | None
+    choices: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.epoch < 0 or self.step < 0:
@@ -59,6 +62,7 @@ class TrainingState:
         epoch: int,
         step: int,
         seconds: float,
+        choices: Choices | None = None,
     ) -> TrainingState:
         """The state of a training, as `restore` puts it back."""
         layout = None
@@ -66,7 +70,12 @@ class TrainingState:
             rows, tasks = feed.layout.rows, feed.layout.tasks
             layout = torch.tensor(rows), None if tasks is None else torch.tensor(tasks)
         weights, momenta, random = learner.state_dict(), optimizer.state_dict(), torch.get_rng_state()
-        return cls(weights, momenta, random, (meter.sums, meter.counts), epoch, step, seconds, layout)
+        sums, times = (meter.sums, meter.counts), choices and choices.times
+        return cls(weights, momenta, random, sums, epoch, step, seconds, layout, times)
+
+    def for_other_rows(self) -> TrainingState:
+        """The same from the start of its epoch, without what is known of rows that now hold other images."""
+        return replace(self, step=0, seconds=0.0, meter=({}, {}), layout=None, choices=None)
 
     def restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:
         """Put weights, optimizer, random numbers and batches back, and give back what was measured so far.
@@ -92,6 +101,9 @@ class TrainingState:
         sums, counts = ({name: x.to(feed.fabric.device) for name, x in part.items()} for part in self.meter)
         return Meter(sums, counts)
 
+
+SINCE = {"choices"}
+"""Fields that states of earlier versions lack."""
 
 SEAL = b"sha256"
 """What stands between the content of a file and its checksum, at its end."""
@@ -124,7 +136,7 @@ def load_state(path: Path) -> TrainingState:
         raise InputError(
             f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
         ) from None
-    if not isinstance(found, dict) or set(found) != {field.name for field in fields(TrainingState)}:
+    if not isinstance(found, dict) or set(found) | SINCE != {field.name for field in fields(TrainingState)}:
         raise InputError(
             f"{path}: not a state of this version of longtail; go on with the version that wrote it, or "
             "start again with --overwrite"

@@ -29,7 +29,7 @@ def probabilities(batch: Batch) -> Tensor:
 
 def by_counts(p: Tensor, labels: Tensor, kappa: int = 25, margin: float = 0.5, rho: float = 0.5) -> Compared:
     profile = profile_minorities(labels, p.shape[2], rho)
-    return relative_at_class_level(p, labels, profile, torch.full((p.shape[1],), margin), kappa)
+    return relative_at_class_level(p, labels, profile, torch.full((p.shape[1],), margin), kappa)[0]
 
 
 def by_triplets(p: Tensor, labels: Tensor, kappa: int, margin: float, rho: float) -> list[twin.Anchor]:

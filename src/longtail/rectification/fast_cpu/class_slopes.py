@@ -44,7 +44,7 @@ _ALL = 1.5
 
 def relative_at_class_level(
     probabilities: Tensor, labels: Tensor, profile: MinorityProfile, margin: Tensor, kappa: int
-) -> Compared:
+) -> tuple[Compared, Tensor]:
     """Mine at class level and compare by triplet ranking: `mine_class_level` and `relative` in one.
 
         l = Σ_{i,j,c} s_ijc p_ijc + b,     b = 1/|T| Σ_j m_j active_j
@@ -58,45 +58,61 @@ def relative_at_class_level(
         margin: m_j, (J,).
         kappa: κ.
 
+    Returns:
+        The comparison, and what `times_chosen` counts, (2, N) int64.
+
     Example:
         >>> from longtail.rectification import profile_minorities
         >>> labels = torch.tensor([0, 0, 0, 1, 1])[:, None]
         >>> p = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])[:, None]
-        >>> found = relative_at_class_level(p, labels, profile_minorities(labels, 2), torch.tensor([0.5]), 1)
+        >>> batch = p, labels, profile_minorities(labels, 2)
+        >>> found, chosen = relative_at_class_level(*batch, torch.tensor([0.5]), 1)
         >>> round(found.loss.item(), 4), found.triplets.item()  # max(0, 0.5 + 0.2 - 0.4)
         (0.3, 1)
+        >>> chosen.tolist()
+        [[0, 0, 0, 0, 1], [0, 2, 0, 0, 0]]
     """
-    slopes, offset, figures = _class_slopes(
+    slopes, offset, figures, chosen = _class_slopes(
         probabilities.detach(), labels, profile.kept, profile.counts, margin, kappa
     )
-    return Compared((slopes * probabilities).sum() + offset, *figures.unbind())
+    return Compared((slopes * probabilities).sum() + offset, *figures.unbind()), chosen
 
 
 @torch.library.custom_op("longtail::class_slopes", mutates_args=(), device_types="cpu")
 def _class_slopes(
     probabilities: Tensor, labels: Tensor, kept: Tensor, counts: Tensor, margin: Tensor, kappa: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    slopes, offset, figures = _empty(probabilities, labels)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    slopes, offset, figures, chosen = _empty(probabilities, labels)
     classes = _Classes(kept.numpy(), counts.numpy(), kappa)
-    zeros = slopes.zero_().numpy(), offset.zero_().numpy(), figures.zero_().numpy()
+    zeros = _Zeros(*(part.zero_().numpy() for part in (slopes, offset, figures, chosen)))
     if len(classes.attribute):
         _fill(zeros, probabilities.numpy(), labels.numpy(), margin.numpy(), classes)
-    return slopes, offset, figures
+    return slopes, offset, figures, chosen
 
 
 @_class_slopes.register_fake
 def _(
     probabilities: Tensor, labels: Tensor, _kept: Tensor, _counts: Tensor, _margin: Tensor, _kappa: int
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return _empty(probabilities, labels)
 
 
-def _empty(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _empty(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(probabilities),
         probabilities.new_empty(()),
         labels.new_empty((5, labels.shape[1])),
+        labels.new_empty((2, len(labels))),
     )
+
+
+class _Zeros(NamedTuple):
+    """What `_class_slopes` returns, to be filled."""
+
+    slopes: Floats
+    offset: Floats
+    figures: Whole
+    chosen: Whole
 
 
 class _Classes:
@@ -121,11 +137,9 @@ class _Positives(NamedTuple):
     rank: Whole  # among the positives of its class, from 0
 
 
-def _fill(
-    zeros: tuple[Floats, Floats, Whole], p: Floats, labels: Whole, margin: Floats, classes: _Classes
-) -> None:
+def _fill(zeros: _Zeros, p: Floats, labels: Whole, margin: Floats, classes: _Classes) -> None:
     """Write what `_class_slopes` returns into tables of zeros."""
-    slopes, offset, figures = zeros
+    slopes, offset, figures, chosen = zeros
     attribute, index = classes.attribute, classes.index
     table = p.transpose(1, 2, 0)[attribute, index]  # (R, N), of every kept class the probabilities of all
     anchors = _anchors(labels, classes)
@@ -145,6 +159,7 @@ def _fill(
     pull = np.bincount(upper, hinges, size) - 2 * np.bincount(lower, hinges, size)
     push = _push(place, weight, negatives.shape)
     _count(figures, classes, push.sum(1))
+    _count_chosen(chosen, classes, positive, negative)
     triplets = max(1, figures[3].sum())
     # What stands behind the negatives of a class may be a positive: positives are written last.
     slopes[negative.T, attribute, index] = push.T / triplets
@@ -219,3 +234,12 @@ def _count(figures: Whole, classes: _Classes, active: NDArray[np.float64]) -> No
     found = np.stack([anchors, pairs, images * negatives, pairs * negatives, active])
     place = classes.attribute + np.arange(5)[:, None] * figures.shape[1]
     figures[:] = np.bincount(place.ravel(), found.ravel(), figures.size).reshape(figures.shape)
+
+
+def _count_chosen(chosen: Whole, classes: _Classes, positive: _Positives, negative: Whole) -> None:
+    """Pairs of each image: a positive has all anchors of its class but itself, a negative all of them."""
+    images = chosen.shape[1]
+    mined = np.arange(negative.shape[1]) < classes.negatives[:, None]
+    anchors = np.broadcast_to(classes.images[:, None], negative.shape)
+    chosen[0] = np.bincount(positive.image, classes.images[positive.row] - 1, images)
+    chosen[1] = np.bincount(negative[mined], anchors[mined], images)
