@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from longtail.cli.parsing import READING
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show, writing
+from longtail.errors import InputError
 from longtail.training.config import DataOptions
+
+if TYPE_CHECKING:
+    from longtail.data.dataset import Dataset
+    from longtail.diagnosing.examine import Diagnosis
 
 USAGE = "longtail diagnose DATA [OPTIONS]"
 
@@ -22,6 +28,7 @@ EXAMPLES = """
 longtail diagnose photos/
 longtail diagnose labels.csv --attributes colour shape --batch-size 256
 longtail diagnose photos.zip --labels-only --json diagnosis.json
+longtail diagnose photos/ --pictures near.html
 """
 
 _AS_FOUND = DataOptions()
@@ -35,31 +42,39 @@ def diagnose(
     batch_size: int = 128,
     rho: float = 0.5,
     labels_only: bool = False,
+    pictures: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     quiet: bool = False,
 ) -> None:
     """Report on a data set before you train on it.
 
     Counts classes, simulates which of them the Class Rectification Loss would rectify in a batch, looks
-    for unreadable and duplicate images and for groups on two sides of a split, and gives advice.
+    for unreadable images, duplicates, near duplicates and groups on two sides of a split, says what a
+    training would do, and gives advice.
 
     Args:
         data: A folder, manifest, archive or built-in name, as for training.
         batch_size: Images in a simulated batch.
         rho: Share of a batch that its minority classes hold together at most.
         labels_only: Do not read the images.
+        pictures: Also write the groups of near duplicates to this HTML page, as small pictures.
         json_file: Also write all findings to this file, as JSON.
         quiet: Show the diagnosis alone.
     """
     if json_file is not None:
         expect_writable(json_file, "--json")
+    if pictures is not None:
+        expect_writable(pictures, "--pictures")
+        if labels_only:
+            raise InputError("--pictures: needs the images; leave --labels-only out")
     from longtail.diagnosing.examine import diagnose as examine
     from longtail.diagnosing.show import render, to_dict
     from longtail.runs.data import read_dataset
 
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
+        dataset = read_dataset(data, source, watcher=watcher)
         found = examine(
-            read_dataset(data, source),
+            dataset,
             batch_size=batch_size,
             rho=rho,
             check_images=not labels_only,
@@ -67,7 +82,24 @@ def diagnose(
             on_progress=partial(watcher.progress, "reading images"),
         )
     show(render(found))
+    if pictures is not None:
+        _write_pictures(pictures, dataset, found, source)
     if json_file is not None:
         with writing(json_file) as file:
             json.dump(to_dict(found), file, indent=2, ensure_ascii=False)
             file.write("\n")
+
+
+def _write_pictures(file: Path, dataset: Dataset, found: Diagnosis, source: DataOptions) -> None:
+    from longtail.diagnosing.near import MOST_COMPARED
+    from longtail.diagnosing.near_page import render_near
+    from longtail.images.decode import MOST_BITS
+
+    if found.near is None:
+        raise InputError(
+            f"--pictures: near duplicates are looked for among at most {MOST_COMPARED:,} images, got "
+            f"{found.images:,}; leave it out"
+        )
+    origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
+    with writing(file) as page:
+        page.write(render_near(dataset, found.near, origin, source.bits or MOST_BITS))
