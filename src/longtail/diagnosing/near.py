@@ -28,7 +28,7 @@ def find_near(
     # decoding needs torch, which a look at the labels alone does not
     from longtail.features.fingerprints import looks
 
-    groups = looks(dataset, bits, on_progress=on_progress).groups
+    groups = looks(dataset, bits, on_progress).groups
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     found = (duplicate_set(dataset, rows.tolist()) for rows in members if len(rows) > 1)

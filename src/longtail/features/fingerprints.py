@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from longtail.data.dataset import Dataset, ImageStore
 from longtail.errors import InputError
-from longtail.features.cache import FeatureCache, Maker, cache_folder, digest_of
+from longtail.features.cache import FeatureCache, Maker, cache_folder, digest_of, trim
 from longtail.features.similar import Fingerprints, check_amount, near_duplicates, united
 from longtail.images.decode import MOST_BITS
 from longtail.images.fingerprint import COLOURS, EDGES, SIDE, fingerprint
@@ -50,19 +50,13 @@ class Looks:
         return united(near_duplicates(self.prints), self.files)
 
 
-def looks(
-    dataset: Dataset, bits: int | None = None, *, on_progress: Progress | None = None, write: bool = True
-) -> Looks:
+def looks(dataset: Dataset, bits: int | None = None, on_progress: Progress | None = None) -> Looks:
     """The fingerprints of all images; decoded are those whose files the cache does not know.
 
     Args:
         dataset: whose images they are.
         bits: that the values of images of 16 bits use.
         on_progress: hears how many images were looked at.
-        write: whether computed ones are kept on disk.
-
-    Raises:
-        InputError: when the cache cannot be written.
     """
     cache = _cache(bits)
     prints = np.full((len(dataset), EDGES + COLOURS), np.nan, np.float16)
@@ -75,8 +69,10 @@ def looks(
             new.setdefault(digest, row)
         elif digest:
             prints[row] = cache.read([digest])[0]
-    if new and write:
-        cache.add(list(new), prints[list(new.values())])
+    if new:
+        with suppress(InputError, OSError):  # kept or not, they are the same
+            cache.add(list(new), prints[list(new.values())])
+            trim(cache_folder())
     places: dict[bytes, int] = {}
     return Looks(prints, np.array([places.setdefault(digest, len(places)) for digest in digests], np.int64))
 
@@ -87,10 +83,10 @@ def grouped(dataset: Dataset, bits: int | None = None, on_progress: Progress | N
     Who or what an image shows stays what it was.
 
     Raises:
-        InputError: as `looks`, and as `check_amount`.
+        InputError: as `check_amount`.
     """
     check_amount(len(dataset))
-    near, own = looks(dataset, bits, on_progress=on_progress).groups, dataset.groups
+    near, own = looks(dataset, bits, on_progress).groups, dataset.groups
     sizes = np.bincount(near)
     several = sizes[sizes > 1]
     whole, parts = count(len(dataset), "image"), count(len(several), "group")

@@ -31,14 +31,15 @@ DARK = 48.0
 """Sum of red, green and blue below which a colour counts for less than half."""
 
 Fingerprint = NDArray[np.float16]
-"""(EDGES + COLOURS,): edges of length 1, or zeros where the image is flat; then colours."""
+"""(EDGES + COLOURS,): edges of length 1, or zeros; then colours."""
 
 
 def fingerprint(data: bytes | Pixels, name: str, bits: int = MOST_BITS) -> Fingerprint:
     """The fingerprint of the whole image.
 
     With x the grey image of 16×16 pixels and ∇x its central differences, the edges are
-    ∇x / (|∇x| + 4), brought to length 1: brighter or darker pictures of one scene have nearly the same. The
+    ∇x / (|∇x| + 4), brought to length 1: brighter or darker pictures of one scene have nearly the same. An
+    image with a side below 16 pixels has too few to be known by, and gets zeros, as a flat one does. The
     colours are (red - mean, green - mean) / (red + green + blue + 48) in 4×4 cells, zeros in a grey image.
 
     Raises:
@@ -48,9 +49,11 @@ def fingerprint(data: bytes | Pixels, name: str, bits: int = MOST_BITS) -> Finge
         >>> fingerprint(np.full((8, 8, 3), 200, np.uint8), "a").shape
         (544,)
     """
-    pixels = decode(data, name, _small(image_size(data, name)), bits=bits)
+    size = image_size(data, name)
+    pixels = decode(data, name, _small(size), bits=bits)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-    return np.concatenate([_edges(image), _colours(image)]).astype(np.float16)
+    edges = _edges(image) if min(size) >= SIDE else np.zeros(EDGES, np.float32)
+    return np.concatenate([edges, _colours(image)]).astype(np.float16)
 
 
 def _small(size: Size) -> Size:

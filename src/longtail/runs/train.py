@@ -22,7 +22,7 @@ from longtail.runs.device import is_first_process, launch
 from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
-from longtail.runs.leak import leak_note
+from longtail.runs.leak import warn_of_leak
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.origin import ORIGIN, Origin, check_origin
@@ -234,8 +234,8 @@ def _prepared(
     for note in found:
         watcher.say(note)
     dataset, splits = read_and_split(config, watcher, None if state is None else folder.splits)
-    if state is None and not rehearsed and (leak := leak_note(dataset, splits, config.data_options.bits)):
-        watcher.say(leak)
+    if state is None and not rehearsed and fabric.is_global_zero:
+        warn_of_leak(dataset, splits, watcher, config.data_options.bits)
     going = None if state is None else _going(folder, state, dataset, watcher, allow_changed_data)
     # a run that goes on has decided
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None
