@@ -51,3 +51,31 @@ def test_data_that_are_not_there_are_a_mistake(run: Run, tmp_path: Path):
     assert run("diagnose", str(tmp_path / "nix")).mistake.startswith(f"{tmp_path / 'nix'}: is not there")
     place = tmp_path / "no" / "a.json"
     assert "does not exist" in run("diagnose", "digits", "--json", str(place)).mistake
+
+
+def test_near_duplicates_are_drawn_on_a_page_and_grouped_by_a_flag(run: Run, tmp_path: Path, scene):
+    folder, page = tmp_path / "photos" / "cat", tmp_path / "near.html"
+    folder.mkdir(parents=True)
+    for number in range(6):
+        Image.fromarray(scene(number // 2, 1 - 0.3 * (number % 2))).save(folder / f"{number}.png")
+    ended = run("diagnose", str(tmp_path / "photos"), "--quiet", "--pictures", str(page))
+    assert (ended.code, ended.err) == (0, "")
+    assert "3 groups (6 images)" in ended.out
+    assert "train with --group-near-duplicates" in " ".join(ended.out.split())
+    assert page.read_text().count("<img src=") == 6
+    ended = run("diagnose", str(tmp_path / "photos"), "--quiet", "--group-near-duplicates")
+    assert "6 images, 1 attribute, 3 groups" in ended.out
+    assert "near duplicates: 6 of 6 images, in 3 groups" in ended.out
+    assert "Without a" not in ended.out
+
+
+def test_a_page_of_near_duplicates_needs_images_and_not_too_many(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = str(tmp_path / "near.html")
+    words = ["diagnose", str(photos), "--quiet", "--pictures"]
+    assert "leave --labels-only out" in run(*words, page, "--labels-only").mistake
+    assert "does not exist" in run(*words, str(tmp_path / "no" / "near.html")).mistake
+    monkeypatch.setattr("longtail.diagnosing.near.MOST_COMPARED", 3)
+    assert "among at most 3 images, got 8; leave it out" in run(*words, page).mistake
+    assert not Path(page).exists()

@@ -73,6 +73,8 @@ def diagnose(
 
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         dataset = read_dataset(data, source, watcher=watcher)
+        if pictures is not None:
+            _expect_few(dataset)
         found = examine(
             dataset,
             batch_size=batch_size,
@@ -90,16 +92,21 @@ def diagnose(
             file.write("\n")
 
 
-def _write_pictures(file: Path, dataset: Dataset, found: Diagnosis, source: DataOptions) -> None:
+def _expect_few(dataset: Dataset) -> None:
+    """Refuse pictures of near duplicates that would not be looked for."""
     from longtail.diagnosing.near import MOST_COMPARED
+
+    if len(dataset) > MOST_COMPARED:
+        raise InputError(
+            f"--pictures: near duplicates are looked for among at most {MOST_COMPARED:,} images, got "
+            f"{len(dataset):,}; leave it out"
+        )
+
+
+def _write_pictures(file: Path, dataset: Dataset, found: Diagnosis, source: DataOptions) -> None:
     from longtail.diagnosing.near_page import render_near
     from longtail.images.decode import MOST_BITS
 
-    if found.near is None:
-        raise InputError(
-            f"--pictures: near duplicates are looked for among at most {MOST_COMPARED:,} images, got "
-            f"{found.images:,}; leave it out"
-        )
     origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
     with writing(file) as page:
-        page.write(render_near(dataset, found.near, origin, source.bits or MOST_BITS))
+        page.write(render_near(dataset, found.near or (), origin, source.bits or MOST_BITS))
