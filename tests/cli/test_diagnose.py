@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from .conftest import Run
+
+Scene = Callable[..., NDArray[np.uint8]]
 
 
 @pytest.fixture
@@ -53,10 +57,11 @@ def test_data_that_are_not_there_are_a_mistake(run: Run, tmp_path: Path):
     assert "does not exist" in run("diagnose", "digits", "--json", str(place)).mistake
 
 
-def test_near_duplicates_are_drawn_on_a_page_and_grouped_by_a_flag(run: Run, tmp_path: Path, scene):
-    folder, page = tmp_path / "photos" / "cat", tmp_path / "near.html"
-    folder.mkdir(parents=True)
+def test_near_duplicates_are_drawn_on_a_page_and_grouped_by_a_flag(run: Run, tmp_path: Path, scene: Scene):
+    page = tmp_path / "near.html"
     for number in range(6):
+        folder = tmp_path / "photos" / ("cat" if number < 4 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene(number // 2, 1 - 0.3 * (number % 2))).save(folder / f"{number}.png")
     ended = run("diagnose", str(tmp_path / "photos"), "--quiet", "--pictures", str(page))
     assert (ended.code, ended.err) == (0, "")

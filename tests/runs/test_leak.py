@@ -62,9 +62,13 @@ def test_a_split_by_chance_of_exposures_leaks(photos):
 
 
 def test_what_the_user_has_grouped_or_split_is_not_looked_at(photos, cache):
-    assert note_of(photos, groups=np.arange(60)) is None
+    assert note_of(photos, groups=np.arange(60) // 2) is None
     assert note_of(photos, split=np.arange(60).astype(np.int8) % 3) is None
     assert entries(cache) == []
+
+
+def test_groups_of_one_image_each_say_nothing(photos):
+    assert note_of(photos, groups=np.arange(60)).startswith("the split leaks: ")
 
 
 def test_other_scenes_and_many_images_are_no_reason_for_a_warning(photos, monkeypatch):

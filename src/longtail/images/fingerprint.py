@@ -65,12 +65,13 @@ def _small(size: Size) -> Size:
 def _edges(image: torch.Tensor) -> NDArray[np.float32]:
     """(1, 3, H, W) -> (EDGES,) of length 1, or zeros."""
     grey = _resized(image, SIDE).mean(1)[0].numpy()
-    slopes = np.zeros((2, SIDE, SIDE), np.float32)
+    slopes: NDArray[np.float32] = np.zeros((2, SIDE, SIDE), np.float32)
     slopes[0, :, 1:-1] = grey[:, 2:] - grey[:, :-2]
     slopes[1, 1:-1] = grey[2:] - grey[:-2]
     edges = slopes / (np.hypot(*slopes) + FAINT)
     length = float(np.linalg.norm(edges))
-    return (edges / length if length > FLAT * SIDE else np.zeros_like(edges)).ravel()
+    shown = edges / length if length > FLAT * SIDE else np.zeros_like(edges)
+    return shown.astype(np.float32).ravel()
 
 
 def _colours(image: torch.Tensor) -> NDArray[np.float32]:

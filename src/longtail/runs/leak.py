@@ -35,11 +35,11 @@ def leak_note(
 ) -> str | None:
     """A warning where test images have near duplicates among the training images, or None.
 
-    Looks only where the user has not said what belongs together: without groups and given splits.
+    Looks only where the user has not said what belongs together: without given splits and groups of several.
     """
     measured = next((name for name in ("test", "val") if len(splits.of(name))), None)
-    own = dataset.groups is not None or dataset.split is not None
-    if own or measured is None or len(dataset) > CHECKED:
+    own = dataset.groups is not None and len(np.unique(dataset.groups)) < len(dataset)
+    if own or dataset.split is not None or measured is None or len(dataset) > CHECKED:
         return None
     rows = splits.of(measured)
     sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64)]
