@@ -68,7 +68,7 @@ def tiny_images(diagnosis: Diagnosis) -> Iterator[str]:
         width, height = sizes
         yield (
             f"The median image has {width:,.0f}x{height:,.0f} pixels: a network for photos would shrink it "
-            "to less than one cell. A pretrained one is shown it enlarged; compare with --from-scratch."
+            "to less than one cell. With --freeze or --finetune a pretrained one is shown it enlarged."
         )
 
 
