@@ -23,6 +23,28 @@ def no_wait_for_the_disk():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_traces_in_the_cache_of_the_user(tmp_path_factory):
+    """A training keeps fingerprints of its images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGTAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """Gives smooth random colour images of 64x64 pixels, one for each seed, in any brightness."""
+    import numpy as np
+    from PIL import Image
+
+    def draw(seed, brightness=1.0):
+        pixels = np.random.default_rng(seed).integers(20, 236, (6, 6, 3), dtype=np.uint8)
+        smooth = np.asarray(Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC))
+        return (smooth * brightness).astype(np.uint8)
+
+    return draw
+
+
 class Tiny(nn.Module):
     """A network for images of any size, with a layer behind its pooling as some of timm's have."""
 

@@ -49,6 +49,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def amount(number: int, noun: str) -> str:
+    """'1 image', '2,000 images'."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Names in a sentence, each of bounded length, at most `most` of them: 'a, b and 3 more'."""
     names = [shortened(name, 40) for name in names]

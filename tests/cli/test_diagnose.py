@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from longtail.data.sources import open_dataset
 from longtail.models import lite0
 
 from .conftest import Run
+
+Scene = Callable[..., NDArray[np.uint8]]
 
 
 @pytest.fixture
@@ -113,3 +117,32 @@ def test_a_place_where_suspect_labels_cannot_go_is_a_mistake(
         assert "holds the data" in mistake(str(photos))
     monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
     assert mistake("out").endswith("pip install 'longtail[pretrained]'")
+
+
+def test_near_duplicates_are_drawn_on_a_page_and_grouped_by_a_flag(run: Run, tmp_path: Path, scene: Scene):
+    page = tmp_path / "near.html"
+    for number in range(6):
+        folder = tmp_path / "photos" / ("cat" if number < 4 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene(number // 2, 1 - 0.3 * (number % 2))).save(folder / f"{number}.png")
+    ended = run("diagnose", str(tmp_path / "photos"), "--quiet", "--pictures", str(page))
+    assert (ended.code, ended.err) == (0, "")
+    assert "3 groups (6 images)" in ended.out
+    assert "train with --group-near-duplicates" in " ".join(ended.out.split())
+    assert page.read_text().count("<img src=") == 6
+    ended = run("diagnose", str(tmp_path / "photos"), "--quiet", "--group-near-duplicates")
+    assert "6 images, 1 attribute, 3 groups" in ended.out
+    assert "near duplicates: 6 of 6 images, in 3 groups" in ended.out
+    assert "Without a" not in ended.out
+
+
+def test_a_page_of_near_duplicates_needs_images_and_not_too_many(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = str(tmp_path / "near.html")
+    words = ["diagnose", str(photos), "--quiet", "--pictures"]
+    assert "leave --labels-only out" in run(*words, page, "--labels-only").mistake
+    assert "does not exist" in run(*words, str(tmp_path / "no" / "near.html")).mistake
+    monkeypatch.setattr("longtail.diagnosing.near.MOST_COMPARED", 3)
+    assert "among at most 3 images, got 8; leave it out" in run(*words, page).mistake
+    assert not Path(page).exists()

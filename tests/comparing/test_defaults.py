@@ -49,3 +49,10 @@ def test_a_budget_of_seconds_takes_the_place_of_the_length():
     configs, lines = decisions("ce", TrainConfig("digits", backbone="convnet"), budget=5.0)
     assert configs["ce"].epochs == 1
     assert not [line for line in lines if "--epochs" in line]
+
+
+def test_a_split_that_leaks_is_said_only_where_images_may_be_looked_at(monkeypatch):
+    monkeypatch.setattr(defaults, "leak_note", lambda dataset, splits, bits: "the split leaks")
+    comparison = Comparison(TrainConfig("digits"), ("ce",), Path("unused"))
+    assert "the split leaks" in decided(comparison, comparison.entries(), leaks=True).notes
+    assert "the split leaks" not in decided(comparison, comparison.entries()).notes

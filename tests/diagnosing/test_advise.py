@@ -44,7 +44,7 @@ def diagnosis(
 ) -> Diagnosis:
     """Of an attribute whose class k, called ck, has sizes[k] images; all images differ unless shaded."""
     labels = [k for k, size in enumerate(sizes) for _ in range(size)] + [-1] * unlabelled
-    of_shades = [None if s is None else np.full((1, 1, 3), s, np.uint8) for s in shades or []]
+    of_shades = [None if s is None else np.full((40, 40, 3), s, np.uint8) for s in shades or []]
     data = Dataset(
         name="made",
         schema=LabelSchema((Attribute("kind", tuple(f"c{k}" for k in range(len(sizes)))),)),

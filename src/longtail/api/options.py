@@ -35,6 +35,7 @@ class DataArguments(TypedDict, total=False):
     attributes: Sequence[str]
     split_column: str | Path | None
     group_column: str | Path | None
+    group_near_duplicates: bool
     identity_column: str | Path | None
     domain_column: str | Path | None
     match_column: str | Path | None

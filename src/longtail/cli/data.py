@@ -60,7 +60,8 @@ Data of your own:
 
 The column `split`, or another whose cells do, says train, val or test (also
 training, valid, validation, dev, testing); images with the same `group` are
-never on two sides of a split. `identity` (else `group`) says who or what an
+never on two sides of a split; --group-near-duplicates finds images of one scene
+and groups them. `identity` (else `group`) says who or what an
 image shows, for deepid2; `domain` (shop, street) and `match` (the same thing in
 both) are for mtct. Columns of other names: --image-column, --split-column,
 --group-column, --identity-column, --domain-column, --match-column.

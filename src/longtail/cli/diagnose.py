@@ -31,6 +31,7 @@ longtail diagnose photos/
 longtail diagnose labels.csv --attributes colour shape --batch-size 256
 longtail diagnose photos.zip --labels-only --json diagnosis.json
 longtail diagnose photos/ --labels suspects/
+longtail diagnose photos/ --pictures near.html
 """
 
 _AS_FOUND = DataOptions()
@@ -45,14 +46,15 @@ def diagnose(
     rho: float = 0.5,
     labels: Path | None = None,
     labels_only: bool = False,
+    pictures: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     quiet: bool = False,
 ) -> None:
     """Report on a data set before you train on it.
 
     Counts classes, simulates which of them the Class Rectification Loss would rectify in a batch, looks
-    for unreadable and duplicate images and for groups on two sides of a split, and gives advice.
-    With --labels, lists images whose label may be wrong.
+    for unreadable images, duplicates, near duplicates and groups on two sides of a split, says what a
+    training would do, and gives advice. With --labels, lists images whose label may be wrong.
 
     Args:
         data: A folder, manifest, archive or built-in name, as for training.
@@ -61,11 +63,16 @@ def diagnose(
         labels: Also judge every label by a pretrained network, and write the suspect ones to this folder: a
             page with pictures (labels.html) and a table to edit (labels.csv).
         labels_only: Do not read the images.
+        pictures: Also write the groups of near duplicates to this HTML page, as small pictures.
         json_file: Also write all findings to this file, as JSON.
         quiet: Show the diagnosis alone.
     """
     if json_file is not None:
         expect_writable(json_file, "--json")
+    if pictures is not None:
+        expect_writable(pictures, "--pictures")
+        if labels_only:
+            raise InputError("--pictures: needs the images; leave --labels-only out")
     if labels is not None and labels_only:
         raise InputError("--labels: needs the images; leave --labels-only out")
     from longtail.diagnosing.examine import diagnose as examine
@@ -74,7 +81,9 @@ def diagnose(
 
     folder = None if labels is None else _label_folder(labels, data)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
-        dataset = read_dataset(data, source)
+        dataset = read_dataset(data, source, watcher=watcher)
+        if pictures is not None:
+            _expect_few(dataset)
         found = examine(
             dataset,
             batch_size=batch_size,
@@ -84,6 +93,8 @@ def diagnose(
             on_progress=partial(watcher.progress, "reading images"),
         )
         show(render(found))
+        if pictures is not None:
+            _write_pictures(pictures, dataset, found, source)
         written = to_dict(found)
         if folder is not None:
             written["label_check"] = _check_labels(folder, data, dataset, found, source, watcher)
@@ -122,3 +133,23 @@ def _check_labels(
     folder.write(dataset, check, origin | ({"to train on corrected labels": again} if again else {}), bits)
     show(render(check, str(folder.page), again))
     return to_dict(check)
+
+
+def _expect_few(dataset: Dataset) -> None:
+    """Refuse pictures of near duplicates that would not be looked for."""
+    from longtail.diagnosing.near import MOST_COMPARED
+
+    if len(dataset) > MOST_COMPARED:
+        raise InputError(
+            f"--pictures: near duplicates are looked for among at most {MOST_COMPARED:,} images, got "
+            f"{len(dataset):,}; leave it out"
+        )
+
+
+def _write_pictures(file: Path, dataset: Dataset, found: Diagnosis, source: DataOptions) -> None:
+    from longtail.diagnosing.near_page import render_near
+    from longtail.images.decode import MOST_BITS
+
+    origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
+    with writing(file) as page:
+        page.write(render_near(dataset, found.near or (), origin, source.bits or MOST_BITS))

@@ -76,7 +76,7 @@ METAVARS = {
 EVERYDAY = {
     "data", "method", "epochs", "steps", "keep", "batch_size", "seed", "backbone", "freeze", "finetune",
     "image_size", "augment", "learning_rate", "weight_decay", "val_share", "test_share", "images",
-    "attributes", "split_column", "group_column", "tail_ratio",
+    "attributes", "split_column", "group_column", "group_near_duplicates", "tail_ratio",
     "sampler", "class_weights", "loss", "decision",
     "devices", "precision", "no_images", "output", "start",
 }

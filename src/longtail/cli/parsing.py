@@ -41,7 +41,7 @@ Typed = Annotated[Mapping[str, tuple[str, ...]], Parameter(parse=False)]
 Keys = tuple[str, ...]
 """('crl', 'level') of `level` in the table `crl` of a file."""
 
-READING = re.compile(r"source|images|attributes|\w+_column|skip_\w+|bits")
+READING = re.compile(r"source|images|attributes|\w+_column|skip_\w+|bits|group_near_duplicates")
 """The fields of `DataOptions` that say how to read data, not how to split them, and their parameter."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from longtail.comparing.cells import Comparison, Entry
 from longtail.comparing.launcher import visible_gpus
+from longtail.runs.leak import leak_note
 from longtail.runs.preparation import facts_of, read_and_split
 from longtail.training.defaults import chosen
 from longtail.training.watcher import Silent
@@ -20,11 +21,11 @@ class Decision:
     notes: tuple[str, ...]
 
 
-def decided(comparison: Comparison, entries: Mapping[str, Entry]) -> Decision:
+def decided(comparison: Comparison, entries: Mapping[str, Entry], *, leaks: bool = False) -> Decision:
     """Decide what the entries leave open, by the data as they are split for seed 0.
 
     A second stage has the regime of the runs that it goes on from. Seconds of a budget take the place of
-    the length.
+    the length. With `leaks`, images are looked at to say whether the split leaks.
 
     Raises:
         InputError: when the data cannot be used.
@@ -43,5 +44,7 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry]) -> Decision:
         found[label] = replace(entry, config=choice.config)
         for note in choice.notes:
             said.setdefault(note, []).append(label)
-    notes = (f"{', '.join(labels)}: {note}" for note, labels in said.items())
-    return Decision({label: found[label] for label in entries}, (*dataset.notes, *splits.notes, *notes))
+    notes = [f"{', '.join(labels)}: {note}" for note, labels in said.items()]
+    leak = leak_note(dataset, splits, base.data_options.bits) if leaks else None
+    notes = [*dataset.notes, *splits.notes, *([leak] if leak else []), *notes]
+    return Decision({label: found[label] for label in entries}, tuple(notes))

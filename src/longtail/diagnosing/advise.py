@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from longtail.diagnosing.advise_images import (
+    near_across_splits,
+    near_to_be_split,
+    near_with_other_labels,
+    shrunk_images,
+    tiny_images,
+)
 from longtail.diagnosing.batch_shares import BatchShares
 from longtail.diagnosing.examine import AttributeDiagnosis, ClassDiagnosis, Diagnosis
 from longtail.diagnosing.image_check import ALMOST_BLACK
 from longtail.images.bits import usual_bits
 from longtail.reporting.wording import FEW_TEST_IMAGES
-from longtail.words import listed, shortened
+from longtail.words import amount, listed, shortened
 
 EXTREME_RATIO = 100
 """From 100 : 1 on, never to name the smaller of two classes costs less than a point of accuracy on both."""
@@ -265,7 +272,12 @@ DATA_RULES: tuple[Callable[[Diagnosis], Iterator[str]], ...] = (
     duplicates_across_splits,
     groups_across_splits,
     duplicates_to_be_split,
+    near_across_splits,
+    near_to_be_split,
+    near_with_other_labels,
     fewer_images_than_a_batch,
+    shrunk_images,
+    tiny_images,
 )
 """Rules about the data as a whole, in the order they are shown."""
 
@@ -311,11 +323,6 @@ def _named(found: ClassDiagnosis) -> str:
 def _of_classes(names: Sequence[str], attribute: AttributeDiagnosis) -> str:
     """'1 of 12 classes has', '2 of 12 classes have'."""
     return f"{len(names)} of {len(attribute.classes)} classes {'has' if len(names) == 1 else 'have'}"
-
-
-def amount(number: int, noun: str) -> str:
-    """'1 image', '2,000 images'."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def _percent(share: float) -> str:

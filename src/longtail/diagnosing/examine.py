@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.diagnosing.batch_shares import BatchShares, simulate_batches
-from longtail.diagnosing.image_check import ImageDiagnosis
+from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis
 from longtail.diagnosing.image_check import check_images as check_all_images
+from longtail.diagnosing.near import find_near
+from longtail.diagnosing.planned import Plan, plan_training
 from longtail.errors import InputError
 from longtail.evaluation.metrics import imbalance_ratio
 from longtail.rectification import training_imbalance
@@ -109,6 +111,9 @@ class Diagnosis:
         groups_across_splits: how many of them have images in at least two given splits.
         attributes: in the order of the schema.
         image_check: None when the images were not read.
+        near: groups of images that are nearly the same, beside those that are all identical; None when they
+            were not looked for.
+        plan: what a training would do; None when the images were not read, or it would refuse the data.
         notes: what the source said about the data.
     """
 
@@ -123,6 +128,8 @@ class Diagnosis:
     groups_across_splits: int
     attributes: tuple[AttributeDiagnosis, ...]
     image_check: ImageDiagnosis | None
+    near: tuple[DuplicateSet, ...] | None
+    plan: Plan | None
     notes: tuple[str, ...]
 
     @property
@@ -157,6 +164,7 @@ def diagnose(
     """
     _check_arguments(dataset, batch_size, rho)
     training = _training_rows(dataset)
+    image_check = check_all_images(dataset, on_progress, bits) if check_images else None
     return Diagnosis(
         name=dataset.name,
         images=len(dataset),
@@ -171,7 +179,9 @@ def diagnose(
             _diagnose_attribute(dataset, column, training, batch_size, rho, seed)
             for column in range(dataset.schema.num_attributes)
         ),
-        image_check=check_all_images(dataset, on_progress, bits) if check_images else None,
+        image_check=image_check,
+        near=None if image_check is None else find_near(dataset, image_check, bits, on_progress),
+        plan=None if image_check is None else plan_training(dataset),
         notes=dataset.notes,
     )
 

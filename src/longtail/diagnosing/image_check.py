@@ -60,7 +60,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class DuplicateSet:
-    """Images with the same pixels.
+    """Images with the same pixels, or nearly the same.
 
     Attributes:
         ids: at least two, sorted.
@@ -174,7 +174,7 @@ def find_duplicates(dataset: Dataset, digests: Sequence[bytes]) -> tuple[Duplica
     for row, digest in enumerate(digests):
         if digest:
             rows_of[digest].append(row)
-    sets = [_duplicate_set(dataset, rows) for rows in rows_of.values() if len(rows) > 1]
+    sets = [duplicate_set(dataset, rows) for rows in rows_of.values() if len(rows) > 1]
     return tuple(sorted(sets, key=lambda found: found.ids))
 
 
@@ -249,7 +249,8 @@ def _spread(values: list[int]) -> Spread | None:
     return Spread(min(values), float(np.median(values)), max(values)) if values else None
 
 
-def _duplicate_set(dataset: Dataset, rows: list[int]) -> DuplicateSet:
+def duplicate_set(dataset: Dataset, rows: list[int]) -> DuplicateSet:
+    """What is to be said of these images, which are the same or nearly so."""
     rows = sorted(rows, key=lambda row: dataset.ids[row])
     held = set() if dataset.split is None else set(dataset.split[rows].tolist())
     return DuplicateSet(

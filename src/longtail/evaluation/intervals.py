@@ -82,6 +82,24 @@ def intervals(predictions: Predictions, evaluation: Evaluation) -> Intervals:
     )
 
 
+def share_interval(right: int, images: int) -> Estimate:
+    """A share of images with Wilson's 95 % interval.
+
+    Raises:
+        ValueError: when there is no image, or more are right than there are.
+
+    Example:
+        >>> share_interval(3, 5).low.__round__(2), share_interval(3, 5).high.__round__(2)
+        (0.23, 0.88)
+    """
+    from scipy.special import ndtri
+
+    if not 0 <= right <= images or images < 1:
+        raise ValueError(f"expected at least one image and at most all right, got {right} of {images}")
+    low, high = _wilson(np.array([right / images]), np.array([float(images)]), float(ndtri(0.975)))
+    return Estimate(right / images, float(low[0]), float(high[0]))
+
+
 def paired_difference(
     a: Sequence[float], b: Sequence[float], *, comparisons: int = 1, test_to_train: float = 0.0
 ) -> Estimate:

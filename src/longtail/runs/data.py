@@ -14,6 +14,7 @@ from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits
 from longtail.data.tables.roles import ColumnChoice
 from longtail.features.cache import cache_folder
+from longtail.features.fingerprints import grouped
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
@@ -116,8 +117,16 @@ def class_counts(dataset: Dataset, rows: NDArray[np.int64]) -> list[list[int]]:
     return [np.bincount(own, minlength=size).tolist() for own, size in zip(known, sizes)]
 
 
-def read_dataset(data: str, options: DataOptions, known: LabelSchema | None = None) -> Dataset:
-    """The data set that the options describe; see `open_dataset` for `known`, what a model recognises."""
+def read_dataset(
+    data: str, options: DataOptions, known: LabelSchema | None = None, watcher: Watcher | None = None
+) -> Dataset:
+    """The data set that the options describe; see `open_dataset` for `known`, what a model recognises.
+
+    Near duplicates are found where the options ask for it; the watcher hears how far that is.
+
+    Raises:
+        InputError: when the data cannot be read, or are too many to be compared with each other.
+    """
     choice = ColumnChoice(
         image=options.image_column,
         attributes=options.attributes,
@@ -127,4 +136,10 @@ def read_dataset(data: str, options: DataOptions, known: LabelSchema | None = No
         domain=options.domain_column,
         match=options.match_column,
     )
-    return open_dataset(data, choice, images=options.images, skip_missing=options.skip_missing, known=known)
+    dataset = open_dataset(
+        data, choice, images=options.images, skip_missing=options.skip_missing, known=known
+    )
+    if not options.group_near_duplicates:
+        return dataset
+    progress = None if watcher is None else partial(watcher.progress, "comparing images")
+    return grouped(dataset, options.bits, progress)

@@ -83,7 +83,7 @@ def read_and_split(
     Raises:
         InputError: when the data cannot be used as they are.
     """
-    dataset = read_dataset(config.data, config.data_options)
+    dataset = read_dataset(config.data, config.data_options, watcher=watcher)
     for note in dataset.notes:
         watcher.say(note)
     if splits_file is None:

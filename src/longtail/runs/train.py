@@ -24,6 +24,7 @@ from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
 from longtail.runs.launcher import is_first_process
+from longtail.runs.leak import warn_of_leak
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.mined import keep_mined
@@ -259,6 +260,8 @@ def _prepared(
     for note in found:
         watcher.say(note)
     dataset, splits = read_and_split(config, watcher, None if state is None else folder.splits)
+    if state is None and not rehearsed and fabric.is_global_zero:
+        warn_of_leak(dataset, splits, watcher, config.data_options.bits)
     going = None if state is None else _going(folder, state, dataset, watcher, allow_changed_data)
     # a run that goes on has decided
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None

@@ -60,6 +60,10 @@ class DataOptions(Settings):
     group_column: str | None = None
     """Column of a manifest whose values must not stand on two sides of a split."""
 
+    group_near_duplicates: bool = False
+    """Find images that are nearly the same, as exposures of one scene, and keep them on one side of a split,
+    together with the groups that are given."""
+
     identity_column: str | None = None
     """Column of a manifest that says who or what an image shows; by default identity, else the groups."""
 
