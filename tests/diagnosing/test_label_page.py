@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from longtail.diagnosing.label_page import MOST_PICTURES, not_judged, render_labels, shares_of
-from longtail.diagnosing.label_pictures import EDGE, picture
 from longtail.diagnosing.labels import AttributeCheck, ClassSuspects
+from longtail.diagnosing.pictures import picture
+from longtail.images.thumbnails import EDGE
 
 from .label_data import doubted, shades
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from longtail.data.dataset import Dataset
-from longtail.diagnosing.label_pictures import picture
 from longtail.diagnosing.labels import AttributeCheck, LabelCheck, Suspect
+from longtail.diagnosing.pictures import picture
 from longtail.images.decode import MOST_BITS
 from longtail.reporting.html import render
 from longtail.words import count, joined, listed, of_hundred

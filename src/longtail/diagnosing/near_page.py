@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from longtail.data.dataset import Dataset
 from longtail.diagnosing.image_check import DuplicateSet
-from longtail.diagnosing.label_pictures import picture
+from longtail.diagnosing.pictures import picture
 from longtail.images.decode import MOST_BITS
 from longtail.reporting.html import render
 from longtail.words import NOTHING, amount

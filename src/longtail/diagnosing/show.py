@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -39,12 +39,12 @@ def to_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     Per attribute, the shares in `batches` are in the order of `classes`; `split_sizes` and
     `split_images` are in the order of `splits`.
     """
-    whole = asdict(diagnosis)
+    whole = msgspec.to_builtins(diagnosis)
     for entry, attribute in zip(whole["attributes"], diagnosis.attributes, strict=True):
         entry |= _class_lists(diagnosis, attribute)
     if diagnosis.image_check is not None:
         whole["image_check"]["formats"] = dict(diagnosis.image_check.formats)
-    advice = [asdict(piece) for piece in advise(diagnosis)]
+    advice = msgspec.to_builtins(advise(diagnosis))
     return {"schema_version": 1, "splits": SPLITS, **whole, "advice": advice}
 
 
