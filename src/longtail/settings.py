@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, get_type_hints
@@ -38,6 +39,18 @@ AT_LEAST_ONE = Range("at least 1", 1)
 IMAGE_BITS = Range("8 to 16", 8, 16)
 SHARE = Range("a number from 0 up to but without 1", 0, 1, without_high=True)
 INNER_SHARE = Range("a share between 0 and 1", 0, 1, without_low=True, without_high=True)
+
+
+def seconds_of(flag: str, text: str) -> float:
+    """A time as 30s, 10m or 2h, in seconds.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip().lower())
+    if found is None:
+        raise InputError(f"{flag}: expected a time as 30s, 10m or 2h, got {text!r}")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 class Settings:

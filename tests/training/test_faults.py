@@ -200,3 +200,22 @@ def test_a_loss_near_zero_while_validation_falls_is_memorised():
     assert not memorised([1, 0.5, low], [None, None, None])
     # a single good epoch among twenty says nothing: tenths are compared
     assert not memorised([low] * 20, [0.6 if i == 5 else 0.55 for i in range(20)])
+
+
+@pytest.mark.parametrize(
+    ("reached", "linear", "is_fault"),
+    [(0.7, 0.6, False), (0.6, 0.6, True), (0.5, 0.6, True), (None, 0.6, False), (0.5, None, False)],
+)
+def test_a_training_is_held_against_the_regression(
+    reached: float | None, linear: float | None, is_fault: bool
+):
+    nothing = Metrics[float | None](*[None] * 7)
+    epochs = [
+        structs.replace(record, validation=structs.replace(nothing, class_balanced_accuracy=value))
+        for record, value in zip(course([0.5, 0.4, 0.3]), [0.99, reached, 0.99], strict=True)
+    ]  # the second epoch's network is the one that is judged
+    made = results()
+    assert made.training is not None
+    made = structs.replace(made, training=structs.replace(made.training, judged_epoch=2, linear=linear))
+    assert ("no-gain" in [f.name for f in faults(made, Evidence(epochs, None, None))]) == is_fault
+    assert "no-gain" not in [f.name for f in faults(made, Evidence(epochs, None, None, planned=9))]

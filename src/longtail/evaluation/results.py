@@ -63,6 +63,8 @@ class TrainingInfo(Part, frozen=True):
     Attributes:
         epochs: that were trained.
         judged_epoch: the one whose network was evaluated.
+        linear: class-balanced accuracy on the validation images of the method `linear`, on the vectors of
+            the network as published; null where no such network learns.
     """
 
     epochs: Count
@@ -71,6 +73,7 @@ class TrainingInfo(Part, frozen=True):
     seconds_per_epoch: Amount | None
     images_per_second: Amount | None
     step_shares: dict[str, Amount | None]
+    linear: Share | None = None
 
 
 class Bounds(Part, frozen=True):
@@ -160,7 +163,14 @@ def cells(matrix: Sequence[Sequence[int]]) -> tuple[Cell, ...]:
 
 
 FaultName = Literal[
-    "unfinished", "collapsed", "guessing", "not-fitted", "still-falling", "memorised", "small-validation"
+    "unfinished",
+    "collapsed",
+    "guessing",
+    "no-gain",
+    "not-fitted",
+    "still-falling",
+    "memorised",
+    "small-validation",
 ]
 """What can go wrong in a training; see `longtail.training.faults`."""
 

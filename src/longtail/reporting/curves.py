@@ -32,9 +32,13 @@ def learning_curves(results: Results, epochs: Sequence[EpochRecord]) -> list[Cha
     used = results.training.judged_epoch if results.training and len(epochs) > 1 else None
     marked = f" Upright line: epoch {used}, whose network is used." if used in numbers else ""
     of_loss = "Loss, mean of each epoch, by term." + marked
-    of_validation = "Figures on the validation images; dotted: guessing." + marked
-    title, guess = "Validation figures over epochs", Level("guessing", guessing(results.attributes))
-    in_loss, in_validation = Marks(used, verdict_words(results)), Marks(used, levels=(guess,))
+    levels = [Level("guessing", guessing(results.attributes))]
+    if results.training and results.training.linear is not None:
+        levels.append(Level("linear", results.training.linear))
+    dotted = " and ".join(level.name for level in levels)
+    of_validation = f"Figures on the validation images; dotted: {dotted}." + marked
+    title = "Validation figures over epochs"
+    in_loss, in_validation = Marks(used, verdict_words(results)), Marks(used, levels=levels)
     return [
         *_lines("loss", "Loss over epochs", of_loss, numbers, losses, in_loss),
         *_lines("validation", title, of_validation, numbers, validation, in_validation, shares=True),

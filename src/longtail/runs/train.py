@@ -17,6 +17,7 @@ from longtail.errors import InputError, Interrupted
 from longtail.files import file_name
 from longtail.methods.find import allow, allowed_again, is_outside
 from longtail.models.backbones import IN_FOLDER
+from longtail.runs.baseline import set_baseline
 from longtail.runs.beginning import begin
 from longtail.runs.calibrate import calibrate
 from longtail.runs.device import explain_broken, launch
@@ -95,6 +96,8 @@ def _train(
         _open(run, going, overwrite, lock)
         logging.open(config, run.folder, logger, fresh=going is None)
     fabric.barrier()
+    if going is None:
+        set_baseline(run)
     journal = RunJournal(run, logging)
     with closing(logging), _explained(config):
         if config.row.solved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Annotated, Literal
 
@@ -19,7 +18,16 @@ from longtail.models.backbones import (
     Tuning,
     default_learning_rate,
 )
-from longtail.settings import AT_LEAST_ONE, IMAGE_BITS, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
+from longtail.settings import (
+    AT_LEAST_ONE,
+    IMAGE_BITS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Range,
+    Settings,
+    seconds_of,
+)
 
 ADAMW_RATE = 1e-3
 ADAMW_DECAY = 0.05
@@ -306,12 +314,7 @@ class TrainConfig(Settings):
     @property
     def checkpoint_seconds(self) -> float:
         """`checkpoint_every` as a number."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", self.checkpoint_every.strip().lower())
-        if found is None:
-            raise InputError(
-                f"--checkpoint-every: expected a time as 30s, 10m or 2h, got {self.checkpoint_every!r}"
-            )
-        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+        return seconds_of("--checkpoint-every", self.checkpoint_every)
 
     @property
     def named_backbone(self) -> str | None:

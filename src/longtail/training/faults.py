@@ -109,6 +109,20 @@ def no_better_than_guessing(results: Results, _: Evidence) -> Iterator[str]:
         )
 
 
+def no_better_than_linear(results: Results, evidence: Evidence) -> Iterator[str]:
+    """What takes seconds is to be preferred where it is as good."""
+    training = results.training
+    if training is None or training.linear is None or evidence.planned is not None:
+        return
+    found = [epoch.validation for epoch in evidence.epochs if epoch.epoch == training.judged_epoch]
+    reached = found[0].class_balanced_accuracy if found and found[0] is not None else None
+    if reached is not None and reached <= training.linear:
+        yield (
+            f"no better than a regression: {percent(reached)} % on the validation images, --method linear "
+            f"reaches {percent(training.linear)} % on the vectors of the network as published, in seconds"
+        )
+
+
 def training_not_fitted(_: Results, evidence: Evidence) -> Iterator[str]:
     """What is not learned on the training images cannot be recognised on others."""
     loss = _cross_entropy(evidence.epochs[-1:])
@@ -172,6 +186,7 @@ RULES: dict[FaultName, Callable[[Results, Evidence], Iterator[str]]] = {
     "unfinished": unfinished,
     "collapsed": collapsed,
     "guessing": no_better_than_guessing,
+    "no-gain": no_better_than_linear,
     "not-fitted": training_not_fitted,
     "still-falling": loss_still_falling,
     "memorised": memorised,
