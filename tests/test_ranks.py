@@ -207,6 +207,7 @@ def found_by(rank):
     found |= {f"norm {name}": normed(name, rank, WORLD) for name in NORMS}
     found |= {"padded": padded(rank, WORLD), "means": meant(rank, WORLD), "refused": refused(rank)}
     found["gathered"] = [gather_ranks(x[rank::WORLD]) for x in (images, labels, labels > 0)]
+    found["gathered"].append(gather_ranks(images[rank::WORLD].t().contiguous().t()))
     with one_batch():
         found["ordered"] = [rows_of_batch(x[rank::WORLD], ORDER) for x in (images, labels)]
     if rank == 0:
@@ -243,7 +244,7 @@ def test_two_processes_have_the_loss_and_gradient_of_one(level, of_two):
 def test_rows_stand_in_the_order_in_which_they_were_dealt(of_two):
     images, _, labels = problem()
     for found in of_two:
-        for rows, expected in zip(found["gathered"], (images, labels, labels > 0), strict=True):
+        for rows, expected in zip(found["gathered"], (images, labels, labels > 0, images), strict=True):
             assert torch.equal(rows, expected)
 
 

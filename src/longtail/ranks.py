@@ -73,10 +73,11 @@ def gather_ranks(tensor: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ARG004
-        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        tensor = tensor.contiguous()
         if tensor.device.type == "cpu":
             _expect_equal(len(tensor))
-        dist.all_gather(parts, tensor.contiguous())
+        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, tensor)
         return torch.stack(parts, 1).flatten(0, 1)
 
     @staticmethod
