@@ -80,6 +80,12 @@ SHAPES = {
     "inaturalist": Shape(1024, (8142,)),
     "memory": Shape(1024, (10,)),
 }
+GATHERED = {
+    f"{name}-gathered-{w}": Shape(128 * w, classes)
+    for name, classes in (("celeba", (2,) * 40), ("imagenet", (1000,)))
+    for w in (1, 2, 4, 8, 64)
+}
+"""Batches of 128 images from each of W processes; measured only when they are named."""
 QUICK = ("celeba-256", "cifar-100-lt-128")
 BY_IMAGES = [Shape(2**power, (10,)) for power in range(6, 14)]
 BY_ATTRIBUTES = [Shape(256, (10,) * 2**power) for power in range(7)]
@@ -91,14 +97,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, help="turns of every contender (9, with --quick 3)")
     parser.add_argument("--quick", action="store_true", help="two shapes, only the relative comparison")
-    parser.add_argument("--shapes", help=f"some of {', '.join(SHAPES)}, with commas between")
+    parser.add_argument("--shapes", help=f"some of {', '.join(SHAPES | GATHERED)}, with commas between")
     parser.add_argument("--scaling", type=Path, help="measure and draw growth with N and J instead")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     names = options.shapes.split(",") if options.shapes else list(QUICK if options.quick else SHAPES)
-    if unknown := set(names) - set(SHAPES):
-        parser.error(f"--shapes: expected some of {', '.join(SHAPES)}, got {', '.join(sorted(unknown))}")
+    if unknown := set(names) - set(SHAPES | GATHERED):
+        parser.error(
+            f"--shapes: expected some of {', '.join(SHAPES | GATHERED)}, got {', '.join(sorted(unknown))}"
+        )
     repeats = options.repeats or (3 if options.quick else 9)
     comparisons = COMPARISONS[:1] if options.quick else COMPARISONS
     longest = LONGEST_QUICK if options.quick else LONGEST
@@ -114,7 +122,7 @@ def main() -> None:
         if losses is None:
             print("pytorch-metric-learning is not installed: left out")
         for name in names:
-            batch = Batch(SHAPES[name], options.device)
+            batch = Batch((SHAPES | GATHERED)[name], options.device)
             cases += [
                 measure(batch, f"{name}, {level} level, {comparison}", level, comparison, repeats, longest)
                 for level in LEVELS

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from longtail.api.model import Model, load
     from longtail.api.shown import table
     from longtail.errors import InputError, Interrupted
+    from longtail.ranks import gather_ranks, one_batch
     from longtail.rectification import (
         ClassRectificationLoss,
         Rectification,
@@ -40,7 +41,9 @@ __all__ = [
     "compare",
     "diagnose",
     "from_binary",
+    "gather_ranks",
     "load",
+    "one_batch",
     "resume",
     "table",
     "tpami_alpha",
@@ -53,6 +56,7 @@ _PLACES = {
     "longtail.api.model": ("Model", "load"),
     "longtail.api.shown": ("table",),
     "longtail.errors": ("InputError", "Interrupted"),
+    "longtail.ranks": ("gather_ranks", "one_batch"),
     "longtail.schema": ("from_binary",),
 }
 

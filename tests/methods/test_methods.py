@@ -9,6 +9,7 @@ from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.pairs import contrastive, histogram, triplet
+from longtail.methods import class_rectification
 from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import METHODS
@@ -189,3 +190,17 @@ def test_a_metric_loss_alone_cuts_the_classifier_off(name, beside):
     trained = model()
     build(name, MethodOptions(metric=MetricOptions(beside=beside))).begin(trained)
     assert trained.head.detached is not beside
+
+
+@pytest.mark.parametrize(
+    ("scope", "level", "gathered"),
+    [("global", "instance", 3), ("global", "class", 2), ("local", "instance", 0)],
+)
+def test_rectification_mines_in_the_batch_of_all_processes_unless_told_otherwise(
+    output, batch, monkeypatch, scope, level, gathered
+):
+    calls = []
+    monkeypatch.setattr(class_rectification, "gather_ranks", lambda rows: calls.append(rows) or rows)
+    losses = build("crl", MethodOptions(crl=CRLOptions(level, scope=scope))).loss(output, batch)
+    assert len(calls) == gathered
+    assert losses.mined["anchors"] > 0

@@ -14,7 +14,9 @@ from torch import Generator, Tensor
 
 from longtail.errors import InputError
 from longtail.images.changes import (
+    ALL,
     Shape,
+    Share,
     Step,
     adjust_and_normalise,
     random_colour,
@@ -48,24 +50,24 @@ def crops(name: str) -> bool:
     return _steps(name)[:1] == (random_crop,)
 
 
-def draw_parts(shape: Shape, generator: Generator) -> Tensor:
+def draw_parts(shape: Shape, generator: Generator, share: Share = ALL) -> Tensor:
     """The rectangles to which an augmentation that `crops` would crop images of this shape.
 
     Where images are decoded anew, each can so be cropped in its own pixels, and is resampled once.
 
     Args:
         shape: (N, C, H, W).
-        generator: as given to `augment_and_normalise`.
+        generator, share: as given to `augment_and_normalise`.
 
     Returns:
         (N, 4) int64: top, left, height, width in whole pixels.
     """
-    return torch.stack(random_crop.draw(shape, generator), dim=1)
+    return torch.stack(share.drawn(random_crop.draw, shape, generator), dim=1)
 
 
-def draw_mirrored(shape: Shape, generator: Generator) -> Tensor:
+def draw_mirrored(shape: Shape, generator: Generator, share: Share = ALL) -> Tensor:
     """Which images of this shape `MIRROR` would mirror: (N,) bool; arguments as of `draw_parts`."""
-    return random_flip.draw(shape, generator)[0]
+    return share.drawn(random_flip.draw, shape, generator)[0]
 
 
 def augment_and_normalise(
@@ -76,6 +78,7 @@ def augment_and_normalise(
     std: Sequence[float],
     *,
     cropped: bool = False,
+    share: Share = ALL,
 ) -> Tensor:
     """A batch changed at random by the steps of `AUGMENTATIONS`, then normalised.
 
@@ -88,6 +91,7 @@ def augment_and_normalise(
         generator: where the random numbers come from; on the CPU for the same result on any device.
         mean, std: see `normalise`.
         cropped: whether the images show what `draw_parts` drew for them, so that none is cropped again.
+        share: which images of their batch these are; the random numbers are those of the whole batch.
 
     Returns:
         (N, C, H, W) float32, one channel behind the other in memory.
@@ -102,7 +106,7 @@ def augment_and_normalise(
         tensor([-2.])
     """
     steps = _steps(name)
-    drawn = [(step, step.numbers(images, generator)) for step in steps]
+    drawn = [(step, step.numbers(images, generator, share)) for step in steps]
     if cropped:
         drawn = [(step, numbers) for step, numbers in drawn if step is not random_crop]
     result = torch.empty(images.shape, dtype=torch.float32, device=images.device)

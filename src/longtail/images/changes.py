@@ -21,6 +21,33 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Share:
+    """Which images of a batch are here: those of one process, dealt in turn.
+
+    Attributes:
+        process: image i here is image i · processes + process of the batch.
+        processes: that the batch is dealt to.
+    """
+
+    process: int = 0
+    processes: int = 1
+
+    def drawn(
+        self, draw: Callable[[Shape, Generator], tuple[Tensor, ...]], shape: Shape, generator: Generator
+    ) -> tuple[Tensor, ...]:
+        """What is drawn for images of this shape (N, C, H, W): their share of the numbers of the batch.
+
+        So an image is changed alike, however many processes there are.
+        """
+        numbers = draw((shape[0] * self.processes, *shape[1:]), generator)
+        return tuple(own[self.process :: self.processes] for own in numbers)
+
+
+ALL = Share()
+"""Of a batch that one process has."""
+
+
+@dataclass(frozen=True)
 class Step:
     """A random change.
 
@@ -37,9 +64,10 @@ class Step:
         """(N, C, H, W) in 0..255 and a generator -> (N, C, H, W) in 0..255."""
         return self.change(images, *self.numbers(images, generator))
 
-    def numbers(self, images: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def numbers(self, images: Tensor, generator: Generator, share: Share = ALL) -> tuple[Tensor, ...]:
         """What `draw` gives, on the device of the images: computed there, a rounding could differ."""
-        return tuple(drawn.to(images.device) for drawn in self.draw(images.shape, generator))
+        drawn = share.drawn(self.draw, images.shape, generator)
+        return tuple(numbers.to(images.device) for numbers in drawn)
 
 
 CROP_AREA = (0.35, 1.0)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from longtail.losses.focal import log_slope, modulated
+from longtail.ranks import batch_mean
 from longtail.schema import as_labels, as_logits
-from longtail.tensors import full_precision, masked_mean
+from longtail.tensors import full_precision
 
 _NEVER = -1e30  # the log odds of η = 0; not -inf, so that the only class in training keeps a score
 
@@ -60,7 +61,7 @@ def asymmetric(
     positive = labels == 1
     cost = -torch.where(positive, log_present, log_shifted)
     gamma = torch.where(positive, logits.new_full((), gamma_pos), logits.new_full((), gamma_neg))
-    return masked_mean(modulated(cost, gamma), labels >= 0, 0).sum()
+    return batch_mean(modulated(cost, gamma), labels >= 0, 0).sum()
 
 
 def asymmetric_posterior(

@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from longtail.losses.tables import weighed
+from longtail.ranks import batch_mean
 from longtail.schema import UNLABELLED, as_labels, as_logits
-from longtail.tensors import full_precision, masked_mean
+from longtail.tensors import full_precision
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -31,7 +32,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     """
     labels = as_labels(labels)
     logits = full_precision(as_logits(logits, labels))
-    return masked_mean(weighed(costs(logits, labels), logits, labels, class_weights), labels >= 0, 0).sum()
+    return batch_mean(weighed(costs(logits, labels), logits, labels, class_weights), labels >= 0, 0).sum()
 
 
 def costs(logits: Tensor, labels: Tensor) -> Tensor:

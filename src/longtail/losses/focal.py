@@ -9,8 +9,9 @@ from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
 from longtail.losses.tables import weighed
+from longtail.ranks import batch_mean
 from longtail.schema import as_labels, as_logits
-from longtail.tensors import full_precision, log_miss, masked_mean
+from longtail.tensors import full_precision, log_miss
 
 _NEAR = 1e-4  # -log p below which -log p / (1 - p) is 1 + half of it to float32
 
@@ -45,7 +46,7 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Ten
     logits = full_precision(as_logits(logits, labels))
     cost = costs(logits, labels)
     cost = modulated(cost, torch.full_like(cost, gamma))
-    return masked_mean(weighed(cost, logits, labels, class_weights), labels >= 0, 0).sum()
+    return batch_mean(weighed(cost, logits, labels, class_weights), labels >= 0, 0).sum()
 
 
 def modulated(cost: Tensor, gamma: Tensor) -> Tensor:

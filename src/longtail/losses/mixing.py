@@ -6,6 +6,7 @@ from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
 from longtail.losses.tables import at_labels, expect_table, weighed
+from longtail.ranks import batch_ratio
 from longtail.schema import as_labels, as_logits, expect_classes
 from longtail.tensors import full_precision
 
@@ -53,7 +54,7 @@ def mixed_cross_entropy(
     )
     cost = share * own + (1 - share) * other
     known = share * (labels >= 0) + (1 - share) * (partner_labels >= 0)
-    return (cost.sum(0) / known.sum(0).clamp(min=1)).sum()
+    return batch_ratio(cost.sum(0), known.sum(0)).sum()
 
 
 def remix_share(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.tensors import masked_mean, unit_vectors
+from longtail.ranks import batch_mean
+from longtail.tensors import unit_vectors
 
 
 def quintuplet(
@@ -49,4 +50,4 @@ def quintuplet(
     last = torch.where(single_cluster, near, far)
     hinges = torch.stack([g1 + d_near - d_next, g2 + d_next - d_far, g3 + d_last - d_other]).clamp(min=0)
     counts = torch.stack([near & nxt, nxt & far, last & other])
-    return masked_mean((hinges * counts).sum(0), counts.any(0))
+    return batch_mean((hinges * counts).sum(0), counts.any(0))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from longtail.tensors import full_precision, masked_mean
+from longtail.ranks import batch_mean
+from longtail.tensors import full_precision
 
 
 def tste(
@@ -46,7 +47,7 @@ def tste(
     log_near = _log_kernel(anchor - full_precision(positive), alpha)
     log_far = _log_kernel(anchor - full_precision(negative), alpha)
     cost = softplus(log_far - log_near)  # -log p
-    return masked_mean(cost, torch.ones_like(cost, dtype=torch.bool) if valid is None else valid)
+    return batch_mean(cost, torch.ones_like(cost, dtype=torch.bool) if valid is None else valid)
 
 
 def _log_kernel(difference: Tensor, alpha: float) -> Tensor:

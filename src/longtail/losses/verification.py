@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from longtail.tensors import full_precision, masked_mean
+from longtail.ranks import batch_mean
+from longtail.tensors import full_precision
 
 
 def verification(first: Tensor, second: Tensor, same: Tensor, valid: Tensor, margin: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def verification(first: Tensor, second: Tensor, same: Tensor, valid: Tensor, mar
     difference = full_precision(first) - full_precision(second)
     distance = torch.linalg.vector_norm(difference, dim=1)  # its gradient at 0 is 0
     shortfall = (margin - distance).clamp(min=0)
-    return masked_mean(0.5 * torch.where(same, distance, shortfall).square(), valid)
+    return batch_mean(0.5 * torch.where(same, distance, shortfall).square(), valid)
 
 
 def best_margin(distances: Tensor, same: Tensor, valid: Tensor) -> Tensor:

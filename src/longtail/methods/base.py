@@ -27,6 +27,7 @@ from longtail.methods.recipe import Recipe, recipe
 from longtail.methods.rows import Row
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
+from longtail.ranks import processes_together, rows_of_batch
 from longtail.sampling.balance import class_shares, imbalance_ratio
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.weighted import Drawing, WeightedSampler, over_sampling, under_sampling
@@ -123,17 +124,17 @@ class Method(nn.Module, ABC):
     def mix(self, batch: Batch) -> Batch:
         """The batch that the network sees: as it is, or with each image mixed with another one.
 
-        x = λ x_i + (1 - λ) x_k,  λ from Beta(α, α), one for the batch, k a permutation of it; the labels
-        of both go into the loss, with shares λ and 1 - λ, or with those of Remix.
+        x = λ x_i + (1 - λ) x_k,  λ from Beta(α, α), one for the whole batch, k a permutation of it; the
+        labels of both go into the loss, with shares λ and 1 - λ, or with those of Remix.
         """
         if self.options.mixing == "none":
             return batch
         options = self.options.mix
         alpha = torch.tensor(options.alpha)
         share = torch.distributions.Beta(alpha, alpha).sample().to(batch.images)
-        order = torch.randperm(len(batch.labels)).to(batch.labels.device)
-        images = share * batch.images + (1 - share) * batch.images[order]
-        partner, shares = batch.labels[order], share.expand(len(order))
+        order = torch.randperm(len(batch.labels) * processes_together())  # the same in all processes
+        images = share * batch.images + (1 - share) * rows_of_batch(batch.images, order)
+        partner, shares = rows_of_batch(batch.labels, order), share.expand(len(batch.labels))
         if self.options.mixing == "remix":
             shares = remix_share(shares, batch.labels, partner, self.counts, options.kappa, options.tau)
         return Batch(images, batch.labels, batch.index, batch.task, partner, shares)

@@ -15,8 +15,10 @@ from longtail.methods.context import Facts, Losses, Setting, TrainingData
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
+from longtail.ranks import gather_ranks
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.pairs import IdentityPairSampler
+from longtail.tensors import full_precision
 
 
 class DeepID2(Method):
@@ -83,7 +85,7 @@ class DeepID2(Method):
         if not self.num_identities or output.vector is None:
             return Losses(terms)
         identity = self.identities.to(batch.index.device)[batch.index]
-        first, second = output.vector.float().chunk(2)
+        first, second = full_precision(output.vector).chunk(2)
         one, other = identity.chunk(2)
         same, valid = one == other, (one >= 0) & (other >= 0)
         margin = self._margin((first - second).detach().norm(dim=1), same, valid)
@@ -96,11 +98,13 @@ class DeepID2(Method):
         return Losses(terms, {"margin": margin})
 
     def _margin(self, distances: Tensor, same: Tensor, valid: Tensor) -> Tensor:
-        """The margin of the recent pairs, these among them."""
-        place = (self.filled + torch.arange(len(same), device=same.device)) % len(self.same)
-        for kept, pairs in ((self.distances, distances), (self.same, same), (self.known, valid)):
-            kept[place] = pairs
-        self.filled += len(same)
+        """The margin of the recent pairs, these among them, in the order of the whole batch."""
+        pairs = [gather_ranks(own) for own in (distances, same, valid)]
+        number, window = len(pairs[0]), len(self.same)
+        place = (self.filled + torch.arange(number, device=same.device)[-window:]) % window
+        for kept, own in zip((self.distances, self.same, self.known), pairs):
+            kept[place] = own[-window:].to(kept.dtype)
+        self.filled += number
         return best_margin(self.distances, self.same, self.known)
 
 

@@ -21,6 +21,7 @@ from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_classes
 from longtail.sampling.epochs import Curriculum, Sampler, ShuffledSampler, switch_epoch
 from longtail.sampling.quintuplets import PLACES, QuintupletSampler, mine
+from longtail.tensors import full_precision
 
 ANCHORS = 25
 """Anchors that share their random candidates."""
@@ -132,7 +133,7 @@ class LMLE(Method):
         """l_ce, and in the second stage the triple hinge of each quintuplet in its attribute's feature."""
         if batch.task is None:
             return Losses({"ce": self.cross_entropy(output, batch)})
-        features = output.features.float()
+        features = full_precision(output.features)
         drawn = batch.task.clamp(min=0).clamp(max=features.shape[1] - 1)
         points = features.take_along_dim(drawn[:, None, None], 1).squeeze(1)
         embeddings = points.unflatten(0, (PLACES, -1))

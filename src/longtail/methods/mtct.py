@@ -21,6 +21,7 @@ from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.sampling.epochs import Curriculum, Sampler, ShuffledSampler, switch_epoch
 from longtail.sampling.triplets import CrossDomainTripletSampler
+from longtail.tensors import full_precision
 
 CLEAN_NAMES = ("shop", "clean")
 """Names of the clean domain, unless the user gives another."""
@@ -104,10 +105,10 @@ class MTCT(Method):
     def _ranking(self, output: ModelOutput, batch: Batch) -> Tensor:
         if self.source is None or output.vector is None:
             raise ValueError("expected a source network and the backbone's vector")
-        anchor = output.vector.float().chunk(4)[0]
+        anchor = full_precision(output.vector).chunk(4)[0]
         _, positive, negative, _ = batch.images.chunk(4)
         with torch.no_grad():
-            found = self.source(torch.cat([positive, negative])).float()
+            found = full_precision(self.source(torch.cat([positive, negative])))
         positive, negative = normalize(found, dim=1).chunk(2)
         return tste(normalize(anchor, dim=1), positive, negative, self.options.mtct.alpha)
 

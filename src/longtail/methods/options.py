@@ -104,6 +104,9 @@ class CRLOptions(Settings, prefix="crl."):
     nodes: int = 21
     """Nodes of the histograms of the distribution comparison."""
 
+    scope: Literal["global", "local"] = "global"
+    """Mine in the batch of all processes, or in the part of each ("local"): docs/scaling.md says when."""
+
     balance: Literal["sum", "attributes", "tpami"] | None = None
     """Add the loss to cross entropy ("sum", crl-iccv), once for each attribute ("attributes", crl), or mix
     the two by the imbalance of the training data ("tpami", crl-tpami)."""

@@ -11,6 +11,7 @@ from torch.nn.functional import batch_norm, normalize
 from longtail.losses.tables import present_classes
 from longtail.models.backbones import FeatureLayer
 from longtail.models.output import ModelOutput
+from longtail.ranks import processes_together
 from longtail.schema import LabelSchema
 from longtail.tensors import full_precision
 
@@ -108,7 +109,7 @@ class AttributeHead(nn.Module):
             full_precision(flat),
             self.neck.running_mean,
             self.neck.running_var,
-            training=self.training and len(flat) > 1,  # one image has no variance
+            training=self.training and len(flat) * processes_together() > 1,  # one image has no variance
         )
         return normed.to(flat.dtype).view_as(features)
 

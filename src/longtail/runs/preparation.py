@@ -200,7 +200,17 @@ def prepare_training(
         f"{card.method} on {card.backbone}{TUNED[card.tuning]}, "
         f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
-    return Training(run, feed, (what, *notes))
+    return Training(run, feed, (what, *_on_processes(fabric.world_size), *notes))
+
+
+def _on_processes(processes: int) -> list[str]:
+    """What several processes do together, if there are any."""
+    if processes == 1:
+        return []
+    return [
+        f"{processes} processes share each batch: losses are averaged over the whole of it, and batch "
+        "normalisation, where it learns, takes its statistics from the whole of it"
+    ]
 
 
 def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCard:

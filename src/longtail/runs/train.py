@@ -299,7 +299,7 @@ def _explained(config: TrainConfig) -> Generator[None]:
         if "Expected more than 1 value per channel" in str(error):
             raise InputError(
                 f"--batch-size {config.batch_size}: batch normalisation needs at least two images in a "
-                "batch and process; try a larger one"
+                "batch; try a larger one"
             ) from None
         if "DataLoader worker" in str(error):
             raise InputError(

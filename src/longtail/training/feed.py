@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from longtail.data.dataset import Batch
 from longtail.features.vectors import VectorLoader
 from longtail.images.augment import MIRROR, augment_and_normalise, crops, draw_mirrored, draw_parts
+from longtail.images.changes import Share
 from longtail.images.load import Loader
 from longtail.sampling.epochs import Sampler
 
@@ -36,8 +37,8 @@ class Layout:
 class Feed:
     """Gives the batches of any epoch, to each process its own part of them.
 
-    The random numbers of a batch are a function of seed, epoch, step and process, so that a resumed epoch
-    goes on with the batches that it would have had.
+    The random numbers of a batch are a function of seed, epoch and step, so that a resumed epoch goes on with
+    the batches that it would have had, and an image is changed alike however many processes there are.
 
     Attributes:
         fabric: launched.
@@ -82,16 +83,16 @@ class Feed:
         draw = draw_parts if cropped else draw_mirrored if mirrored else None
         steps = range(from_step, len(layout.rows))
         rows = [self._own(layout.rows[step]) for step in steps]
-        size = (3, *self.loader.size)
+        size, share = (3, *self.loader.size), Share(self.fabric.global_rank, self.fabric.world_size)
         drawn = (self._generator(layout.epoch, step) for step in steps)
-        parts = draw and (draw((len(own), *size), random) for own, random in zip(rows, drawn))
+        parts = draw and (draw((len(own), *size), random, share) for own, random in zip(rows, drawn))
         read = self.loader.batches(rows, parts)
         for step, (images, labels, index) in zip(steps, read, strict=True):
             device, random = self.fabric.device, self._generator(layout.epoch, step)
             images = images.to(device, non_blocking=True)
             if images.dtype == torch.uint8:  # vectors are ready as they are
                 images = augment_and_normalise(
-                    images, self.augmentation, random, self.mean, self.std, cropped=cropped
+                    images, self.augmentation, random, self.mean, self.std, cropped=cropped, share=share
                 )
             tasks = layout.tasks
             task = None if tasks is None else torch.from_numpy(self._own(tasks[step])).to(device)
@@ -101,6 +102,6 @@ class Feed:
         return np.ascontiguousarray(batch[self.fabric.global_rank :: self.fabric.world_size])
 
     def _generator(self, epoch: int, step: int) -> torch.Generator:
-        place = (self.seed, epoch, step, self.fabric.global_rank)
+        place = (self.seed, epoch, step, 0)
         number = np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1
         return torch.Generator().manual_seed(int(number))

@@ -15,6 +15,7 @@ from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.features.vectors import VectorLoader
 from longtail.methods.context import EpochContext, Rows, TrainingData
+from longtail.ranks import one_batch, share_state
 from longtail.training.config import TrainConfig
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
@@ -74,10 +75,10 @@ def fit(
             learner.train()
             for batch in feed.epoch(epoch, step):
                 rates(epoch, step)
-                total, terms, mined = _losses(module, batch)
-                stop = _stop(fabric, total, terms, interruption.received is not None, epoch, step)
+                total, losses, mined = _losses(module, batch)
+                losses, stop = _agree(fabric, losses, interruption.received is not None, epoch, step)
                 _update(fabric, module, stepper, total, config.clip_gradient)
-                meter.add({"total": total, **terms}, mined)
+                meter.add(losses, mined)
                 step += 1
                 journal.step(epoch, step, feed.steps, meter)
                 if stop or journal.is_due():
@@ -87,6 +88,7 @@ def fit(
 
             rates(epoch, feed.steps - 1)  # a resumed epoch may have had no step left
             learner.method.end_epoch(context)
+            share_state(learner)  # what is judged is what the first process saves
             elapsed, means = time.perf_counter() - began, meter.means()
             seconds += elapsed
             journal.epoch(
@@ -121,6 +123,7 @@ def solve(
     began = time.perf_counter()
     context = _context(fabric, learner, config, feed, 0, 0)
     solved = learner.method.solve(context, data, validation)
+    share_state(learner)
     for note in solved.notes:
         journal.say(note)
     seconds = time.perf_counter() - began
@@ -146,8 +149,8 @@ def rehearse(fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed) 
     module, _ = fabric.setup(learner, build_optimizer(learner, config))
     learner.method.start_epoch(_context(fabric, learner, config, feed, 0, 0))
     learner.train()
-    total, terms, _ = _losses(module, next(feed.epoch(0)))
-    _stop(fabric, total, terms, False, 0, 0)
+    total, losses, _ = _losses(module, next(feed.epoch(0)))
+    _agree(fabric, losses, False, 0, 0)
     fabric.backward(total)
 
 
@@ -161,9 +164,11 @@ def _context(
 
 
 def _losses(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """The sum that is minimised, its terms, and what was mined."""
-    terms, mined = module(batch.images, batch.labels, batch.index, batch.task)
-    return torch.stack(list(terms.values())).sum(), terms, mined
+    """The sum that is minimised, with its terms behind it, and what was mined; see `one_batch`."""
+    with one_batch():
+        terms, mined = module(batch.images, batch.labels, batch.index, batch.task)
+    total = torch.stack(list(terms.values())).sum()
+    return total, {"total": total, **terms}, mined
 
 
 def _update(
@@ -176,22 +181,24 @@ def _update(
     optimizer.zero_grad()
 
 
-def _stop(
-    fabric: Fabric, total: Tensor, terms: dict[str, Tensor], requested: bool, epoch: int, step: int
-) -> bool:
-    """Whether any process was asked to stop; all processes leave together.
+def _agree(
+    fabric: Fabric, losses: dict[str, Tensor], requested: bool, epoch: int, step: int
+) -> tuple[dict[str, Tensor], bool]:
+    """The losses of the whole batch, "total" first, and whether any process was asked to stop.
+
+    All processes leave together.
 
     Raises:
         InputError: when the loss of any process is not finite.
     """
-    finite = bool(total.isfinite())
+    losses = {name: value.detach().reshape(()).float() for name, value in losses.items()}
     if fabric.world_size > 1:
-        flags = torch.tensor([float(not finite), float(requested)], device=fabric.device)
-        broken, asked = cast(Tensor, fabric.all_reduce(flags, reduce_op="sum")).tolist()
-        finite, requested = not broken, bool(asked)
-    if finite:
-        return requested
-    values = ", ".join(f"{name} = {float(value.detach()):.4g}" for name, value in terms.items())
+        own = torch.stack([*losses.values(), torch.tensor(float(requested), device=fabric.device)])
+        *values, asked = cast(Tensor, fabric.all_reduce(own, reduce_op="mean")).unbind()
+        losses, requested = dict(zip(losses, values)), bool(asked > 0)
+    if bool(losses["total"].isfinite()):
+        return losses, requested
+    values = ", ".join(f"{name} = {float(value):.4g}" for name, value in losses.items() if name != "total")
     raise InputError(
         f"epoch {epoch + 1}, step {step + 1}: the loss is no longer finite ({values}); the weights were not "
         "updated with it; try a smaller --learning-rate, --clip-gradient 1, or --precision 32"

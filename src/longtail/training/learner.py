@@ -14,6 +14,7 @@ from longtail.methods.base import Method
 from longtail.methods.context import Losses
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
+from longtail.ranks import average_ranks
 
 FEATURE_SPREAD = "feature_spread"
 """Name of `feature_spread` among what is counted in a batch."""
@@ -73,7 +74,7 @@ class Learner(nn.Module):
 
 @torch.no_grad()
 def feature_spread(features: Tensor) -> Tensor:
-    """How far the features of a batch lie apart: the share of their mean square that differs, by attribute.
+    """How far the features of a whole batch lie apart: the share of their mean square that differs.
 
         s = 1 - ‖mean_i f_i‖² / mean_i ‖f_i‖²
 
@@ -84,8 +85,9 @@ def feature_spread(features: Tensor) -> Tensor:
         (J,) from 0, where all images have one feature vector, to 1.
     """
     f = features.float()
-    square = f.square().sum(2).mean(0)
-    return (1 - f.mean(0).square().sum(1) / square).nan_to_num(0.0).clamp(min=0)
+    moments = torch.cat([f.mean(0), f.square().sum(2).mean(0)[:, None]], 1)  # (J, D + 1)
+    mean, square = average_ranks(moments).split([f.shape[2], 1], 1)
+    return (1 - mean.square().sum(1) / square.squeeze(1)).nan_to_num(0.0).clamp(min=0)
 
 
 def _expect_losses(found: object, method: str) -> None:
