@@ -37,8 +37,8 @@ def set_baseline(run: Run) -> None:
     """Solve the regression of a run that begins, where its vectors are at hand, and say what it reaches.
 
     Nothing is done where the last stage of a known network does not learn, with fewer than
-    `FEWEST_VALIDATION` validation images, and where it would take long. On frozen vectors it would take a third
-    of the training's time.
+    `FEWEST_VALIDATION` validation images, and where it would take long. On frozen vectors it would take
+    a third of the training's time.
     """
     validation, classes = run.data.splits.val, run.card.schema.num_classes
     training = run.data.splits.train
