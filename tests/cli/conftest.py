@@ -92,15 +92,9 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
         job.called("resumed_config", run=run, method=method)
         return TrainConfig(data="photos", epochs=7)
 
-    _replace(
-        monkeypatch,
-        "train",
-        train=train,
-        plan=plan,
-        resumed_config=resumed_config,
-        standing=lambda _: job.stands,
-        output_of=lambda _: "runs/x",
-    )
+    _replace(monkeypatch, "train", train=train, plan=plan)
+    _replace(monkeypatch, "resuming", resumed_config=resumed_config, standing=lambda _: job.stands)
+    _replace(monkeypatch, "places", output_of=lambda _: "runs/x")
     _replace(monkeypatch, "launcher", is_first_process=lambda: True)
     return job
 

@@ -14,8 +14,9 @@ from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
 from longtail.models.convnet import ConvNet
 from longtail.runs.beginning import begin
+from longtail.runs.places import with_whole_paths
 from longtail.runs.run import Run
-from longtail.runs.train import plan, train, with_whole_paths
+from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions, TrainConfig
 

@@ -19,8 +19,9 @@ from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import notes_on
+from longtail.runs.resuming import resumed_config
 from longtail.runs.run import Run
-from longtail.runs.train import resumed_config, train
+from longtail.runs.train import train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import DataOptions
 from longtail.training.state import load_state

@@ -19,7 +19,9 @@ from longtail.evaluation.results import RESULTS
 from longtail.methods import find
 from longtail.models import lite0
 from longtail.runs.evaluate import evaluate
-from longtail.runs.train import output_of, plan, resumed_config, train
+from longtail.runs.places import output_of
+from longtail.runs.resuming import resumed_config
+from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, DataOptions, TrainConfig
 

@@ -20,8 +20,10 @@ from longtail.images.load import ImageLoader
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import data
 from longtail.runs.evaluate import _other_data, evaluate
+from longtail.runs.places import output_of
+from longtail.runs.resuming import resumed_config
 from longtail.runs.run import Run
-from longtail.runs.train import output_of, plan, resumed_config, train
+from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, DataOptions
 from longtail.training.record import EPOCHS

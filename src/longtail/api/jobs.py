@@ -26,6 +26,7 @@ from longtail.methods.find import is_outside
 from longtail.runs import train as training
 from longtail.runs.data import read_dataset
 from longtail.runs.loggers import Logger
+from longtail.runs.resuming import resumed_config
 from longtail.runs.suspects import find_suspects
 from longtail.training.watcher import Silent
 
@@ -81,7 +82,7 @@ def resume(run: str | Path, *, method: str | None = None, progress: bool = False
         except longtail.InputError as error:
             print(error)  # nothing to go on with, its training came to its end
     """
-    config = replace(training.resumed_config(Path(run), method), output=str(run))
+    config = replace(resumed_config(Path(run), method), output=str(run))
     with closing(watching(progress)) as watcher:
         folder = training.train(config, resume=True, watcher=watcher)
     return load(folder, method=method)

@@ -64,12 +64,13 @@ def train(
     if resume is None or resume == AUTOMATIC:
         refuse_idle(typed, possible(settings), f"--method {settings.method}")
     else:
-        from longtail.runs.train import resumed_config
+        from longtail.runs.resuming import resumed_config
 
         own = settings.method if is_outside(settings.method) else None
         settings = replace(resumed_config(resume, own), output=str(resume))
     if resume == AUTOMATIC and not dry_run:
-        from longtail.runs.train import output_of, standing
+        from longtail.runs.places import output_of
+        from longtail.runs.resuming import standing
 
         found = "new" if overwrite else standing(settings)
         if found == "finished":

@@ -29,7 +29,7 @@ from longtail.comparing.workers import WorkerLauncher
 from longtail.methods.find import is_outside
 from longtail.models.backbones import PRETRAINED
 from longtail.models.lite0 import has_weights
-from longtail.runs.train import with_whole_paths
+from longtail.runs.places import with_whole_paths
 from longtail.training.config import TrainConfig
 from longtail.training.watcher import Silent, Watcher
 from longtail.words import count

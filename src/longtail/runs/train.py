@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.patterns import is_pattern, plain_name
+from longtail.data.dataset import SPLITS
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError, Interrupted
-from longtail.files import file_name
-from longtail.methods.find import allow, allowed_again, is_outside
-from longtail.models.backbones import IN_FOLDER
+from longtail.methods.find import allow, is_outside
 from longtail.runs.baseline import set_baseline
 from longtail.runs.beginning import begin
 from longtail.runs.calibrate import calibrate
@@ -29,7 +25,8 @@ from longtail.runs.leak import warn_of_leak
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.mined import keep_mined
-from longtail.runs.origin import ORIGIN, Origin, check_origin
+from longtail.runs.origin import ORIGIN, Origin
+from longtail.runs.places import output_of, with_whole_paths
 from longtail.runs.preparation import (
     Training,
     facts_of,
@@ -37,14 +34,14 @@ from longtail.runs.preparation import (
     prepare_training,
     read_and_split,
 )
+from longtail.runs.resuming import Going, going_on, unfinished
 from longtail.runs.run import Run
-from longtail.training.best import is_over, judged_epoch
+from longtail.training.best import judged_epoch
 from longtail.training.checkpoint import load_model
-from longtail.training.config import AUTO, CONFIG, TrainConfig
-from longtail.training.defaults import chosen, filled
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.defaults import chosen
 from longtail.training.fit import fit, rehearse, solve
 from longtail.training.record import EPOCHS
-from longtail.training.state import TrainingState, load_state
 from longtail.training.watcher import Silent, Watcher
 from longtail.words import count
 
@@ -162,87 +159,6 @@ def _length(config: TrainConfig, steps: int) -> str:
     return f"{epochs} of {count(steps, 'step')}, batches of {config.batch_size}, seed {config.seed}"
 
 
-def output_of(config: TrainConfig) -> str:
-    """The run's folder: as asked, or named after data, method where one is named, and seed."""
-    if config.output is not None:
-        return config.output
-    method = [] if config.method == AUTO else [file_name(config.method)]
-    return f"runs/{'-'.join([plain_name(config.data), *method, f'seed{config.seed}'])}"
-
-
-def with_whole_paths(config: TrainConfig) -> TrainConfig:
-    """The configuration with absolute paths, so that its run can be used from any folder."""
-    options = config.data_options
-    return replace(
-        config,
-        data=_whole_path(config.data) or config.data,
-        start=_whole_path(config.start),
-        weights=_whole_path(config.weights),
-        backbone=_with_whole_folder(config.backbone),
-        data_options=replace(options, images=_whole_path(options.images)),
-    )
-
-
-def _with_whole_folder(backbone: str | None) -> str | None:
-    """The name of a backbone, absolute where it is that of a folder."""
-    if backbone is None or not backbone.startswith(IN_FOLDER):
-        return backbone
-    return f"{IN_FOLDER}{_whole_path(backbone.removeprefix(IN_FOLDER))}"
-
-
-def _whole_path(path: str | None) -> str | None:
-    """A path that exists, or names shards, as an absolute one; a built-in name, or a mistake, as it is."""
-    return str(Path(path).absolute()) if path and (Path(path).exists() or is_pattern(path)) else path
-
-
-def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
-    """How far the run of a configuration is; one that was stopped before its first step is new.
-
-    Raises:
-        InputError: when a finished run of other settings is there.
-    """
-    folder = RunFolder(Path(output_of(config)))
-    if folder.can_go_on:
-        return "unfinished"
-    if not folder.config.exists():
-        return "new"
-    found = replace(CONFIG.read(folder.config), output=config.output)
-    if not is_over(found, EPOCHS.read_lines(folder.metrics)):
-        return "new"
-    if found != filled(with_whole_paths(config), found):
-        raise InputError(
-            f"--resume auto: {folder.path} was trained with other settings; --overwrite replaces it, another "
-            "--output keeps both"
-        )
-    return "finished"
-
-
-def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
-    """The configuration of the unfinished run in a folder; `method` names one of the user's own again.
-
-    Raises:
-        InputError: when there is none, the training came to its end, or its method is not named.
-    """
-    folder = RunFolder(run)
-    config = CONFIG.read(folder.config)
-    if not folder.can_go_on:
-        if is_over(config, EPOCHS.read_lines(folder.metrics)):
-            raise InputError(f"--resume {run}: nothing to go on with, its training came to its end")
-        raise InputError(
-            f"--resume {run}: nothing to go on with, it was stopped before its first step; start again with "
-            "--overwrite"
-        )
-    return replace(config, method=allowed_again(config.method, method))
-
-
-@dataclass(frozen=True, eq=False)
-class _Going:
-    """Where a resumed training goes on, and the data that it goes on with."""
-
-    state: TrainingState
-    origin: Origin
-
-
 def _prepared(
     config: TrainConfig,
     overwrite: bool,
@@ -250,12 +166,12 @@ def _prepared(
     resume: bool = False,
     allow_changed_data: bool = False,
     rehearsed: bool = False,
-) -> tuple[Training, _Going | None]:
+) -> tuple[Training, Going | None]:
     """Everything that a training, or its rehearsal, has before its first step; where it resumes."""
     allow(config.method)
     expect_installed(config.log_to)
     folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
-    config, state, found = _unfinished(folder, config) if resume else (config, None, [])
+    config, state, found = unfinished(folder, config) if resume else (config, None, [])
     if state is None and is_first_process():
         folder.check_free(overwrite)  # before the work, and again when it is claimed
     fabric = launch(config.accelerator, config.devices, config.precision)
@@ -265,7 +181,7 @@ def _prepared(
     dataset, splits = read_and_split(config, watcher, None if state is None else folder.splits)
     if state is None and not rehearsed and fabric.is_global_zero:
         warn_of_leak(dataset, splits, watcher, config.data_options.bits)
-    going = None if state is None else _going(folder, state, dataset, watcher, allow_changed_data)
+    going = None if state is None else going_on(folder, state, dataset, watcher, allow_changed_data)
     # a run that goes on has decided
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None
     config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
@@ -273,19 +189,6 @@ def _prepared(
     data = prepare_data(fabric, config, beginning, dataset, splits, watcher, rehearsed=rehearsed)
     training = prepare_training(fabric, config, beginning, data, folder, watcher, fresh=state is None)
     return replace(training, notes=(*notes, *training.notes)), going
-
-
-def _going(
-    folder: RunFolder, state: TrainingState, dataset: Dataset, watcher: Watcher, allowed: bool
-) -> _Going:
-    origin, notes, same_rows = check_origin(folder, dataset, allowed)
-    for note in notes:
-        watcher.say(note)
-    if not same_rows:
-        if state.step:
-            watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
-        state = state.for_other_rows()
-    return _Going(state, origin)
 
 
 @contextmanager
@@ -332,7 +235,7 @@ def _use_kept(run: Run) -> None:
     )
 
 
-def _open(run: Run, going: _Going | None, overwrite: bool, lock: RunLock) -> None:
+def _open(run: Run, going: Going | None, overwrite: bool, lock: RunLock) -> None:
     """Claim the folder of a new run, or take the epochs after the state out of a resumed one."""
     folder = run.folder
     if going is None:
@@ -345,29 +248,6 @@ def _open(run: Run, going: _Going | None, overwrite: bool, lock: RunLock) -> Non
     kept = [record for record in EPOCHS.read_lines(folder.metrics) if record.epoch <= going.state.epoch]
     EPOCHS.write_lines(folder.metrics, kept)
     ORIGIN.write(folder.origin, going.origin)
-
-
-def _unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState, list[str]]:
-    """The settings and the state of a run that goes on, and sentences on it."""
-    found = resumed_config(folder.path, None if config.method == AUTO else config.method)
-    found = replace(found, output=config.output)  # a run may have been moved
-    if found != filled(config, found):
-        raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
-    state, notes = _newest(folder)
-    return found, state, notes
-
-
-def _newest(folder: RunFolder) -> tuple[TrainingState, list[str]]:
-    """The newest state that is whole."""
-    try:
-        return load_state(folder.state), []
-    except InputError as error:
-        if not folder.before.exists():
-            raise
-        state = load_state(folder.before)
-        place = f"epoch {state.epoch + 1}, step {state.step + 1}"
-        why = error if folder.state.exists() else f"{folder.state} is missing"
-        return state, [f"{why}: the one before it is used, {folder.before.name}, from {place} on"]
 
 
 def _evaluate(run: Run, logging: Logging) -> None:

@@ -1,0 +1,109 @@
+"""A run that goes on: how far it is, its own settings, and the newest state of it that is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from longtail.data.dataset import Dataset
+from longtail.errors import InputError
+from longtail.methods.find import allowed_again
+from longtail.runs.folder import RunFolder
+from longtail.runs.origin import Origin, check_origin
+from longtail.runs.places import output_of, with_whole_paths
+from longtail.training.best import is_over
+from longtail.training.config import AUTO, CONFIG, TrainConfig
+from longtail.training.defaults import filled
+from longtail.training.record import EPOCHS
+from longtail.training.state import TrainingState, load_state
+from longtail.training.watcher import Watcher
+
+
+def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
+    """How far the run of a configuration is; one that was stopped before its first step is new.
+
+    Raises:
+        InputError: when a finished run of other settings is there.
+    """
+    folder = RunFolder(Path(output_of(config)))
+    if folder.can_go_on:
+        return "unfinished"
+    if not folder.config.exists():
+        return "new"
+    found = replace(CONFIG.read(folder.config), output=config.output)
+    if not is_over(found, EPOCHS.read_lines(folder.metrics)):
+        return "new"
+    if found != filled(with_whole_paths(config), found):
+        raise InputError(
+            f"--resume auto: {folder.path} was trained with other settings; --overwrite replaces it, another "
+            "--output keeps both"
+        )
+    return "finished"
+
+
+def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
+    """The configuration of the unfinished run in a folder; `method` names one of the user's own again.
+
+    Raises:
+        InputError: when there is none, the training came to its end, or its method is not named.
+    """
+    folder = RunFolder(run)
+    config = CONFIG.read(folder.config)
+    if not folder.can_go_on:
+        if is_over(config, EPOCHS.read_lines(folder.metrics)):
+            raise InputError(f"--resume {run}: nothing to go on with, its training came to its end")
+        raise InputError(
+            f"--resume {run}: nothing to go on with, it was stopped before its first step; start again with "
+            "--overwrite"
+        )
+    return replace(config, method=allowed_again(config.method, method))
+
+
+@dataclass(frozen=True, eq=False)
+class Going:
+    """Where a resumed training goes on, and the data that it goes on with."""
+
+    state: TrainingState
+    origin: Origin
+
+
+def going_on(
+    folder: RunFolder, state: TrainingState, dataset: Dataset, watcher: Watcher, allowed: bool
+) -> Going:
+    """Where a run goes on, with data that are those it began with, or are `allowed` to be others.
+
+    Raises:
+        InputError: when they are others and must not.
+    """
+    origin, notes, same_rows = check_origin(folder, dataset, allowed)
+    for note in notes:
+        watcher.say(note)
+    if not same_rows:
+        if state.step:
+            watcher.say(f"epoch {state.epoch + 1} begins again: its batches were laid out for other images")
+        state = state.for_other_rows()
+    return Going(state, origin)
+
+
+def unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState, list[str]]:
+    """The settings and the state of a run that goes on, and sentences on it."""
+    found = resumed_config(folder.path, None if config.method == AUTO else config.method)
+    found = replace(found, output=config.output)  # a run may have been moved
+    if found != filled(config, found):
+        raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
+    state, notes = _newest(folder)
+    return found, state, notes
+
+
+def _newest(folder: RunFolder) -> tuple[TrainingState, list[str]]:
+    """The newest state that is whole."""
+    try:
+        return load_state(folder.state), []
+    except InputError as error:
+        if not folder.before.exists():
+            raise
+        state = load_state(folder.before)
+        place = f"epoch {state.epoch + 1}, step {state.step + 1}"
+        why = error if folder.state.exists() else f"{folder.state} is missing"
+        return state, [f"{why}: the one before it is used, {folder.before.name}, from {place} on"]
