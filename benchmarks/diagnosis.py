@@ -51,7 +51,8 @@ from longtail.runs.device import launch
 from longtail.runs.evaluate import predictions_of
 from longtail.runs.folder import RunFolder
 from longtail.runs.preparation import prepare_data, prepare_training, read_and_split
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 from longtail.training.fit import fit
 from longtail.training.journal import Journal
 from longtail.training.learner import Learner

@@ -40,7 +40,8 @@ from PIL import Image
 from longtail.cli import main as longtail
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 KINDS = ("damage", "kills", "full", "changed")
 COLOURS = {"red": 30, "green": 12, "blue": 6}

@@ -37,7 +37,7 @@ from longtail.models.backbones import PUBLISHED
 from longtail.models.lite0 import Lite0
 from longtail.runs.data import read_dataset
 from longtail.runs.device import launch
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
 
 PLAIN, SKLEARN = "plain loop", "scikit-learn"

@@ -41,7 +41,7 @@ from longtail.features.held_out import HeldOut, held_out
 from longtail.features.principal import principal
 from longtail.runs.data import read_dataset
 from longtail.runs.embedding import embed
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 from longtail.training.watcher import Silent
 
 Floats = NDArray[np.float64]

@@ -20,7 +20,7 @@ from longtail.data.splits import split_dataset
 from longtail.features.fingerprints import looks
 from longtail.features.similar import near_duplicates, with_partner
 from longtail.runs.data import read_dataset
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from longtail.methods.options import MethodOptions
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 PLACE = Path(__file__).parents[1] / "src/longtail/api/options.py"
 

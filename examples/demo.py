@@ -22,7 +22,8 @@ from longtail.comparing.tables import terminal_table
 from longtail.evaluation.results import RESULTS
 from longtail.reporting.terminal import results_table
 from longtail.runs.train import train
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 
 def main() -> None:

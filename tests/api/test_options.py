@@ -6,7 +6,8 @@ from pathlib import Path
 
 from longtail.api.options import Arguments
 from longtail.methods.options import MethodOptions
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 ROOT = Path(__file__).parents[2]
 

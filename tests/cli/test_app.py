@@ -53,8 +53,8 @@ def raising(error: BaseException):
         (
             "train x --crl 3",
             "--crl: is no flag; expected one of --crl.level, --crl.comparison, --crl.kappa, "
-            "--crl.rho, --crl.margin, --crl.power, --crl.raw-features, --crl.nodes, --crl.scope, --crl.balance, "
-            "--crl.weight, --crl.alpha, --crl.eta",
+            "--crl.rho, --crl.margin, --crl.power, --crl.raw-features, --crl.nodes, --crl.scope, "
+            "--crl.balance, --crl.weight, --crl.alpha, --crl.eta",
         ),
         ("train x --focal", "--focal: is no flag; expected one of --focal.gamma"),
         ('train x --focal {"gamma":1}', "--focal: is no flag; expected one of --focal.gamma"),

@@ -11,7 +11,8 @@ import longtail.comparing
 from longtail.comparing.cells import Comparison
 from longtail.comparing.document import COMPARISON
 from longtail.methods.options import CRLOptions
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 
 from ..comparing.comparison_documents import several_attributes, single_attribute, typed
 from .conftest import Job, Run, _replace  # pyright: ignore[reportPrivateUsage]

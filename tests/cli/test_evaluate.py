@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 
 from .conftest import Job, Run
 

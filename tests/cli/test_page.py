@@ -11,7 +11,8 @@ from longtail.cli.app import COMMANDS
 from longtail.cli.page import EVERYDAY
 from longtail.cli.parsing import Command
 from longtail.methods.options import MethodOptions
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .conftest import Run
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from longtail.cli.parsing import READING, Command
 from longtail.errors import InputError
-from longtail.training.config import DataOptions, MethodOptions, TrainConfig
+from longtail.training.config import MethodOptions, TrainConfig
+from longtail.training.data_options import DataOptions
 
 TRAIN = Command.named("train")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from longtail.methods.options import CRLOptions, MethodOptions
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .conftest import Job, Run, write_results
 

@@ -8,7 +8,8 @@ from longtail.comparing.cells import Cell, Comparison, cell_of, entry_of, shown_
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.methods.rows import METHODS
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 
 BASE = TrainConfig(
     data="digits", epochs=3, backbone="convnet", data_options=DataOptions(attributes=("a", "b"))

@@ -18,7 +18,8 @@ from longtail.errors import InputError
 from longtail.models import lite0
 from longtail.models.lite0 import PACKAGE
 from longtail.runs.train import train
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .comparing import Listening, Scripted, ScriptedLauncher, train_here
 

@@ -10,7 +10,8 @@ from longtail.comparing import defaults
 from longtail.comparing.cells import Comparison
 from longtail.comparing.defaults import decided
 from longtail.runs import preparation
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 
 def decisions(labels: str, base: TrainConfig, budget: float | None = None):

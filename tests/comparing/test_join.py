@@ -11,7 +11,8 @@ from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.join import grouped, join
 from longtail.errors import InputError
 from longtail.runs.train import train
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 BASE = TrainConfig(
     data="digits",

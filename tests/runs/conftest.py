@@ -10,7 +10,8 @@ from longtail.reporting import svg
 from longtail.reporting.page import render_report
 from longtail.runs import evaluate
 from longtail.runs.gallery import gallery_of
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 from longtail.training.watcher import Silent
 
 

@@ -10,7 +10,8 @@ from longtail.models import lite0
 from longtail.runs import baseline
 from longtail.runs.baseline import BASELINE
 from longtail.runs.train import train
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 from longtail.training.record import EPOCHS
 
 from .conftest import drawn

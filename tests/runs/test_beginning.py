@@ -18,7 +18,8 @@ from longtail.runs.places import with_whole_paths
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 from ..conftest import Placed, Tiny
 from .conftest import Listening

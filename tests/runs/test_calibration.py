@@ -15,7 +15,8 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.run import Run
 from longtail.runs.train import train
 from longtail.schema import Attribute, LabelSchema
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .conftest import drawn
 

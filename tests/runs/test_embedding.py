@@ -11,7 +11,8 @@ from longtail.models import lite0
 from longtail.runs.data import read_dataset
 from longtail.runs.embedding import embed, expect_weights
 from longtail.runs.train import train
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 from longtail.training.watcher import Silent
 
 released = pytest.mark.skipif(

@@ -16,7 +16,7 @@ from longtail.runs.predict import predict
 from longtail.runs.run import Run
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model, save_model
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 
 
 @pytest.fixture

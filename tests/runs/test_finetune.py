@@ -19,7 +19,8 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 from ..models.vision import Vision
 from .conftest import Listening, drawn

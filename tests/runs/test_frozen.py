@@ -21,7 +21,8 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.run import Run
 from longtail.runs.train import _prepared, plan, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .conftest import Listening, drawn
 

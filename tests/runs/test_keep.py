@@ -17,7 +17,7 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.journal import RunJournal
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 from longtail.training.record import EPOCHS
 
 from .conftest import Listening, drawn

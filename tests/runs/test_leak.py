@@ -14,7 +14,8 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.leak import leak_note
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 GROUPED = DataOptions(group_near_duplicates=True)
 

@@ -23,7 +23,7 @@ from longtail.runs.resuming import resumed_config
 from longtail.runs.run import Run
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 from longtail.training.state import load_state
 
 from .conftest import Listening, drawn

@@ -23,7 +23,8 @@ from longtail.runs.places import output_of
 from longtail.runs.resuming import resumed_config
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .conftest import Listening, drawn
 

@@ -19,7 +19,8 @@ from longtail.methods.rows import METHODS
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 
 from .conftest import Listening, drawn
 

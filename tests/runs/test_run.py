@@ -7,7 +7,7 @@ from longtail.errors import InputError
 from longtail.images.normalise import normalise
 from longtail.runs.run import Run
 from longtail.runs.train import train
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from longtail.methods.options import MethodOptions
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import train
 from longtail.training.checkpoint import WITHOUT_CHECKSUM, load_model
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 
 from .conftest import small
 

@@ -25,7 +25,8 @@ from longtail.runs.resuming import resumed_config
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
-from longtail.training.config import CONFIG, DataOptions
+from longtail.training.config import CONFIG
+from longtail.training.data_options import DataOptions
 from longtail.training.record import EPOCHS
 from longtail.training.watcher import Silent
 

@@ -8,7 +8,8 @@ import pytest
 
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 
 CHANGED = TrainConfig(
     data="photos",

@@ -13,7 +13,8 @@ from longtail.api.options import Arguments, DataArguments
 from longtail.documents import unknown_key
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
-from longtail.training.config import DataOptions, TrainConfig
+from longtail.training.config import TrainConfig
+from longtail.training.data_options import DataOptions
 from longtail.words import did_you_mean
 
 _TABLES = {"data_options": DataOptions, "method_options": MethodOptions}

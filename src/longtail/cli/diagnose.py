@@ -16,7 +16,7 @@ from longtail.cli.parsing import READING
 from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show, writing
 from longtail.errors import InputError
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 
 if TYPE_CHECKING:
     from longtail.data.dataset import Dataset

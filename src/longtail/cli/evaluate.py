@@ -15,7 +15,8 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable, show
 from longtail.errors import InputError
 from longtail.methods.options import DecisionName
-from longtail.training.config import Accelerator, DataOptions
+from longtail.training.config import Accelerator
+from longtail.training.data_options import DataOptions
 
 USAGE = "longtail evaluate RUN [DATA] [OPTIONS]"
 

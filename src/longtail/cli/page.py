@@ -119,7 +119,7 @@ def command_page(command: Command, *, everything: bool) -> str:
 
 def _heading(argument: Argument) -> str:
     from longtail.methods.options import MethodOptions
-    from longtail.training.config import DataOptions
+    from longtail.training.data_options import DataOptions
 
     if argument.field_info.is_positional:
         return ARGUMENTS

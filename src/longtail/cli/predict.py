@@ -16,7 +16,8 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import expect_writable
 from longtail.errors import Incomplete, InputError
 from longtail.methods.options import DecisionName
-from longtail.training.config import Accelerator, DataOptions
+from longtail.training.config import Accelerator
+from longtail.training.data_options import DataOptions
 from longtail.words import count
 
 if TYPE_CHECKING:

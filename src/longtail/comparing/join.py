@@ -15,7 +15,8 @@ from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.evaluation.results import Results
 from longtail.runs.folder import RunFolder
-from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.data_options import DataOptions
 from longtail.training.watcher import Silent, Watcher
 
 

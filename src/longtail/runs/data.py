@@ -21,7 +21,7 @@ from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.ranks import Processes
 from longtail.schema import UNLABELLED, LabelSchema
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
 

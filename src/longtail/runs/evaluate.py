@@ -39,7 +39,7 @@ from longtail.runs.trust import trust
 from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.best import judged_epoch
-from longtail.training.config import DataOptions
+from longtail.training.data_options import DataOptions
 from longtail.training.faults import Evidence, chance, faults
 from longtail.training.watcher import Silent, Watcher
 from longtail.words import NOTHING, count, did_you_mean

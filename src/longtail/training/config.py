@@ -18,16 +18,8 @@ from longtail.models.backbones import (
     Tuning,
     default_learning_rate,
 )
-from longtail.settings import (
-    AT_LEAST_ONE,
-    IMAGE_BITS,
-    NOT_NEGATIVE,
-    POSITIVE,
-    SHARE,
-    Range,
-    Settings,
-    seconds_of,
-)
+from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings, seconds_of
+from longtail.training.data_options import DataOptions
 
 ADAMW_RATE = 1e-3
 ADAMW_DECAY = 0.05
@@ -47,73 +39,6 @@ ON_VECTORS = ("none", "mirror")
 OptimizerName = Literal["sgd", "adamw"]
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
-
-
-@dataclass(frozen=True)
-class DataOptions(Settings):
-    """What to read, and how to split it. What is left out is found by looking."""
-
-    images: str | None = None
-    """Where the images of a manifest are, a folder or archive; by default beside the manifest."""
-
-    image_column: str | None = None
-    """Column of a manifest that names the image: a path, or a name without its ending."""
-
-    attributes: tuple[str, ...] = ()
-    """Columns of a manifest to recognise."""
-
-    split_column: str | None = None
-    """Column of a manifest that says train, val or test."""
-
-    group_column: str | None = None
-    """Column of a manifest whose values must not stand on two sides of a split."""
-
-    group_near_duplicates: bool = False
-    """Find images that are nearly the same, as exposures of one scene, and keep them on one side of a split,
-    together with the groups that are given."""
-
-    identity_column: str | None = None
-    """Column of a manifest that says who or what an image shows; by default identity, else the groups."""
-
-    domain_column: str | None = None
-    """Column of a manifest that says where an image comes from, as shop or street; by default domain."""
-
-    match_column: str | None = None
-    """Column of a manifest with one value for the same thing in two domains; by default match."""
-
-    val_share: Annotated[float, SHARE] = 0.1
-    """Share of the images for validation, where the data come without such a split."""
-
-    test_share: Annotated[float, SHARE] = 0.2
-    """Share of the images for the final test, where the data come without such a split."""
-
-    tail_ratio: Annotated[float | None, AT_LEAST_ONE] = None
-    """Impose a long tail on the training images: largest class / smallest class."""
-
-    tail_profile: Literal["exponential", "power-law"] = "exponential"
-    """Shape of the imposed tail."""
-
-    tail_largest: int | None = None
-    """Images of the largest class under an imposed tail; by default as many as there are."""
-
-    tail_attribute: str | None = None
-    """Attribute that the tail is imposed on; by default the first."""
-
-    bits: Annotated[int | None, IMAGE_BITS] = None
-    """Bits that the values of images of 16 bits use, as 12 where the largest is 4095; by default 16."""
-
-    skip_unreadable: bool = False
-    """Leave unreadable images out, counted and listed, instead of stopping at the first."""
-
-    skip_missing: bool = False
-    """Leave out rows of a manifest whose image does not exist, counted and listed."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.val_share + self.test_share >= 1:
-            raise InputError("--val-share and --test-share: expected to leave a part for training")
-        if self.tail_ratio is None and (self.tail_largest or self.tail_attribute):
-            raise InputError("--tail-largest and --tail-attribute: expected --tail-ratio with them")
 
 
 @dataclass(frozen=True)
