@@ -33,7 +33,7 @@ from longtail.data.splits import split_dataset
 from longtail.features.linear import STRENGTHS, fit_linear
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
 from longtail.images.load import ImageLoader
-from longtail.models.backbones import PUBLISHED
+from longtail.models.backbones import EXPECTED
 from longtail.models.lite0 import Lite0
 from longtail.runs.data import read_dataset
 from longtail.runs.device import launch
@@ -78,7 +78,7 @@ def main() -> None:
 def _network(size: int) -> FixedNetwork:
     lite0 = Lite0()
     lite0.load_pretrained()
-    return FixedNetwork(lite0, PUBLISHED["lite0"].mean, PUBLISHED["lite0"].std, (size, size))
+    return FixedNetwork(lite0, EXPECTED["lite0"].mean, EXPECTED["lite0"].std, (size, size))
 
 
 def _loader(dataset: Dataset, network: FixedNetwork, cache: Path) -> VectorLoader:

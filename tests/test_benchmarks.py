@@ -1,3 +1,6 @@
+import ast
+import importlib
+import importlib.util
 import json
 import sys
 from functools import partial
@@ -7,7 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "benchmarks"
 DOCUMENTS = [path for path in sorted((BENCHMARKS / "results").glob("*.json")) if "cases" in path.read_text()]
 
 
@@ -142,3 +146,21 @@ def test_the_diagnosis_counts_batches_and_pulls(tmp_path, monkeypatch):
         pulls = [v for row in watched["gradient"]["crl"] for v in row if v is not None]
         assert (max(pulls) > 0) == (name != "cross entropy")
     assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+SCRIPTS = [
+    path for folder in ("benchmarks", "docs", "examples") for path in sorted((ROOT / folder).glob("*.py"))
+]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_takes_from_the_package_what_is_there(path):
+    """Scripts outside of the package are not type-checked, and most are run by hand."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "longtail":
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                inner = hasattr(module, "__path__") and importlib.util.find_spec(f"{node.module}.{name}")
+                assert hasattr(module, name) or inner, (
+                    f"{path.name}, line {node.lineno}: {node.module} has no {name}"
+                )
