@@ -146,3 +146,20 @@ def test_a_page_of_near_duplicates_needs_images_and_not_too_many(
     monkeypatch.setattr("longtail.diagnosing.near.MOST_COMPARED", 3)
     assert "among at most 3 images, got 8; leave it out" in run(*words, page).mistake
     assert not Path(page).exists()
+
+
+@pytest.mark.parametrize("flag", ["--pictures", "--json"])
+def test_the_data_are_never_written_over(run: Run, photos: Path, tmp_path: Path, flag: str):
+    image = next(path for path in photos.rglob("*") if path.is_file())
+    table = tmp_path / "labels.csv"
+    table.write_text("image,label\n")
+    before = image.read_bytes()
+    for place, message in ((image, "is part of the data"), (table, "is there, and is no ")):
+        assert message in run("diagnose", str(photos), flag, str(place)).mistake
+    assert image.read_bytes() == before
+    assert (
+        "is part of the data"
+        in run("diagnose", str(table), "--images", str(photos), flag, str(table)).mistake
+    )
+    words = ["diagnose", str(photos), "--labels-only", "--group-near-duplicates"]
+    assert run(*words).mistake == "--group-near-duplicates: needs the images; leave --labels-only out"

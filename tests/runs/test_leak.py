@@ -1,12 +1,14 @@
 """A split by chance that has nearly the same images on two sides is said; a flag keeps them on one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from longtail.data.splits import SPLITS_FILE, split_dataset
+from longtail.evaluation.results import RESULTS
 from longtail.features.cache import entries
 from longtail.runs import leak
 from longtail.runs.data import read_dataset
@@ -101,9 +103,12 @@ def sides(run, dataset):
 def test_a_training_warns_or_with_the_flag_keeps_each_scene_on_one_side(config, watcher):
     train(config, watcher=watcher)
     assert any(line.startswith("the split leaks") for line in watcher.lines)
+    assert RESULTS.read(Path(config.output) / "results.json").faults[0].name == "leak"
+    assert evaluate(Path(config.output)).faults[0].text.startswith("the split leaks")
     watcher.lines.clear()
     run = train(replace(config, data_options=GROUPED), overwrite=True, watcher=watcher)
     assert not any(line.startswith("the split leaks") for line in watcher.lines)
+    assert "leak" not in [fault.name for fault in RESULTS.read(run / "results.json").faults]
     assert "near duplicates: 60 of 60 images, in 20 groups" in watcher.lines
     dataset = read_dataset(config.data, GROUPED)
     by_scene = sides(run, dataset).reshape(20, 3)

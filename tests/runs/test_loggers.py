@@ -73,7 +73,8 @@ def test_settings_epochs_and_results_are_told_in_this_order(config):
 @pytest.mark.parametrize("failing", ["configuration", "log", "finish"])
 def test_a_logger_that_fails_is_named_and_left_out(config, failing):
     logger, watcher = Kept(failing), Listening()
-    run = train(config, logger=logger, watcher=watcher)
+    with pytest.warns(RuntimeWarning, match="logger: failed"):
+        run = train(config, logger=logger, watcher=watcher)
     assert (run / "results.json").exists()
     assert sum(name == failing for name, _ in logger.calls) == 1
     said = [line for line in watcher.lines if "goes on without it" in line]
@@ -153,3 +154,9 @@ def test_a_program_gives_its_own(config, monkeypatch):
     logger = Kept()
     longtail.train("digits", logger=logger)
     assert given == [logger]
+
+
+@pytest.mark.parametrize("wrong", [object(), Kept, 5, "tensorboard"])
+def test_an_object_that_is_no_logger_is_refused_before_the_training(wrong):
+    with pytest.raises(InputError, match="logger: expected an object with configuration, log and finish"):
+        longtail.train("digits", logger=wrong)

@@ -25,7 +25,7 @@ from longtail.images.decode import MOST_BITS
 from longtail.methods.find import is_outside
 from longtail.runs import train as training
 from longtail.runs.data import read_dataset
-from longtail.runs.loggers import Logger
+from longtail.runs.loggers import Logger, expect_logger
 from longtail.runs.resuming import resumed_config
 from longtail.runs.suspects import find_suspects
 from longtail.training.watcher import Silent
@@ -59,6 +59,8 @@ def train(
         print(model.table())
     """
     config = settings(data, **options)
+    if logger is not None:
+        expect_logger(logger)
     with closing(watching(progress)) as watcher:
         folder = training.train(config, overwrite=overwrite, watcher=watcher, logger=logger)
     return load(folder, method=config.method if is_outside(config.method) else None)

@@ -67,12 +67,14 @@ def diagnose(
         json_file: Also write all findings to this file, as JSON.
         quiet: Show the diagnosis alone.
     """
-    if json_file is not None:
-        expect_writable(json_file, "--json")
-    if pictures is not None:
-        expect_writable(pictures, "--pictures")
-        if labels_only:
-            raise InputError("--pictures: needs the images; leave --labels-only out")
+    for flag, file, ending in (("--json", json_file, ".json"), ("--pictures", pictures, ".html")):
+        if file is not None:
+            expect_writable(file, flag)
+            _expect_own(file, flag, ending, data, source)
+    if source.group_near_duplicates and labels_only:
+        raise InputError("--group-near-duplicates: needs the images; leave --labels-only out")
+    if pictures is not None and labels_only:
+        raise InputError("--pictures: needs the images; leave --labels-only out")
     if labels is not None and labels_only:
         raise InputError("--labels: needs the images; leave --labels-only out")
     from longtail.diagnosing.examine import diagnose as examine
@@ -102,6 +104,16 @@ def diagnose(
         with writing(json_file) as file:
             json.dump(written, file, indent=2, ensure_ascii=False)
             file.write("\n")
+
+
+def _expect_own(file: Path, flag: str, ending: str, data: str, source: DataOptions) -> None:
+    """Refuse to write over the data, or over a file of another kind."""
+    place = file.resolve()
+    for kept in filter(None, (data, source.images)):
+        if place == (there := Path(kept).resolve()) or (there.is_dir() and there in place.parents):
+            raise InputError(f"{flag} {file}: is part of the data; choose another place")
+    if file.is_file() and file.suffix.lower() != ending:
+        raise InputError(f"{flag} {file}: is there, and is no {ending} file; choose another name")
 
 
 def _label_folder(path: Path, data: str) -> LabelFolder:

@@ -163,6 +163,7 @@ def cells(matrix: Sequence[Sequence[int]]) -> tuple[Cell, ...]:
 
 
 FaultName = Literal[
+    "leak",
     "unfinished",
     "collapsed",
     "guessing",

@@ -31,7 +31,7 @@ from longtail.methods.recipe import shown
 from longtail.reporting.gallery import Gallery
 from longtail.reporting.model_card import model_card
 from longtail.reporting.page import render_report
-from longtail.runs.baseline import BASELINE
+from longtail.runs.beforehand import known_beforehand
 from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.gallery import gallery_of
 from longtail.runs.run import Run
@@ -137,6 +137,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
         class_counts(data.dataset, data.splits.val) if own else None,
         run.card.feature_layer == "neck",
         run.planned,
+        known_beforehand(run).leak if own else None,
     )
     results = structs.replace(results, faults=faults(results, evidence), attributes=trusted)
     return Judged(results, rows, predictions)
@@ -226,7 +227,7 @@ def _training_info(run: Run) -> TrainingInfo | None:
         seconds=seconds,
         seconds_per_epoch=seconds / len(epochs),
         images_per_second=sum(epoch.images_per_second * epoch.seconds for epoch in epochs) / seconds,
-        linear=BASELINE.read(run.folder.baseline).linear if run.folder.baseline.exists() else None,
+        linear=known_beforehand(run).linear,
         step_shares={"input wait": sum(epoch.input_wait_share * epoch.seconds for epoch in epochs) / seconds},
     )
 

@@ -28,8 +28,8 @@ class RunFolder:
     last.safetensors beside the network of the best epoch, or best.safetensors beside that of the last;
     origin.json, state.pt and, of the time before it, before.pt while the training is not finished; results
     and report of other decisions and splits, named after them; model.onnx, or one named after its decision,
-    where it was exported; cost.json where a comparison started the training; baseline.json where a known
-    network learns; the folder tensorboard where it was asked for.
+    where it was exported; cost.json where a comparison started the training; beforehand.json where
+    something was known before the first step; the folder tensorboard where it was asked for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.readme = path / "README.md"
         self.mined = path / "mined.json"
-        self.baseline = path / "baseline.json"
+        self.beforehand = path / "beforehand.json"
         self.cost = path / "cost.json"
         self.tensorboard = path / "tensorboard"
 
@@ -59,7 +59,7 @@ class RunFolder:
         usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report, self.readme)
         others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
         others = (*others, *self.path.glob("model*.onnx"))
-        more = (self.calibration, self.baseline, self.best, self.last, self.mined, self.cost)
+        more = (self.calibration, self.beforehand, self.best, self.last, self.mined, self.cost)
         return (*usual, *more, *self.unfinished, *others)
 
     @property

@@ -23,11 +23,12 @@ FEWEST = 0.02
 """Share of them from which on a partner in training is worth a warning."""
 
 
-def warn_of_leak(dataset: Dataset, splits: Splits, watcher: Watcher, bits: int | None = None) -> None:
-    """Say `leak_note`, if there is one."""
+def warn_of_leak(dataset: Dataset, splits: Splits, watcher: Watcher, bits: int | None = None) -> str | None:
+    """Say `leak_note`, if there is one, and give it back."""
     note = leak_note(dataset, splits, bits, partial(watcher.progress, "comparing images"))
     if note is not None:
         watcher.say(note)
+    return note
 
 
 def leak_note(

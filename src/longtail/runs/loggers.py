@@ -6,6 +6,7 @@ metrics.jsonl stays the truth: a logger that fails is left out, and the training
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,6 +24,9 @@ from longtail.words import shortened
 
 PROJECT = "longtail"
 """Name of the project or experiment that runs are collected in."""
+
+GIVEN = "logger"
+"""How the object of a program is called."""
 
 LONGEST = 250
 """Characters of a setting that a logger is given, and of its complaint that is shown."""
@@ -129,6 +133,20 @@ def expect_installed(name: LoggerName | None) -> None:
         raise InputError(f"--log-to {name}: needs the package {name}; pip install {name}")
 
 
+def expect_logger(logger: object) -> None:
+    """Refuse an object that cannot be told of a training.
+
+    Raises:
+        InputError: naming what it lacks.
+    """
+    for name in ("configuration", "log", "finish"):
+        if isinstance(logger, type) or not callable(getattr(logger, name, None)):
+            raise InputError(
+                f"logger: expected an object with configuration, log and finish, got {logger!r:.60} without "
+                f"a method {name}"
+            )
+
+
 class Logging:
     """The loggers of a run, none of which can stop it.
 
@@ -146,7 +164,7 @@ class Logging:
         if name is not None:
             self._try(f"--log-to {name}", lambda: self._add(f"--log-to {name}", LOGGERS[name](folder, fresh)))
         if given is not None:
-            self._add("logger", given)
+            self._add(GIVEN, given)
         self._tell(lambda logger: logger.configuration(settings_of(config)))
 
     def epoch(self, record: EpochRecord) -> None:
@@ -176,20 +194,32 @@ class Logging:
         except Exception as error:
             self._loggers.pop(name, None)
             reason = shortened((str(error).strip() or type(error).__name__).splitlines()[0], LONGEST)
-            self._say(f"{name}: failed ({reason}); the training goes on without it, metrics.jsonl has all")
+            line = f"{name}: failed ({reason}); the training goes on without it, metrics.jsonl has all"
+            self._say(line)
+            if name == GIVEN:  # a program may listen to nothing else
+                warnings.warn(line, RuntimeWarning, stacklevel=2)
 
 
 def settings_of(config: TrainConfig) -> dict[str, str]:
     """The settings as short texts, those of tables with a dot in the name."""
-    return {name: text[:LONGEST] for name, text in _flat(msgspec.to_builtins(config), "")}
+    return {
+        name: "" if value is None else str(value)[:LONGEST]
+        for name, value in flat(msgspec.to_builtins(config))
+    }
 
 
-def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables, each with its keys joined by dots.
+
+    Example:
+        >>> list(flat({"epochs": 3, "crl": {"kappa": 5}}))
+        [('epochs', 3), ('crl.kappa', 5)]
+    """
     if not isinstance(value, dict):
-        yield name, "" if value is None else str(value)
+        yield name, value
         return
     for key, inner in value.items():
-        yield from _flat(inner, f"{name}.{key}" if name else str(key))
+        yield from flat(inner, f"{name}.{key}" if name else str(key))
 
 
 def figures_of(record: EpochRecord) -> dict[str, float]:

@@ -6,10 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from longtail.data.dataset import Dataset
+from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.methods.find import allowed_again
 from longtail.runs.folder import RunFolder
+from longtail.runs.loggers import flat
 from longtail.runs.origin import Origin, check_origin
 from longtail.runs.places import output_of, with_whole_paths
 from longtail.training.best import is_over
@@ -31,15 +35,37 @@ def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
         return "unfinished"
     if not folder.config.exists():
         return "new"
-    found = replace(CONFIG.read(folder.config), output=config.output)
+    found = _as_now(CONFIG.read(folder.config), config)
     if not is_over(found, EPOCHS.read_lines(folder.metrics)):
         return "new"
-    if found != filled(with_whole_paths(config), found):
+    if other := first_difference(found, filled(with_whole_paths(config), found)):
         raise InputError(
-            f"--resume auto: {folder.path} was trained with other settings; --overwrite replaces it, another "
-            "--output keeps both"
+            f"--resume auto: {folder.path} was trained with other settings ({other}); --overwrite replaces "
+            "it, another --output keeps both"
+        )
+    judged = SPLITS_FILE.read(folder.splits)
+    if (judged.test or judged.val) and not folder.results.exists():
+        raise InputError(
+            f"--resume auto: {folder.path} is finished, and its {folder.results.name} is missing; longtail "
+            f"evaluate {folder.path} writes it again"
         )
     return "finished"
+
+
+def first_difference(found: TrainConfig, asked: TrainConfig) -> str | None:
+    """The first setting that differs, with both values; None where none does.
+
+    Example:
+        >>> first_difference(TrainConfig("photos", epochs=3), TrainConfig("photos", epochs=4))
+        'epochs: 3, not 4'
+    """
+    pairs = zip(*(flat(msgspec.to_builtins(config)) for config in (found, asked)), strict=True)
+    return next((f"{name}: {old}, not {new}" for (name, old), (_, new) in pairs if old != new), None)
+
+
+def _as_now(found: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """The settings of a run where it lies now; what teaches nothing is taken as it is asked for."""
+    return replace(found, output=asked.output, log_to=asked.log_to, checkpoint_every=asked.checkpoint_every)
 
 
 def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
@@ -89,9 +115,12 @@ def going_on(
 def unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState, list[str]]:
     """The settings and the state of a run that goes on, and sentences on it."""
     found = resumed_config(folder.path, None if config.method == AUTO else config.method)
-    found = replace(found, output=config.output)  # a run may have been moved
-    if found != filled(config, found):
-        raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
+    found = _as_now(found, config)
+    if other := first_difference(found, filled(config, found)):
+        raise InputError(
+            f"--resume {folder.path}: a resumed run keeps its own settings ({other}); give no others, or "
+            "--overwrite it"
+        )
     state, notes = _newest(folder)
     return found, state, notes
 

@@ -13,7 +13,7 @@ from longtail.data.dataset import SPLITS
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError, Interrupted
 from longtail.methods.find import allow, is_outside
-from longtail.runs.baseline import set_baseline
+from longtail.runs.beforehand import look_beforehand
 from longtail.runs.beginning import begin
 from longtail.runs.calibrate import calibrate
 from longtail.runs.device import explain_broken, launch
@@ -21,7 +21,6 @@ from longtail.runs.evaluate import judge, publish
 from longtail.runs.folder import RunFolder
 from longtail.runs.journal import RunJournal
 from longtail.runs.launcher import is_first_process
-from longtail.runs.leak import warn_of_leak
 from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.mined import keep_mined
@@ -94,7 +93,7 @@ def _train(
         logging.open(config, run.folder, logger, fresh=going is None)
     fabric.barrier()
     if going is None:
-        set_baseline(run)
+        look_beforehand(run)
     journal = RunJournal(run, logging)
     with closing(logging), _explained(config):
         if config.row.solved:
@@ -179,8 +178,6 @@ def _prepared(
     for note in found:
         watcher.say(note)
     dataset, splits = read_and_split(config, watcher, None if state is None else folder.splits)
-    if state is None and not rehearsed and fabric.is_global_zero:
-        warn_of_leak(dataset, splits, watcher, config.data_options.bits)
     going = None if state is None else going_on(folder, state, dataset, watcher, allow_changed_data)
     # a run that goes on has decided
     choice = chosen(config, facts_of(config, dataset, splits, fabric.device.type)) if state is None else None

@@ -54,6 +54,7 @@ class Evidence:
         neck: whether the features are batch-normalised before the classifier, which tells apart what lies
             near together.
         planned: epochs of a training that is not finished; None where it came to its end.
+        leak: a sentence on near duplicates on two sides of the split; None without such.
     """
 
     epochs: Sequence[EpochRecord]
@@ -61,6 +62,7 @@ class Evidence:
     validation: Sequence[Sequence[int]] | None
     neck: bool = False
     planned: int | None = None
+    leak: str | None = None
 
 
 def faults(results: Results, evidence: Evidence) -> tuple[Fault, ...]:
@@ -75,6 +77,12 @@ def unfinished(_: Results, evidence: Evidence) -> Iterator[str]:
             f"the training is not finished ({len(evidence.epochs)} of {count(evidence.planned, 'epoch')}): "
             "go on with it, longtail train --resume"
         )
+
+
+def leaking(_: Results, evidence: Evidence) -> Iterator[str]:
+    """A figure on images that are nearly those of the training measures memory."""
+    if evidence.leak is not None:
+        yield evidence.leak
 
 
 def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
@@ -183,6 +191,7 @@ def validation_too_small(_: Results, evidence: Evidence) -> Iterator[str]:
 
 
 RULES: dict[FaultName, Callable[[Results, Evidence], Iterator[str]]] = {
+    "leak": leaking,
     "unfinished": unfinished,
     "collapsed": collapsed,
     "guessing": no_better_than_guessing,
