@@ -31,7 +31,7 @@ STEPS = 1500
 """Budget of a training in steps."""
 
 STEPS_FINE_TUNED = 450
-"""Budget of a training of the last stage of a pretrained network, which soon knows few images by heart."""
+"""Budget of a training of the last stage of a pretrained network, which soon memorises few images."""
 
 STEPS_ON_GPU = 6000
 """Budget of a training of a whole network on a GPU."""
