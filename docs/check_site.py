@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -47,7 +47,7 @@ class _Reader(HTMLParser):
                 self.links.append((values[name], fetched))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(page: Path) -> _Reader:
     reader = _Reader()
     reader.feed(page.read_text(encoding="utf-8"))

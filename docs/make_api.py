@@ -18,8 +18,8 @@ PLACE = Path(__file__).parent / "api.md"
 HEAD = """# Python
 
 Made by `make docs` from the docstrings. `import longtail` is light: torch is loaded when a name needs it.
-Keyword arguments of jobs are the flags of `longtail train` ([commands](commands.md)), with underscores. A mistake
-raises `longtail.InputError` with the line that the command prints. No function ends the program.
+Keyword arguments of jobs are the flags of `longtail train` ([commands](commands.md)), with underscores.
+A mistake raises `longtail.InputError` with the line that the command prints. No function ends the program.
 """
 
 ORDER = ("train", "load", "Model", "compare", "diagnose", "resume", "table")
