@@ -142,7 +142,8 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
     """The configurations that may be chosen, as far as their methods go."""
     if config.method != AUTO:
         return [config]
-    recommended = (METHOD_FINE_TUNED, METHOD_ON_VECTORS, METHOD_FROM_SCRATCH, METHOD_OF_SEVERAL)
+    regimes = [config, replace(config, finetune="last")] if _regime_is_open(config) else [config]
+    recommended = {_recommended(regime, attributes) for regime in regimes for attributes in (1, 2)}
     methods = {next(_candidates(config.method_options, method)) for method in recommended}
     return [replace(config, method=method) for method in sorted(methods)]
 
