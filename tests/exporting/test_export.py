@@ -244,6 +244,6 @@ def test_thresholds_that_stay_are_said_and_stand_in_the_file(
     monkeypatch.setattr(export, "onnx_bytes", give)
     output = str(tmp_path / "new.onnx")
     assert main(["export", str(run), "--threshold", "recall=.9", "--output", output]) == 0
-    assert "bright: decided at equal odds, not for recall=0.9" in capsys.readouterr().err
+    assert "bright: decided at probability ½, not for recall=0.9" in capsys.readouterr().err
     assert (written[0].threshold, [*written[0].thresholds]) == ("recall=0.9", ["bright"])
     assert [*written[0].thresholds["bright"].values()] == [0.5]

