@@ -11,7 +11,7 @@ import shlex
 import shutil
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -161,7 +161,7 @@ def data() -> TensorDataset:
 
 
 @contextmanager
-def one_process(place: Path) -> Iterator[None]:
+def one_process(place: Path) -> Generator[None]:
     """A group of one process."""
     torch.distributed.init_process_group("gloo", f"file://{place / 'group'}", rank=0, world_size=1)
     try:

@@ -65,10 +65,14 @@ class DecisionFacts:
 
 DECISIONS: Mapping[str, DecisionFacts] = {
     "argmax": DecisionFacts("the largest score of the loss itself; vs leaves open which that is"),
-    "prior": DecisionFacts("probabilities divided by training shares; docs/methods.md says where it is exact"),
+    "prior": DecisionFacts(
+        "probabilities divided by training shares; docs/methods.md says where it is exact"
+    ),
     "knn": DecisionFacts("the nearest training images vote", "knn"),
     "clusters": DecisionFacts("the nearest clusters of lmle decide", "lmle", learned=True),
-    "tau-norm": DecisionFacts("class vectors rescaled, by a factor chosen on the validation images", afterwards=True, lengths=True),
+    "tau-norm": DecisionFacts(
+        "class vectors rescaled, by a factor chosen on the validation images", afterwards=True, lengths=True
+    ),
 }
 """The decisions; their classes stand in `longtail.methods.decisions`."""
 
