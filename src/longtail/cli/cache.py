@@ -57,7 +57,7 @@ def _chosen(found: list[Entry], names: tuple[str, ...]) -> list[Entry]:
     for name in names:
         if sum(entry.maker.startswith(name) for entry in found) != 1:
             known = ", ".join(entry.name for entry in found) or "none, the cache is empty"
-            raise InputError(f"{name}: expected the name of vectors that are kept ({known})")
+            raise InputError(f"{name}: expected the name of cached features ({known})")
     return [entry for entry in found if not names or any(map(entry.maker.startswith, names))]
 
 

@@ -59,7 +59,7 @@ def export(
         quiet: Show nothing but errors.
     """
     if format == "timm" and (threshold is not None or coverage is not None):
-        raise InputError("--format timm: has no room for --threshold and --coverage; leave them out")
+        raise InputError("--format timm: cannot hold --threshold or --coverage; leave them out")
     if format == "timm" and output is None:
         raise InputError("--format timm: expected --output FOLDER with it")
     if format == "onnx" and output is not None:
@@ -84,9 +84,9 @@ def export(
 
 def _onnx_lines(found: OnnxExport) -> list[str]:
     parity = found.parity
-    kind = "images of the run's data" if parity.made_up is None else "made-up images"
+    kind = "images of the run's data" if parity.made_up is None else "random images"
     lines = [
-        f"compared: {parity.images} {kind} in random sizes, all decided as longtail predict decides them",
+        f"compared: {parity.images} {kind} in random sizes, all decided like longtail predict",
         f"probabilities differ by {parity.largest:.1e} at most",
         f"{parity.file_ms:.1f} ms per image, in torch {parity.torch_ms:.1f} (one by one, one thread)",
         f"file: {found.path} ({found.size / 1e6:.1f} MB)",

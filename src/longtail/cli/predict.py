@@ -139,7 +139,7 @@ def _expect_fitting(output: Path | None, form: FormName, *, features: bool, resu
     if form == "parquet" and not _is_file(output):
         raise InputError("--format parquet: is written to a file; name it with --output")
     if resume and not _is_file(output):
-        raise InputError("--resume: goes on with a file; name it with --output")
+        raise InputError("--resume: resumes a file; name it with --output")
     if features and form == "csv":
         raise InputError("--features: have no place in CSV; choose --format jsonl or parquet")
 

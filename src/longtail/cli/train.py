@@ -139,7 +139,7 @@ def _refuse_others(typed: Typed) -> None:
     if others := [name for name in typed if name not in goes_with]:
         (run,) = typed["--resume"]
         raise InputError(
-            f"--resume {run}: goes on with the settings of the run; leave out {', '.join(others)}"
+            f"--resume {run}: resumes with the settings of the run; leave out {', '.join(others)}"
         )
 
 

@@ -196,7 +196,7 @@ class TrainConfig(Settings):
     def _check_tuning(self) -> None:
         """Say what does not go with a backbone that is known."""
         if self.freeze and self.finetune:
-            raise InputError("--finetune: goes on training the backbone that --freeze keeps; leave one out")
+            raise InputError("--finetune: trains the backbone that --freeze keeps fixed; leave one out")
         solved = not is_outside(self.method) and self.row.on_vectors
         if self.finetune and solved:
             raise InputError(
@@ -208,7 +208,7 @@ class TrainConfig(Settings):
         asked = "--freeze" if self.freeze else f"--finetune {self.finetune}" if self.finetune else ""
         flag = asked or (f"--method {self.method}" if solved else "")
         if flag and self.from_scratch:
-            raise InputError(f"{flag}: keeps what a network knows, and --from-scratch has it know nothing")
+            raise InputError(f"{flag}: keeps pretrained weights; leave out --from-scratch")
         if flag and self.tuning in COMPUTED_ONCE and self.augment not in (None, *ON_VECTORS):
             raise InputError(
                 f"--augment {self.augment}: with {flag} an image is looked at once; expected none, or mirror "
