@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS := build/docs
 
 .PHONY: demo test lint bench faults docs clean
 
@@ -23,12 +24,13 @@ bench: $(READY)  ## what things cost beside what one would use instead, and a ve
 faults: $(READY)  ## damage, kills, a full disk and changed data: what they do to a run, in counts
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py
 
-docs: $(READY)  ## what docs are made of: every command's help, schemas of the documents, tables of the comparison
+docs: $(READY) $(DOCS)/.ready  ## the pages that are generated, and the site in build/site; fails on a broken link
 	$(BIN)/python docs/make_commands.py > docs/commands.md
 	$(BIN)/python docs/make_schemas.py
 	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_comparison.py
+	$(DOCS)/bin/python docs/make_site.py
 
 clean:
 	rm -rf .venv build dist
@@ -38,3 +40,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
+
+# The site's builder has an environment of its own: it needs nothing of ours, and ours nothing of it.
+$(DOCS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python docs/make_site.py --requirements > $(DOCS)/requirements.txt
+	$(DOCS)/bin/python -m pip install --quiet --constraint constraints.txt --requirement $(DOCS)/requirements.txt
+	touch $(DOCS)/.ready

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import longtail
@@ -17,13 +18,16 @@ PLACE = Path(__file__).parent / "api.md"
 HEAD = """# Python
 
 Made by `make docs` from the docstrings. `import longtail` is light: torch is loaded when a name needs it.
-Keyword arguments of jobs are the flags of `longtail train` by their names with underscores
-([commands.md](commands.md)). A mistake raises `longtail.InputError` with the line that the command prints;
-no function ends the program.
+Keyword arguments of jobs are the flags of `longtail train` ([commands](commands.md)), with underscores.
+A mistake raises `longtail.InputError` with the line that the command prints. No function ends the program.
 """
 
 ORDER = ("train", "load", "Model", "compare", "diagnose", "resume", "table")
 """Names that come first; the others follow by the alphabet."""
+
+
+SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Example)::?\n", re.MULTILINE)
+"""Head of a part of a docstring."""
 
 
 def render() -> str:
@@ -48,10 +52,39 @@ def _is_property(value: Any) -> bool:
 
 
 def _described(name: str, found: Any) -> Iterator[str]:
-    head = ""
+    """How it is called, and its docstring as Markdown."""
     if callable(found) and not (inspect.isclass(found) and issubclass(found, Exception)):
-        head = f"{_call(name, inspect.signature(found))}\n\n"
-    yield f"```text\n{head}{inspect.cleandoc(found.__doc__ or '')}\n```\n"
+        yield f"```text\n{_call(name, inspect.signature(found))}\n```\n"
+    text = inspect.cleandoc(found.__doc__ or "")
+    parts = SECTION.split(text)
+    yield f"{parts[0].strip()}\n"
+    for head, body in zip(parts[1::2], parts[2::2], strict=True):
+        inside, after = _indented(body)
+        yield from _example(inside) if head == "Example" else _list(head, inside)
+        if after:
+            yield f"{after}\n"
+
+
+def _indented(body: str) -> tuple[str, str]:
+    """What belongs to a section, without its indentation, and the paragraphs after it."""
+    found = re.match(r"(?:(?: {4}.*)?\n?)*", body)
+    inside = found[0] if found else ""
+    return dedent(inside).strip("\n"), body[len(inside) :].strip()
+
+
+def _example(code: str) -> Iterator[str]:
+    yield f"```{'pycon' if code.startswith('>>>') else 'python'}\n{code}\n```\n"
+
+
+def _list(head: str, inside: str) -> Iterator[str]:
+    """Arguments, attributes or errors, one an item; anything else as a sentence."""
+    yield f"**{'Arguments' if head == 'Args' else head}**\n"
+    items = re.split(r"\n(?! )", inside)
+    named = [re.match(r"([\w, ]+): (.*)", item, re.DOTALL) for item in items]
+    if not all(named):
+        yield f"{inside}\n"
+    else:
+        yield "\n".join(f"- `{item[1]}`: {' '.join(item[2].split())}" for item in named if item) + "\n"
 
 
 def _call(name: str, signature: inspect.Signature) -> str:

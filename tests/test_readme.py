@@ -56,11 +56,3 @@ def test_the_lines_of_python_run(photos, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "class-balanced accuracy" in said
     assert said.count("new-photos") == 5
-
-
-def test_the_links_lead_somewhere():
-    root = Path(__file__).parents[1]
-    pages = [root / "README.md", *(root / "docs").glob("*.md")]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -3,7 +3,6 @@
 import importlib.util
 import re
 from pathlib import Path
-from textwrap import dedent
 
 import numpy
 
@@ -28,10 +27,15 @@ def test_every_public_name_is_described():
     assert sorted(names) == sorted(set(longtail.__all__) - {"__version__"})
 
 
+def test_a_section_is_a_list_and_an_example_a_block():
+    assert "- `coverage`: give prediction sets that hold the true class of this share of images." in page()
+    assert '```python\nmodel = longtail.load("runs/first", decision="prior", coverage=0.9)\n```' in page()
+    assert not re.search(r"^(Args|Attributes|Returns|Raises|Example)::?$", page(), re.MULTILINE)
+
+
 def test_the_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"Example::\n\n((?:    .*\n|\n)+)", page())
-    examples = [dedent(block) for block in blocks]
+    examples = re.findall(r"```python\n(.*?)```", page(), re.DOTALL)
     shared = {"longtail": longtail, "numpy": numpy}
     assert len(examples) > 5
     for example in examples:

@@ -49,5 +49,5 @@ def test_one_is_removed_or_all(run: Run, root: Path):
 
 def test_a_name_that_is_none_is_a_mistake_and_nothing_is_removed(run: Run, root: Path):
     message = run("cache", "ab", "x", "--clear").mistake
-    assert message.startswith("x: expected the name of vectors that are kept (")
+    assert message.startswith("x: expected the name of cached features (")
     assert len(entries(root)) == 2

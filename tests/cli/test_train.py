@@ -131,7 +131,7 @@ def test_a_run_is_told_the_method_of_ones_own_again_and_no_other(run: Run, train
     assert run("train", "--resume", "runs/x", "--method", "own.py:Loss").code == 0
     assert training.calls[0].method == "own.py:Loss"
     message = run("train", "--resume", "runs/x", "--method", "crl").mistake
-    assert message == "--resume runs/x: goes on with the settings of the run; leave out --method"
+    assert message == "--resume runs/x: resumes with the settings of the run; leave out --method"
 
 
 def test_a_file_alone_does_not_name_a_method_of_ones_own(run: Run, training: Job, tmp_path: Path):
@@ -158,7 +158,7 @@ def test_a_file_alone_does_not_name_a_method_of_ones_own(run: Run, training: Job
 )
 def test_a_resumed_run_refuses_other_settings(run: Run, training: Job, others: str, named: str):
     message = run("train", "--resume", "runs/x", *others.split()).mistake
-    assert message == f"--resume runs/x: goes on with the settings of the run; leave out {named}"
+    assert message == f"--resume runs/x: resumes with the settings of the run; leave out {named}"
 
 
 def test_at_the_end_stand_the_results_and_where_the_report_is(run: Run, training: Job, tmp_path: Path):

@@ -83,13 +83,13 @@ def test_values_of_a_sensor_are_said_to_need_their_bits(bits: int, advised: str)
     found = replace(found, image_check=replace(found.image_check, bits=bits))
     texts = said(found, "narrow_values")
     assert bool(texts) == bool(advised)
-    assert all(f"train with --bits {advised} if" in text for text in texts)
+    assert all(f"Train with --bits {advised} if" in text for text in texts)
     assert len(said(found, "almost_black_images")) == (not advised)  # one advice for one thing
 
 
 def test_images_that_are_mostly_almost_black_are_said_to_need_another_scale():
     (text,) = said(diagnosis([2, 2], shades=[0, 10, 16, 255]), "almost_black_images")
-    assert text.startswith("3 of 4 images are almost black (no value above 16 of 255). Files of 16 bits")
+    assert text.startswith("3 of 4 images are almost black (no value above 16 of 255). 16-bit files")
     assert said(diagnosis([2, 2], shades=[0, 10, 17, 255]), "almost_black_images") == []
 
 
@@ -179,7 +179,7 @@ def test_a_class_of_one_group_is_named_unless_splits_are_given():
 
 def test_the_unlabelled_share_is_said():
     (text,) = said(diagnosis([6, 3], unlabelled=3), "unlabelled_images")
-    assert text.startswith("kind: 3 images (25%) without a value")
+    assert text.startswith("kind: 3 images (25%) without a label")
     assert said(diagnosis([6, 3]), "unlabelled_images") == []
 
 

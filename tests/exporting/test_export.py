@@ -38,7 +38,9 @@ def exported(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 
 def test_the_command_says_what_was_compared_and_what_it_costs(told: str, run: Path):
     first, second, third, last = told.splitlines()
-    assert first.startswith("compared: 64 images of the run's data in random sizes, all decided as longtail")
+    assert first.startswith(
+        "compared: 64 images of the run's data in random sizes, all decided like longtail"
+    )
     assert re.fullmatch(r"probabilities differ by \d\.\de-0\d at most", second)
     assert re.fullmatch(r"\d+\.\d ms per image, in torch \d+\.\d \(one by one, one thread\)", third)
     assert re.fullmatch(rf"file: {run}/model\.onnx \(1\.\d MB\)", last)
@@ -166,7 +168,7 @@ def test_where_the_data_are_gone_images_are_made_up_and_that_is_said(
     assert main(["export", str(copy), "--output", str(tmp_path / "new.onnx")]) == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("images of the run's data cannot be read: /nowhere: ")
-    assert second.startswith("compared: 64 made-up images in random sizes, all decided as")
+    assert second.startswith("compared: 64 random images in random sizes, all decided like")
 
 
 def test_images_that_cannot_be_read_are_passed_over(run: Path):
@@ -244,6 +246,6 @@ def test_thresholds_that_stay_are_said_and_stand_in_the_file(
     monkeypatch.setattr(export, "onnx_bytes", give)
     output = str(tmp_path / "new.onnx")
     assert main(["export", str(run), "--threshold", "recall=.9", "--output", output]) == 0
-    assert "bright: decided at equal odds, not for recall=0.9" in capsys.readouterr().err
+    assert "bright: decided at probability ½, not for recall=0.9" in capsys.readouterr().err
     assert (written[0].threshold, [*written[0].thresholds]) == ("recall=0.9", ["bright"])
     assert [*written[0].thresholds["bright"].values()] == [0.5]

@@ -84,7 +84,7 @@ def test_of_several_attributes_the_first_is_open(results: Results) -> None:
 
 
 def test_the_page_says_how_much_is_shown_and_by_what_rule(results: Results) -> None:
-    said = "Shown are 5 images: the surest mistakes on the test images of 2 rare classes, and of the most "
+    said = "Shown are 5 images: the most confident mistakes on the test images of 2 rare classes, and of "
     assert limits(gallery(5, strips=2), results).startswith(said)
     said = limits(gallery(mistakes=2), results)
     assert "of 2 rare classes in 2 of 2 attributes (1 more with mistakes)" in said

@@ -69,7 +69,7 @@ def test_a_run_begins_with_the_weights_of_a_file_and_is_used_without_it(small, t
     found = backbone(run)
     for name, tensor in parameters(network).items():
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-6)
-    assert any("own.pth says nothing of mean and deviation" in line for line in watcher.lines)
+    assert any("own.pth has no mean and deviation" in line for line in watcher.lines)
     mean = np.array(opened(run)[1].mean)
     assert (mean > 0.1).all()
     assert (mean < 0.9).all()
@@ -95,7 +95,7 @@ def test_a_file_that_does_not_fit_is_said_before_anything_is_written(small, tmp_
     file = tmp_path / "own.pth"
     torch.save(ConvNet().state_dict(), file)
     config = replace(small, weights=str(file))
-    with pytest.raises(InputError, match=r"own\.pth: says nothing of its network; name it with --backbone"):
+    with pytest.raises(InputError, match=r"own\.pth: does not name its network; name it with --backbone"):
         job(config)
     with pytest.raises(InputError, match=r"own\.pth: not the weights of resnet32, stem\.0\.weight \(16"):
         job(replace(config, backbone="resnet32"))
@@ -120,7 +120,9 @@ def test_from_scratch_needs_no_weights_and_measures_mean_and_deviation(small, ti
     timm.failure = OSError("no route")
     run = train(replace(small, backbone="timm:tiny", from_scratch=True))
     assert opened(run)[1].mean != (0.4, 0.5, 0.6)
-    with pytest.raises(InputError, match="--method linear: keeps what a network knows, and --from-scratch"):
+    with pytest.raises(
+        InputError, match="--method linear: keeps pretrained weights; leave out --from-scratch"
+    ):
         train(
             replace(
                 small, backbone="timm:tiny", from_scratch=True, method="linear", output=str(tmp_path / "x")

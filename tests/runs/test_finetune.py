@@ -156,8 +156,8 @@ def test_methods_of_every_kind_take_maps(tuned, method):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"from_scratch": True}, "--finetune last: keeps what a network knows"),
-        ({"freeze": True}, "--finetune: goes on training the backbone that --freeze keeps"),
+        ({"from_scratch": True}, "--finetune last: keeps pretrained weights"),
+        ({"freeze": True}, "--finetune: trains the backbone that --freeze keeps"),
         ({"augment": "photo"}, "--augment photo: with --finetune last an image is looked at once"),
         ({"method": "linear"}, "--finetune: linear is solved on the vectors of a backbone that stays"),
         ({"finetune": None, "layer_decay": 0.5}, "--layer-decay: goes with --finetune"),

@@ -242,14 +242,14 @@ def test_the_network_of_a_run_can_be_frozen(frozen, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"from_scratch": True}, "--freeze: keeps what a network knows"),
+        ({"from_scratch": True}, "--freeze: keeps pretrained weights"),
         (
             {"augment": "photo"},
             "--augment photo: with --freeze an image is looked at once",
         ),
         (
             {"freeze": False, "method": "linear", "from_scratch": True},
-            "--method linear: keeps what",
+            "--method linear: keeps pretrained weights",
         ),
         (
             {"freeze": False, "method": "linear", "augment": "small"},

@@ -151,7 +151,7 @@ def test_another_aim_has_other_thresholds_and_another_coverage_other_sets(calibr
 def test_a_threshold_that_cannot_be_tuned_is_said(calibrated):
     calibrated.aim_at("balanced", None)
     assert notes_on(calibrated) == [
-        "new: decided at equal odds, not for balanced (fewer than 500 of the rarer class)"
+        "new: decided at probability ½, not for balanced (fewer than 500 of the rarer class)"
     ]
 
 

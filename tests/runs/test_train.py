@@ -158,7 +158,7 @@ def test_a_run_whose_settings_were_left_open_goes_on_with_those_that_were_chosen
     with pytest.raises(Interrupted):
         train(left, watcher=Stopper(watcher, 1, 1))
     (note,) = (line for line in watcher.lines if line.startswith("chosen"))
-    assert note == "chosen: --method crl; otherwise: --method"
+    assert note == "chosen: --method crl; to change: --method"
     run = train(left, resume=True)
     kept = CONFIG.read(run / "config.json")
     assert (kept.method, kept.steps, kept.keep) == ("crl", None, "last")

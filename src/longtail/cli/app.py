@@ -26,13 +26,13 @@ HELP, HELP_ALL = ("--help", "-h"), "--help-all"
 COMMANDS = {
     "train": "Train on a data set, evaluate on its test images, and write a report.",
     "compare": "Train several methods on the same data with paired seeds, and compare them.",
-    "evaluate": "Evaluate a trained model and show what it achieves on each class.",
+    "evaluate": "Evaluate a trained model and show the results per class.",
     "predict": "Classify images with a trained model.",
-    "export": "Export a trained model as one file that decides as longtail predict does.",
+    "export": "Export a trained model as one file that decides like longtail predict.",
     "diagnose": "Report on a data set before you train on it.",
-    "cache": "List the vectors of images that are kept on disk, or remove them.",
+    "cache": "List the image features that are cached on disk, or remove them.",
     "methods": "List the methods to train with, the decisions, and the backbones.",
-    "data": "List the built-in data sets, and the layouts of data that are understood.",
+    "data": "List the built-in data sets and the supported data layouts.",
 }
 """The commands; `longtail.cli.parsing.Command` knows the rest of them."""
 

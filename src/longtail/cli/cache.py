@@ -23,15 +23,15 @@ WIDTHS = (8, 30, 9, 8, 16)
 
 
 def cache(*names: str, clear: bool = False) -> None:
-    """List the vectors of images that are kept on disk, or remove them.
+    """List the image features that are cached on disk, or remove them.
 
-    A network whose backbone is frozen sees each image once; its vectors are kept in $LONGTAIL_CACHE, by
-    default ~/.cache/longtail, and all commands share them. They may take $LONGTAIL_CACHE_BYTES, by default
-    20G: beyond that, those used longest ago are removed.
+    A frozen backbone sees each image once. Its features are cached in $LONGTAIL_CACHE, by default
+    ~/.cache/longtail, and all commands share them. They may take $LONGTAIL_CACHE_BYTES, by default 20G.
+    Beyond that, the least recently used are removed.
 
     Args:
-        names: Those to list or remove, by the names in the list; by default all.
-        clear: Remove them.
+        names: Entries to list or remove, by their names in the list; by default all.
+        clear: Remove the entries.
     """
     from longtail.features.cache import cache_bound, cache_folder, entries, remove
 
@@ -57,7 +57,7 @@ def _chosen(found: list[Entry], names: tuple[str, ...]) -> list[Entry]:
     for name in names:
         if sum(entry.maker.startswith(name) for entry in found) != 1:
             known = ", ".join(entry.name for entry in found) or "none, the cache is empty"
-            raise InputError(f"{name}: expected the name of vectors that are kept ({known})")
+            raise InputError(f"{name}: expected the name of cached features ({known})")
     return [entry for entry in found if not names or any(map(entry.maker.startswith, names))]
 
 

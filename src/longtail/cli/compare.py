@@ -57,31 +57,31 @@ def compare(
 ) -> None:
     """Train several methods on the same data with paired seeds, and compare them.
 
-    The same command goes on where it was stopped, tries again what failed, and trains nothing twice. The
-    method linear, a regression on vectors of a pretrained network, is always compared where its weights
-    are installed: it takes seconds, and the others have to beat it. Figures, their differences to the
-    baseline and the pictures are written to comparison.html, .json, .md, .csv and .tex.
+    If interrupted, the same command resumes, retries failed trainings, and trains nothing twice. The method
+    linear, a regression on features of a pretrained network, is always compared if its weights are
+    installed: it takes seconds, and the others have to beat it. Figures, their differences to the baseline
+    and the pictures are written to comparison.html, .json, .md, .csv and .tex.
 
-    Given the folders of finished runs, nothing is trained: runs that differ in the seed alone are one
+    Given the folders of finished runs, nothing is trained. Runs that differ only in the seed are one
     method.
 
     Args:
-        runs: Instead of DATA: folders of finished runs, which are joined.
-        methods: Methods with commas between them, as `longtail methods` lists them, or module:Class; crl-c
+        runs: Folders of finished runs to join, instead of DATA.
+        methods: Methods, separated by commas, from `longtail methods` or as module:Class; crl-c
             and crl-i are crl-iccv at class and instance level; +PART adds a value of --sampler,
             --class-weights, --loss, --mixing, --feature-layer or --decision, or FLAG=VALUE for an option of
             the method or of its optimizer, as in crl+level=class or ce+weight-decay=0.01; +crt and +lws add a
             second stage, alone they go on from ce.
-        seeds: Runs of each method, with seeds from 0.
+        seeds: Number of runs per method, with seeds from 0.
         baseline: Method that the others are compared with; by default ce.
-        tune: Try this many settings of each method, 2 to 9, and take the best on the validation images.
-        budget: Seconds of a training, in place of --epochs.
-        parallel: Trainings at a time; by default a GPU or a core each.
+        tune: Try this many settings per method, 2 to 9, and take the best on the validation images.
+        budget: Seconds per training, instead of --epochs.
+        parallel: Number of trainings at a time; by default one per GPU or core.
         engine: Who runs the trainings.
-        config: Settings as for `longtail train`; flags win over the file.
+        config: Settings as for `longtail train`; flags override the file.
         output: Folder of the comparison; by default runs/DATA-comparison.
         overwrite: Replace runs that were trained with other settings.
-        dry_run: Say what would be trained, and stop.
+        dry_run: Print what would be trained, and stop.
         quiet: Show nothing but errors.
     """
     command = shlex.join(["longtail", *sys.argv[1:]])

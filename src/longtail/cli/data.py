@@ -13,8 +13,8 @@ longtail train digits --tail-ratio 50
 """
 
 PUBLISHED = """
-Published data sets, in the files that their authors distribute. Give the folder
-or the archive itself, for instance: longtail train cifar-10-python.tar.gz
+Published data sets, in their original file formats. Give the folder or the
+archive, for instance: longtail train cifar-10-python.tar.gz
 """
 
 LAYOUTS = """
@@ -70,7 +70,7 @@ both) are for mtct. Columns of other names: --image-column, --split-column,
 
 
 def data() -> None:
-    """List the built-in data sets, and the layouts of data that are understood."""
+    """List the built-in data sets and the supported data layouts."""
     from longtail.data.builtin import BUILTIN
     from longtail.data.published.official import OFFICIAL
 

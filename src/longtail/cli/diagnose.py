@@ -53,19 +53,20 @@ def diagnose(
     """Report on a data set before you train on it.
 
     Counts classes, simulates which of them the Class Rectification Loss would rectify in a batch, looks
-    for unreadable images, duplicates, near duplicates and groups on two sides of a split, says what a
-    training would do, and gives advice. With --labels, lists images whose label may be wrong.
+    for unreadable images, duplicates, near duplicates and groups on two sides of a split, describes the
+    training that `longtail train` would do, and gives advice. With --labels, lists images whose label may be
+    wrong.
 
     Args:
         data: A folder, manifest, archive or built-in name, as for training.
-        batch_size: Images in a simulated batch.
-        rho: Share of a batch that its minority classes hold together at most.
+        batch_size: Number of images per simulated batch.
+        rho: Largest share of a batch that its minority classes hold together.
         labels: Also judge every label by a pretrained network, and write the suspect ones to this folder: a
             page with pictures (labels.html) and a table to edit (labels.csv).
         labels_only: Do not read the images.
         pictures: Also write the groups of near duplicates to this HTML page, as small pictures.
         json_file: Also write all findings to this file, as JSON.
-        quiet: Show the diagnosis alone.
+        quiet: Show only the diagnosis.
     """
     for flag, file, ending in (("--json", json_file, ".json"), ("--pictures", pictures, ".html")):
         if file is not None:

@@ -45,9 +45,9 @@ def evaluate(
     no_images: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Evaluate a trained model and show what it achieves on each class.
+    """Evaluate a trained model and show the results per class.
 
-    On the run's own test images, results.json, report.html and README.md of the run are written again.
+    On the run's own test images, the command rewrites results.json, report.html and README.md of the run.
     Other data are read as for training; their classes are matched by name. Results of another decision are
     written beside them, as results.DECISION.json and report.DECISION.html. The exit code is 3 where the
     training of the run is not finished.
@@ -59,13 +59,13 @@ def evaluate(
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
         threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:
-            balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at equal odds.
-        coverage: Look at prediction sets that hold the true class of this share of images.
-        method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
-        output: Write the results there as JSON, and nowhere else.
+            balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at probability ½.
+        coverage: Also evaluate prediction sets that hold the true class of this share of images.
+        method: Your own method that the run was trained with, as module:Class or FILE.py:Class.
+        output: Write the results to this file as JSON, and nowhere else.
         accelerator: Kind of device.
-        no_images: Show no images in the report; a run that was trained so keeps to it.
-        quiet: Show the results alone.
+        no_images: Leave images out of the report; implied if the run was trained with it.
+        quiet: Show only the results.
     """
     if output is not None:
         expect_writable(output, "--output")

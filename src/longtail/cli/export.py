@@ -40,7 +40,7 @@ def export(
     method: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Export a trained model as one file that decides as longtail predict does.
+    """Export a trained model as one file that decides like longtail predict.
 
     The ONNX file takes uint8 images of any size; resizing, normalising, the network, the decision and the
     names of the classes are inside. It is compared with the run on 64 images of the run's data in random
@@ -54,12 +54,12 @@ def export(
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
         threshold: Decide attributes of two classes for this aim, see longtail evaluate; not for timm.
-        coverage: Give prediction sets, too, that hold the true class of this share of images; not for timm.
-        method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
+        coverage: Also output prediction sets that hold the true class of this share of images; not for timm.
+        method: Your own method that the run was trained with, as module:Class or FILE.py:Class.
         quiet: Show nothing but errors.
     """
     if format == "timm" and (threshold is not None or coverage is not None):
-        raise InputError("--format timm: has no room for --threshold and --coverage; leave them out")
+        raise InputError("--format timm: cannot hold --threshold or --coverage; leave them out")
     if format == "timm" and output is None:
         raise InputError("--format timm: expected --output FOLDER with it")
     if format == "onnx" and output is not None:
@@ -84,9 +84,9 @@ def export(
 
 def _onnx_lines(found: OnnxExport) -> list[str]:
     parity = found.parity
-    kind = "images of the run's data" if parity.made_up is None else "made-up images"
+    kind = "images of the run's data" if parity.made_up is None else "random images"
     lines = [
-        f"compared: {parity.images} {kind} in random sizes, all decided as longtail predict decides them",
+        f"compared: {parity.images} {kind} in random sizes, all decided like longtail predict",
         f"probabilities differ by {parity.largest:.1e} at most",
         f"{parity.file_ms:.1f} ms per image, in torch {parity.torch_ms:.1f} (one by one, one thread)",
         f"file: {found.path} ({found.size / 1e6:.1f} MB)",

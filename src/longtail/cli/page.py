@@ -89,7 +89,7 @@ Row = tuple[str, str]
 CODES: tuple[Row, ...] = (
     ("0", "Done."),
     ("1", "Done in part; the last line says what is missing."),
-    ("2", "A mistake in what was given; the line says what to do."),
+    ("2", "A mistake in the command or the data; the line says what to do."),
     ("3", "Done, with the model of a training that is not finished."),
     ("130, 143", "Stopped by Ctrl-C or SIGTERM."),
 )

@@ -67,24 +67,24 @@ def predict(
     of every attribute (columns ATTRIBUTE:CLASS). docs/predictions.md says more about the columns.
 
     Images that cannot be read have no row. They are named, and the exit code is 1; it is 2 if the
-    prediction failed. Rows are written as they are made: if it stops, FILE.part keeps them.
+    prediction failed. Rows are written as they are made. If the command is stopped, FILE.part keeps them.
 
     Args:
         run: Folder of a run.
         images: Image files, folders of images, zip or tar archives, manifests (CSV, TSV, Parquet), or -
             for a list on standard input, a path per line.
-        output: Write there instead of to standard output.
+        output: Write to this file instead of standard output.
         format: Form of the output; by default the ending of --output, or csv.
-        vectors: Write the feature vectors of the images, too; not in CSV.
-        resume: Go on with an unfinished --output, behind its last row.
+        vectors: Also write the feature vectors of the images; not in CSV.
+        resume: Continue an unfinished --output after its last row.
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
             each holds.
         threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:
-            balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at equal odds.
+            balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at probability ½.
         coverage: Add prediction sets that hold the true class of this share of images (columns
             ATTRIBUTE set).
-        method: Method of your own that the run was trained with, as module:Class or FILE.py:Class.
-        skip_unreadable: Accept unreadable images: they are named, and the exit code is 0.
+        method: Your own method that the run was trained with, as module:Class or FILE.py:Class.
+        skip_unreadable: Accept unreadable images; they are named, and the exit code is 0.
         accelerator: Kind of device.
         quiet: Show no progress and no notes.
     """
@@ -139,7 +139,7 @@ def _expect_fitting(output: Path | None, form: FormName, *, features: bool, resu
     if form == "parquet" and not _is_file(output):
         raise InputError("--format parquet: is written to a file; name it with --output")
     if resume and not _is_file(output):
-        raise InputError("--resume: goes on with a file; name it with --output")
+        raise InputError("--resume: resumes a file; name it with --output")
     if features and form == "csv":
         raise InputError("--features: have no place in CSV; choose --format jsonl or parquet")
 

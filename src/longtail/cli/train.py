@@ -52,12 +52,12 @@ def train(
     of a method: epochs = 20, [crl], level = "class".
 
     Args:
-        config: Settings in TOML, YAML or JSON; flags win over the file.
-        resume: Go on with a run that was stopped, with its own settings; with auto, go on if the run of these
-            settings was stopped, begin it if it is not there, and do nothing if it is finished.
-        allow_changed_data: Resume a run although its images, labels, splits or settings have changed.
-        overwrite: Replace a run that is there already.
-        dry_run: Check settings and labels, try one batch, say what would happen, and stop.
+        config: Settings in TOML, YAML or JSON; flags override the file.
+        resume: Resume an interrupted run with its own settings; with auto, resume the run of these settings
+            if it was interrupted, begin it if it is not there, and do nothing if it is finished.
+        allow_changed_data: Resume a run even if its images, labels, splits or settings have changed.
+        overwrite: Replace an existing run.
+        dry_run: Check settings and labels, try one batch, print what would happen, and stop.
         quiet: Show nothing but errors.
     """
     going = resume is not None
@@ -139,7 +139,7 @@ def _refuse_others(typed: Typed) -> None:
     if others := [name for name in typed if name not in goes_with]:
         (run,) = typed["--resume"]
         raise InputError(
-            f"--resume {run}: goes on with the settings of the run; leave out {', '.join(others)}"
+            f"--resume {run}: resumes with the settings of the run; leave out {', '.join(others)}"
         )
 
 

@@ -70,7 +70,7 @@ def almost_black_images(diagnosis: Diagnosis) -> Iterator[str]:
     if check and check.almost_black > check.checked / 2 and usual_bits(check.bits) is None:
         yield (
             f"{check.almost_black:,} of {check.checked:,} images are almost black (no value above"
-            f" {ALMOST_BLACK} of 255). Files of 16 bits with values of 10 or 12 bits look so: scale them up."
+            f" {ALMOST_BLACK} of 255). 16-bit files with 10- or 12-bit values look like this: scale them up."
         )
 
 
@@ -78,8 +78,8 @@ def narrow_values(diagnosis: Diagnosis) -> Iterator[str]:
     """Sensors of 10, 12 or 14 bits save files of 16 bits, whose values are taken for 0 to 65535."""
     if (check := diagnosis.image_check) and (bits := usual_bits(check.bits)) is not None:
         yield (
-            f"No training image of 16 bits has a value above {2**bits - 1:,}, so all become dark: train with"
-            f" --bits {bits} if that is all their sensor gives."
+            f"No 16-bit training image has a value above {2**bits - 1:,}, so all become dark. Train with"
+            f" --bits {bits} if the sensor has {bits} bits."
         )
 
 
@@ -130,7 +130,7 @@ def fewer_images_than_a_batch(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.training_images < diagnosis.batch_size:
         yield (
             f"{amount(diagnosis.training_images, 'image')} for training, fewer than a batch of "
-            f"{diagnosis.batch_size:,}: every batch is the whole data set, and is simulated so."
+            f"{diagnosis.batch_size:,}: every batch is the whole data set."
         )
 
 
@@ -138,7 +138,7 @@ def one_class(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterator[str]:
     """With a single class in training every prediction is the same."""
     present = [c.name for c in attribute.classes if c.train_images]
     if not present:
-        yield "no training image has a value, so nothing can be learned about it."
+        yield "no training image has a label, so nothing can be learned about it."
     elif len(present) == 1:
         yield f"all labelled training images are {listed(present)}, so there is nothing to tell apart."
 
@@ -188,8 +188,8 @@ def single_image(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterator[str]:
     names = attribute.single
     if names:
         yield (
-            f"{_of_classes(names, attribute)} a single image, which can be trained on or tested on, not "
-            f"both, and never has a pair to be rectified with: {listed(names)}."
+            f"{_of_classes(names, attribute)} a single image, which is for training or for the test, not "
+            f"both, and never forms a pair for rectification: {listed(names)}."
         )
 
 
@@ -208,8 +208,8 @@ def unlabelled_images(diagnosis: Diagnosis, attribute: AttributeDiagnosis) -> It
     if attribute.unlabelled and attribute.labelled:
         share = _percent(attribute.unlabelled / diagnosis.images)
         yield (
-            f"{amount(attribute.unlabelled, 'image')} ({share}) without a value; they count neither in "
-            "training nor in measuring this attribute."
+            f"{amount(attribute.unlabelled, 'image')} ({share}) without a label; they count neither in "
+            "training nor in the test of this attribute."
         )
 
 
@@ -229,8 +229,8 @@ def balanced(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterator[str]:
     """Where Ω is 0 there is no minority to protect, and a loss weight taken from Ω is 0 as well."""
     if len(attribute.classes) > 1 and attribute.labelled and attribute.omega < BALANCED_OMEGA:
         yield (
-            f"the classes are balanced (Ω = {attribute.omega:.1f}): there is nothing to rectify. Which class "
-            "is a minority in a batch is chance, and a loss weight taken from Ω is next to 0."
+            f"the classes are balanced (Ω = {attribute.omega:.1f}): there is nothing to rectify. Minorities "
+            "in a batch arise by chance, and a loss weight taken from Ω is close to 0."
         )
 
 
@@ -260,7 +260,7 @@ def batches_without_pair(_: Diagnosis, attribute: AttributeDiagnosis) -> Iterato
     yield (
         f"{_percent(first.without_pair)} of the batches of {first.batch_size:,} hold no minority class with "
         "two images, so nothing is rectified in them"
-        + (f"; of {better.batch_size:,} it would be {_percent(better.without_pair)}." if better else ".")
+        + (f"; with {better.batch_size:,} it would be {_percent(better.without_pair)}." if better else ".")
     )
 
 

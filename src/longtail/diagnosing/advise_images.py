@@ -55,9 +55,9 @@ def shrunk_images(diagnosis: Diagnosis) -> Iterator[str]:
     if sizes and plan and min(sizes) >= SHRUNK * plan.side:
         width, height = sizes
         yield (
-            f"The median image has {width:,.0f}x{height:,.0f} pixels, a training shows the network "
-            f"{plan.side}: what is smaller than {min(sizes) / plan.side:.0f} pixels is lost. Where that "
-            "decides, cut the images, or pass a larger --image-size."
+            f"The median image has {width:,.0f}x{height:,.0f} pixels, and the network sees "
+            f"{plan.side}: details smaller than {min(sizes) / plan.side:.0f} pixels are lost. If they "
+            "matter, crop the images or set a larger --image-size."
         )
 
 
@@ -68,7 +68,7 @@ def tiny_images(diagnosis: Diagnosis) -> Iterator[str]:
         width, height = sizes
         yield (
             f"The median image has {width:,.0f}x{height:,.0f} pixels: a network for photos would shrink it "
-            "to less than one cell. With --freeze or --finetune a pretrained one is shown it enlarged."
+            "to less than one cell. With --freeze or --finetune a pretrained network sees it enlarged."
         )
 
 

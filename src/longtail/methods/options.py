@@ -65,10 +65,14 @@ class DecisionFacts:
 
 DECISIONS: Mapping[str, DecisionFacts] = {
     "argmax": DecisionFacts("the largest score of the loss itself; vs leaves open which that is"),
-    "prior": DecisionFacts("probabilities divided by training shares; docs/methods.md: where it is exact"),
+    "prior": DecisionFacts(
+        "probabilities divided by training shares; docs/methods.md says where it is exact"
+    ),
     "knn": DecisionFacts("the nearest training images vote", "knn"),
     "clusters": DecisionFacts("the nearest clusters of lmle decide", "lmle", learned=True),
-    "tau-norm": DecisionFacts("class vectors shortened as validation says", afterwards=True, lengths=True),
+    "tau-norm": DecisionFacts(
+        "class vectors rescaled, by a factor chosen on the validation images", afterwards=True, lengths=True
+    ),
 }
 """The decisions; their classes stand in `longtail.methods.decisions`."""
 
@@ -79,17 +83,17 @@ class CRLOptions(Settings, prefix="crl."):
 
     level: Literal["class", "instance"] | None = None
     """Mine hard pairs on predicted probabilities ("class") or on feature distances ("instance"); by default
-    instance for crl, class for crl-iccv and crl-tpami. The papers state the instance level on features as
-    they are; here it is that with --crl.raw-features."""
+    instance for crl, class for crl-iccv and crl-tpami. The papers' instance level uses raw features: add
+    --crl.raw-features."""
 
     comparison: Literal["relative", "absolute", "distribution"] = "relative"
     """Compare the pairs by triplet ranking, by contrast, or by their histograms."""
 
     kappa: int = 25
-    """Hard positives and hard negatives that are mined for each minority class or image."""
+    """Number of hard positives and of hard negatives per minority class or image."""
 
     rho: float = 0.5
-    """Share of a batch that its minority classes hold together at most."""
+    """Largest share of a batch that its minority classes hold together."""
 
     margin: float | None = None
     """Margin of the comparison; by default 0.5, or the papers' 2 pi / classes with --crl.raw-features."""
@@ -98,17 +102,18 @@ class CRLOptions(Settings, prefix="crl."):
     """Power of the positive distances in the absolute comparison."""
 
     raw_features: bool = False
-    """Take distances between features as they are, not at unit length (instance level): the papers' form. It
-    can collapse at the default learning rate; a run that does is told."""
+    """Compare features without bringing them to unit length (instance level), as in the papers. Training can
+    collapse at the default learning rate; the run warns if it does."""
 
     nodes: int = 21
     """Nodes of the histograms of the distribution comparison."""
 
     scope: Literal["global", "local"] = "global"
-    """Mine in the batch of all processes, or in the part of each ("local"): docs/scaling.md says when."""
+    """Mine in the batch of all processes ("global"), or in the part of each ("local"); see
+    docs/scaling.md."""
 
     balance: Literal["sum", "attributes", "tpami"] | None = None
-    """Add the loss to cross entropy ("sum", crl-iccv), once for each attribute ("attributes", crl), or mix
+    """Add the loss to cross entropy ("sum", crl-iccv), add it once per attribute ("attributes", crl), or mix
     the two by the imbalance of the training data ("tpami", crl-tpami)."""
 
     weight: Annotated[float | None, POSITIVE] = None
@@ -126,13 +131,14 @@ class MetricOptions(Settings, prefix="metric."):
     """Triplet, contrastive and histogram losses."""
 
     beside: bool = False
-    """Train the network by cross entropy too; without it, only a linear classifier on top learns by that."""
+    """Also train the network by cross entropy; without this flag, cross entropy trains only a linear
+    classifier."""
 
     weight: Annotated[float, POSITIVE] = 1.0
     """Weight of the loss beside cross entropy."""
 
     margin: Annotated[float | None, POSITIVE] = None
-    """Margin; by default 0.2 of squared distances (triplet) or 1 (contrastive), of unit vectors."""
+    """Margin between unit vectors; by default 0.2 of squared distances (triplet) or 1 (contrastive)."""
 
     nodes: Annotated[int, Range("at least 2", 2)] = 201
     """Nodes of the histograms; the paper's released network has 201."""
@@ -186,13 +192,13 @@ class ASLOptions(Settings, prefix="asl."):
     """Asymmetric loss; the defaults are those of the released training script."""
 
     gamma_pos: Annotated[float, NOT_NEGATIVE] = 0.0
-    """Power of (1 - p) where the class is there."""
+    """Power of (1 - p) if the class is present."""
 
     gamma_neg: Annotated[float, NOT_NEGATIVE] = 4.0
-    """Power of p where it is not."""
+    """Power of p if it is absent."""
 
     clip: Annotated[float, SHARE] = 0.05
-    """What is taken off p where the class is not there."""
+    """Amount subtracted from p if the class is absent."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,7 @@ class BCLOptions(Settings, prefix="bcl."):
     """Balanced contrastive loss."""
 
     weight: Annotated[float, POSITIVE] = 1.0
-    """Weight of the loss beside cross entropy; a guess."""
+    """Weight of the loss beside cross entropy; our choice."""
 
     temperature: Annotated[float, POSITIVE] = 0.1
     """Temperature of the similarities; as in the released code."""
@@ -214,10 +220,10 @@ class MixOptions(Settings, prefix="mix."):
     """Both parameters of the Beta distribution of the shares; 1 draws them evenly."""
 
     kappa: Annotated[float, AT_LEAST_ONE] = 3.0
-    """Remix: how many times as many images a class has before the other takes the label."""
+    """Remix: ratio of class counts from which the rarer class can take the label."""
 
     tau: Annotated[float, NOT_NEGATIVE] = 0.5
-    """Remix: the share below which the frequent class gives its label up."""
+    """Remix: share of the mixture below which the frequent class loses its label."""
 
 
 @dataclass(frozen=True)
@@ -225,10 +231,10 @@ class KNNOptions(Settings, prefix="knn."):
     """Decision by nearest neighbours."""
 
     k: Annotated[int, AT_LEAST_ONE] = 20
-    """Nearest training images that vote."""
+    """Number of nearest training images that vote."""
 
     references: Annotated[int, AT_LEAST_ONE] = 10_000
-    """Training images that are kept to vote; some of every class."""
+    """Number of training images that are kept to vote; some of every class."""
 
 
 @dataclass(frozen=True)
@@ -239,10 +245,10 @@ class DeepID2Options(Settings, prefix="deepid2."):
     """Weight of the identification loss, a softmax over all identities; 1 as in the paper."""
 
     verification: Annotated[float, NOT_NEGATIVE] = 0.05
-    """Weight of the verification loss on pairs; 0.05 as the paper is remembered."""
+    """Weight of the verification loss on pairs; 0.05 as in the paper, from memory."""
 
     window: Annotated[int, AT_LEAST_ONE] = 8192
-    """Recent pairs that the margin is taken from; the paper is remembered with about 200,000."""
+    """Number of recent pairs that the margin is computed from; about 200,000 in the paper, from memory."""
 
 
 @dataclass(frozen=True)
@@ -253,22 +259,22 @@ class LMLEOptions(Settings, prefix="lmle."):
     """
 
     first_stage: Annotated[float, INNER_SHARE] = 0.5
-    """Share of the epochs in which cross entropy trains the features that are first clustered; a guess."""
+    """Share of the epochs in which cross entropy trains features before the first clustering; our choice."""
 
     cluster_size: Annotated[int, AT_LEAST_ONE] = 200
-    """Images of a cluster; every class of 4 images or more has at least two clusters."""
+    """Number of images per cluster; every class of 4 images or more has at least two clusters."""
 
     k: Annotated[int, AT_LEAST_ONE] = 20
-    """Nearest clusters that decide."""
+    """Number of nearest clusters that decide."""
 
     pool: Annotated[float, Range("a share above 0 and up to 1", 0, 1, without_low=True)] = 0.5
-    """Share of the training images that quintuplets are mined from; half of them, as in the paper."""
+    """Share of the training images that quintuplets are mined from; half, as in the paper."""
 
     alone: bool = False
-    """Train the second stage by quintuplets alone, as the paper does; by default cross entropy goes on."""
+    """Train the second stage by quintuplets alone, as in the paper; by default cross entropy continues."""
 
     candidates: Annotated[int, NOT_NEGATIVE] = 50
-    """Images of that pool that an anchor is compared with, drawn at random; 0 for all of them."""
+    """Number of random images of that pool that an anchor is compared with; 0 for all."""
 
     g1: float = 0.05
     """Margin between an image's own cluster and the next one of its class, of squared distances."""
@@ -291,16 +297,16 @@ class MTCTOptions(Settings, prefix="mtct."):
     """Multi-Task Curriculum Transfer."""
 
     clean_domain: str | None = None
-    """Domain that is learned first; by default the one called shop, or clean."""
+    """Domain to train on first; by default the one called shop, or clean."""
 
     first_stage: Annotated[float, INNER_SHARE] = 0.5
-    """Share of the epochs in which only the clean domain is learned; a guess, the paper's is not known."""
+    """Share of the epochs that train on the clean domain only; our choice, the paper's value is unknown."""
 
     weight: Annotated[float, POSITIVE] = 1.0
-    """Weight of the cross-domain ranking; a guess."""
+    """Weight of the cross-domain ranking; our choice."""
 
     alpha: Annotated[float, POSITIVE] = 1.0
-    """Degrees of freedom of the ranking's Student kernel, of unit vectors; a guess."""
+    """Degrees of freedom of the ranking's Student kernel on unit vectors; our choice."""
 
 
 @dataclass(frozen=True)
@@ -308,24 +314,24 @@ class MethodOptions(Settings):
     """What a method is made of, where the user says otherwise than its row, and its own options."""
 
     sampler: SamplerName | None = None
-    """How batches are drawn: all images shuffled, rare classes as often as others (over), half way to that
-    (root, before over with several attributes), or of frequent classes only a part (under)."""
+    """How batches are drawn: all images shuffled; rare classes as often as others (over); half way to that
+    (root); or only a part of the frequent classes (under). With several attributes prefer root to over."""
 
     replicate: bool = False
-    """Over-sampling makes an epoch as long as if every class had the size of the largest."""
+    """Make an over-sampled epoch as long as if every class had the size of the largest."""
 
     views: Annotated[float | None, Range("a number from 0 up", 0, without_high=True)] = None
-    """From how many draws in the whole training on root sampling holds an image back; by default 40, 0 for
-    the square root whatever the length."""
+    """Approximate limit of draws per image in the whole training, under root sampling; by default 40, 0 for
+    no limit."""
 
     class_weights: WeightsName | None = None
-    """What classes weigh in cross entropy: nothing, exp(-share), 1 / share, or 1 / effective number."""
+    """Class weights in cross entropy: none, exp(-share), 1 / share, or 1 / effective number."""
 
     effective_beta: Annotated[float, Range("a number from 0 up to 1", 0, 1, without_high=True)] = 0.9999
     """Overlap of images in the effective number of a class; the paper tries 0.9 to 0.9999."""
 
     defer_weights: Annotated[float | None, Range("a share from 0 up to 1", 0, 1, without_high=True)] = None
-    """Share of the epochs before class weights begin."""
+    """Share of the epochs before class weights take effect."""
 
     loss: LossName | None = None
     """Form of cross entropy: plain, focal, adjusted by the class shares, with margins, or asymmetric."""
@@ -334,11 +340,11 @@ class MethodOptions(Settings):
     """Mix pairs of images and their labels."""
 
     feature_layer: FeatureLayer | None = None
-    """Features of an attribute are cut off below zero (rectified), or not (linear), or not and
-    batch-normalised before the classifier (neck)."""
+    """Last layer before the classifier: a ReLU (rectified), none (linear), or batch normalisation (neck);
+    vector takes the features of a pretrained backbone directly."""
 
     decision: DecisionName | None = None
-    """How to decide: by the largest score, against the shares in training, by neighbours or clusters."""
+    """Decision rule: largest score, probabilities divided by the training shares, neighbours or clusters."""
 
     crl: CRLOptions = field(default_factory=CRLOptions)
     focal: FocalOptions = field(default_factory=FocalOptions)

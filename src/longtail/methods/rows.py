@@ -55,7 +55,7 @@ METHODS: Mapping[str, Row] = {
         "cross entropy; images of rare classes are drawn more often", options=MethodOptions(sampler="over")
     ),
     "down-sampling": Row(
-        "cross entropy; of frequent classes only a new part is drawn in each epoch",
+        "cross entropy; each epoch draws a new part of the frequent classes",
         options=MethodOptions(sampler="under"),
     ),
     "cost-sensitive": Row(
@@ -170,7 +170,7 @@ METHODS: Mapping[str, Row] = {
         compares=True,
     ),
     "linear": Row(
-        "logistic regression on the vectors of a frozen backbone, decided against the prior: the row to beat",
+        "logistic regression on features of a frozen backbone, divided by the prior: the baseline to beat",
         "linear:Linear",
         MethodOptions(feature_layer="vector", decision="prior"),
         on_vectors=True,

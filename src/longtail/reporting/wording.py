@@ -133,9 +133,9 @@ def limits(gallery: Gallery, results: Results) -> str:
     where = f" in {len(gallery.mistakes)} of {gallery.attributes} attributes" if several else ""
     more = f" ({left} more with mistakes)" if left else ""
     return (
-        f"Shown are {count(len(gallery.pictures), 'image')}: the surest mistakes on the {results.split} "
-        f"images of {count(rare, 'rare class', 'rare classes')}{where}{more}, and of the most confused "
-        "pairs. A class is rare here if it has fewer training images than the mean class."
+        f"Shown are {count(len(gallery.pictures), 'image')}: the most confident mistakes on the "
+        f"{results.split} images of {count(rare, 'rare class', 'rare classes')}{where}{more}, and of the "
+        "most confused pairs. A class is rare here if it has fewer training images than the mean class."
     )
 
 

@@ -53,7 +53,7 @@ class Beginning:
         """What the user should hear of the weights."""
         if self.weights is None or self.expected is not None:
             return None
-        return f"{self.weights.source} says nothing of mean and deviation: measured on the training images"
+        return f"{self.weights.source} has no mean and deviation: they are measured on the training images"
 
     def image_size(self, images: ImageStore, *, known: bool = False) -> Size:
         """(height, width) of the network where it depends on it; else what suits images and weights.
@@ -141,13 +141,13 @@ def _of_model(path: Path, source: str, asked: Pretrained | None) -> Beginning:
 def _of_tensors(path: Path, source: str, asked: Pretrained | None) -> Beginning:
     tensors = read_tensors(path, source)
     if asked is None:
-        raise InputError(f"{source}: says nothing of its network; name it with --backbone")
+        raise InputError(f"{source}: does not name its network; name it with --backbone")
     return Beginning(asked.backbone, asked.expected, asked.take(tensors, source))
 
 
 def _nothing_to_freeze(config: TrainConfig, backbone: str | None) -> str:
     if config.from_scratch:
-        return f"--from-scratch: --method {config.method} keeps the backbone, which would know nothing"
+        return f"--from-scratch: --method {config.method} keeps the backbone, whose weights would be random"
     flag = f"--finetune {config.finetune}" if config.finetune else "--freeze"
     return (
         f"{flag}: {backbone} has no published weights; name a backbone that has, such as --backbone "

@@ -57,7 +57,7 @@ class Predicted:
 def notes_on(run: Run) -> list[str]:
     """What to know of a run before its predictions: an unfinished training, thresholds that are not tuned."""
     kept = [
-        f"{run.card.schema.names[j]}: decided at equal odds, not for {run.aim} ({threshold.kept})"
+        f"{run.card.schema.names[j]}: decided at probability ½, not for {run.aim} ({threshold.kept})"
         for j, threshold in run.thresholds.items()
         if threshold.kept
     ]

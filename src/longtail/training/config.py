@@ -46,85 +46,87 @@ class TrainConfig(Settings):
     """One training run."""
 
     data: str
-    """A folder of images by class, a manifest (CSV, TSV or Parquet), a zip or tar archive, or a built-in
+    """A folder of images per class, a manifest (CSV, TSV or Parquet), a zip or tar archive, or a built-in
     name; `longtail data` says more."""
 
     _: KW_ONLY
 
     method: str = AUTO
-    """Method to train, of those that `longtail methods` lists, or one of your own, as module:Class or
-    FILE.py:Class; auto chooses by the data."""
+    """Method to train, from `longtail methods`, or your own as module:Class or FILE.py:Class; auto chooses by
+    the data."""
 
     start: str | None = None
     """Start from the trained network of a run, with its data and settings."""
 
     output: str | None = None
-    """Folder of the run; by default runs/DATA-METHOD-seedSEED, without METHOD where none is named."""
+    """Folder of the run; by default runs/DATA-METHOD-seedSEED, without METHOD if none is named."""
 
     epochs: Annotated[int | None, AT_LEAST_ONE] = None
-    """Passes over the training images; by default by a budget in steps, which --dry-run shows."""
+    """Passes over the training images; by default from a budget in steps, which --dry-run shows."""
 
     steps: Annotated[int | None, AT_LEAST_ONE] = None
     """Length of the training in steps, in place of --epochs."""
 
     keep: Literal["best", "last"] | None = None
-    """Network that is used: that of the best epoch on the validation images, or of the last; by default best,
-    if these images are enough to tell. The other one is kept beside it."""
+    """Epoch whose network is used: the best on the validation images, or the last; by default best, if there
+    are enough validation images to tell. The other network is kept beside it."""
 
     patience: Annotated[int | None, AT_LEAST_ONE] = None
-    """Stop after so many epochs without a better one on the validation images."""
+    """Stop after this many epochs without a better one on the validation images."""
 
     checkpoint_every: str = "1m"
-    """Time after which the training is kept again, as 30s, 10m or 2h: no more is lost when it is killed."""
+    """Time between checkpoints, such as 30s, 10m or 2h; a kill loses no more than that."""
 
     batch_size: Annotated[int, AT_LEAST_ONE] = 128
-    """Images in a step, of all processes together."""
+    """Number of images per step, of all processes together."""
 
     seed: Annotated[int, SEED] = 0
-    """Decides splits, initial weights, order and augmentation."""
+    """Seed of splits, initial weights, order and augmentation."""
 
     backbone: str | None = None
-    """One that `longtail methods` lists, such as timm:NAME; by default by the method or the images' size."""
+    """Backbone, from `longtail methods`, such as timm:NAME; by default by the method or the image size."""
 
     weights: str | None = None
-    """File with weights of the backbone, safetensors or a state dict of torch, in place of published ones."""
+    """File with weights of the backbone (safetensors or a torch state dict) instead of published ones."""
 
     from_scratch: bool = False
-    """Start the network from random weights, even where pretrained ones are at hand."""
+    """Start from random weights, even if pretrained weights are installed."""
 
     freeze: bool = False
-    """Keep the backbone as it is and train what stands on it: images become vectors once, kept on disk."""
+    """Keep the backbone fixed and train only the head; image features are computed once and cached on
+    disk."""
 
     finetune: Literal["last", "all", "adapters"] | None = None
-    """What of a pretrained backbone goes on learning: its last stage, whose input is computed once and kept;
-    all of it; or adapters beside the layers of a transformer. By default last where the images are photos and
-    pretrained weights are at hand."""
+    """Part of a pretrained backbone to train: its last stage, whose input is computed once and cached; all of
+    it; or adapters beside the layers of a transformer. By default last, if the images are photos and
+    pretrained weights are installed."""
 
     image_size: str | None = None
-    """Pixels, as 128 or 96x64 (height first); by default those that the backbone is made for, or the images'
-    own, at most 128, and with a pretrained network at least 64."""
+    """Image size in pixels, such as 128 or 96x64 (height first); by default the size that the backbone is
+    made for, or that of the images, at most 128, and with a pretrained network at least 64."""
 
     features: Annotated[int, AT_LEAST_ONE] = 64
     """Size of the feature vector before each classifier."""
 
     hidden: Annotated[int | None, NOT_NEGATIVE] = None
-    """Size of each attribute's layer before its feature vector, 0 for none; by default the backbone's."""
+    """Size of the layer before the feature vector of each attribute, 0 for none; by default by the
+    backbone."""
 
     shared_feature: bool = False
-    """One feature vector for all attributes instead of one each."""
+    """One feature vector for all attributes instead of one per attribute."""
 
     augment: str | None = None
-    """none, mirror, small, photo, small-noflip or photo-noflip; by default by the size of the images, with
-    --freeze none."""
+    """Augmentation: none, mirror, small, photo, small-noflip or photo-noflip; by default by the image size,
+    with --freeze none."""
 
     optimizer: OptimizerName | None = None
-    """sgd, or adamw, under which norms and biases do not decay; by default sgd, in fine-tuning adamw."""
+    """Optimizer; adamw leaves norms and biases without decay. By default sgd, in fine-tuning adamw."""
 
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Peak of the learning rate; by default 0.1, with the backbone deepid2 0.01, with adamw 0.001."""
+    """Peak learning rate; by default 0.1, with the backbone deepid2 0.01, with adamw 0.001."""
 
     layer_decay: Annotated[float | None, SHARE] = None
-    """In fine-tuning, the rate of each layer as a share of the rate of the layer above; by default 0.75."""
+    """Learning rate of a layer as a share of that of the layer above, in fine-tuning; by default 0.75."""
 
     momentum: Annotated[float, SHARE] = 0.9
     """Momentum of SGD, or the first β of AdamW."""
@@ -133,25 +135,26 @@ class TrainConfig(Settings):
     """Weight decay; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005, adamw 0.05."""
 
     warmup: Annotated[float, SHARE] = 0.05
-    """Share of the training in which the learning rate rises from zero; then it falls by a cosine."""
+    """Share of the training in which the learning rate rises from zero; after it, the rate falls by a
+    cosine."""
 
     clip_gradient: Annotated[float | None, POSITIVE] = None
-    """Largest norm of the gradient; larger ones are scaled down to it."""
+    """Largest norm of the gradient; a larger gradient is scaled down to it."""
 
     log_to: LoggerName | None = None
-    """Send figures to a logger too, whose package is installed; metrics.jsonl always has them."""
+    """Also send the figures to a logger, whose package must be installed; metrics.jsonl always has them."""
 
     accelerator: Accelerator = "auto"
     """Kind of device."""
 
     devices: Annotated[int, AT_LEAST_ONE] = 1
-    """Processes, each with a device of its own."""
+    """Number of processes, each with its own device."""
 
     precision: Literal["32", "bf16", "16"] = "32"
     """Precision of the network: 32 bits, or mixed with bfloat16 or float16. Losses stay in 32 bits."""
 
     workers: Annotated[int, NOT_NEGATIVE] = 0
-    """Processes that decode images which do not fit in memory decoded."""
+    """Number of processes that decode images, if the decoded images do not fit in memory."""
 
     many_above: int = 100
     """Classes with more training images than this are called many."""
@@ -160,7 +163,7 @@ class TrainConfig(Settings):
     """Classes with fewer training images than this are called few."""
 
     no_images: bool = False
-    """Show no images in the report, where they must not leave the place that they lie in."""
+    """Leave images out of the report, if they must not leave their place."""
 
     data_options: DataOptions = field(default_factory=DataOptions)
 
@@ -193,7 +196,7 @@ class TrainConfig(Settings):
     def _check_tuning(self) -> None:
         """Say what does not go with a backbone that is known."""
         if self.freeze and self.finetune:
-            raise InputError("--finetune: goes on training the backbone that --freeze keeps; leave one out")
+            raise InputError("--finetune: trains the backbone that --freeze keeps fixed; leave one out")
         solved = not is_outside(self.method) and self.row.on_vectors
         if self.finetune and solved:
             raise InputError(
@@ -205,7 +208,7 @@ class TrainConfig(Settings):
         asked = "--freeze" if self.freeze else f"--finetune {self.finetune}" if self.finetune else ""
         flag = asked or (f"--method {self.method}" if solved else "")
         if flag and self.from_scratch:
-            raise InputError(f"{flag}: keeps what a network knows, and --from-scratch has it know nothing")
+            raise InputError(f"{flag}: keeps pretrained weights; leave out --from-scratch")
         if flag and self.tuning in COMPUTED_ONCE and self.augment not in (None, *ON_VECTORS):
             raise InputError(
                 f"--augment {self.augment}: with {flag} an image is looked at once; expected none, or mirror "

@@ -14,7 +14,7 @@ class DataOptions(Settings):
     """What to read, and how to split it. What is left out is found by looking."""
 
     images: str | None = None
-    """Where the images of a manifest are, a folder or archive; by default beside the manifest."""
+    """Folder or archive with the images of a manifest; by default beside the manifest."""
 
     image_column: str | None = None
     """Column of a manifest that names the image: a path, or a name without its ending."""
@@ -26,26 +26,26 @@ class DataOptions(Settings):
     """Column of a manifest that says train, val or test."""
 
     group_column: str | None = None
-    """Column of a manifest whose values must not stand on two sides of a split."""
+    """Column of a manifest whose values must not be on two sides of a split."""
 
     group_near_duplicates: bool = False
-    """Find images that are nearly the same, as exposures of one scene, and keep them on one side of a split,
-    together with the groups that are given."""
+    """Find near duplicates, such as exposures of one scene, and keep them on one side of a split, together
+    with the given groups."""
 
     identity_column: str | None = None
     """Column of a manifest that says who or what an image shows; by default identity, else the groups."""
 
     domain_column: str | None = None
-    """Column of a manifest that says where an image comes from, as shop or street; by default domain."""
+    """Column of a manifest that says where an image comes from, such as shop or street; by default domain."""
 
     match_column: str | None = None
     """Column of a manifest with one value for the same thing in two domains; by default match."""
 
     val_share: Annotated[float, SHARE] = 0.1
-    """Share of the images for validation, where the data come without such a split."""
+    """Share of the images for validation, if the data have no validation split."""
 
     test_share: Annotated[float, SHARE] = 0.2
-    """Share of the images for the final test, where the data come without such a split."""
+    """Share of the images for the final test, if the data have no test split."""
 
     tail_ratio: Annotated[float | None, AT_LEAST_ONE] = None
     """Impose a long tail on the training images: largest class / smallest class."""
@@ -54,16 +54,16 @@ class DataOptions(Settings):
     """Shape of the imposed tail."""
 
     tail_largest: int | None = None
-    """Images of the largest class under an imposed tail; by default as many as there are."""
+    """Number of images of the largest class under an imposed tail; by default all."""
 
     tail_attribute: str | None = None
     """Attribute that the tail is imposed on; by default the first."""
 
     bits: Annotated[int | None, IMAGE_BITS] = None
-    """Bits that the values of images of 16 bits use, as 12 where the largest is 4095; by default 16."""
+    """Bits that 16-bit images use, such as 12 if the largest value is 4095; by default 16."""
 
     skip_unreadable: bool = False
-    """Leave unreadable images out, counted and listed, instead of stopping at the first."""
+    """Leave out unreadable images, counted and listed, instead of stopping at the first."""
 
     skip_missing: bool = False
     """Leave out rows of a manifest whose image does not exist, counted and listed."""

