@@ -11,6 +11,7 @@ from longtail.errors import InputError
 from longtail.methods.find import allowed_again
 from longtail.runs.folder import RunFolder
 from longtail.runs.origin import Origin, check_origin
+from longtail.runs.other_processes import with_devices
 from longtail.runs.places import output_of, with_whole_paths
 from longtail.training.best import is_over
 from longtail.training.config import AUTO, CONFIG, TrainConfig
@@ -31,7 +32,7 @@ def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
         return "unfinished"
     if not folder.config.exists():
         return "new"
-    found = replace(CONFIG.read(folder.config), output=config.output)
+    found = replace(CONFIG.read(folder.config), output=config.output, devices=config.devices)
     if not is_over(found, EPOCHS.read_lines(folder.metrics)):
         return "new"
     if found != filled(with_whole_paths(config), found):
@@ -42,8 +43,10 @@ def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
     return "finished"
 
 
-def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
+def resumed_config(run: Path, method: str | None = None, devices: int | None = None) -> TrainConfig:
     """The configuration of the unfinished run in a folder; `method` names one of the user's own again.
+
+    It goes on with as many processes as `with_devices` says.
 
     Raises:
         InputError: when there is none, the training came to its end, or its method is not named.
@@ -57,7 +60,7 @@ def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
             f"--resume {run}: nothing to go on with, it was stopped before its first step; start again with "
             "--overwrite"
         )
-    return replace(config, method=allowed_again(config.method, method))
+    return with_devices(replace(config, method=allowed_again(config.method, method)), devices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,8 @@ def going_on(
 def unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, TrainingState, list[str]]:
     """The settings and the state of a run that goes on, and sentences on it."""
     found = resumed_config(folder.path, None if config.method == AUTO else config.method)
-    found = replace(found, output=config.output)  # a run may have been moved
+    # a run may have been moved, and other processes may go on with it
+    found = replace(found, output=config.output, devices=config.devices)
     if found != filled(config, found):
         raise InputError(f"--resume {folder.path}: a resumed run keeps its own settings, give no others")
     state, notes = _newest(folder)
