@@ -199,7 +199,8 @@ def prepare_training(
     notes = learner.method.observe(known, sampler, config.seed)
     run = Run(folder, fabric, learner, card, watcher)
     run.config, run.data = config, data
-    feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std, made_for)
+    place = fabric, data.loader, sampler, augmentation
+    feed = Feed(*place, config.seed, card.mean, card.std, processes=made_for)
     height, width = card.image_size
     what = (
         f"{card.method} on {card.backbone}{TUNED[card.tuning]}, "
