@@ -23,10 +23,10 @@ while (($#)); do
     shift
 done
 DEVICE=cuda
-COST=() CIFAR=(--epochs 200 --seeds 5 --batch-size 128 --val-share 0.02)
+COST=() CIFAR=(--tail-ratio 100 --epochs 200 --seeds 5 --batch-size 128 --val-share 0.02)
 if [[ $DRY ]]; then
     OUT=runs/gpu-dry DEVICE=cpu DATA=digits
-    COST=(--quick --repeats 1) CIFAR=(--epochs 1 --seeds 1 --tail-largest 40)
+    COST=(--quick --repeats 1) CIFAR=(--tail-ratio 10 --tail-largest 40 --epochs 1 --seeds 1)
 elif [[ $PARTS == *cifar* && ! -e $DATA ]]; then
     echo "gpu.sh: expected cifar-10-python.tar.gz, got '$DATA'; or --parts 'paths cost'" >&2
     exit 2
@@ -60,7 +60,7 @@ for name in $PARTS; do
             ;;
         cifar)
             part cifar "$PYTHON" -P -m longtail compare "$DATA" --methods ce,logit-adjustment,crl \
-                --backbone resnet32 --shared-feature --tail-ratio 100 --accelerator $DEVICE \
+                --backbone resnet32 --shared-feature --accelerator $DEVICE \
                 "${CIFAR[@]}" --output $OUT/cifar
             ;;
         *) echo "gpu.sh: --parts: expected paths, cost, cifar, got $name" >&2; exit 2 ;;
