@@ -1,12 +1,16 @@
 """What damage, kills, a full disk and changed data do to a run: the counts.
 
-    python benchmarks/faults.py [--long] [--seed 0] [--only damage kills full changed] [--keep FOLDER]
+    python benchmarks/faults.py [--long] [--seed 0] [--only damage kills full changed ranks] [--keep FOLDER]
 
 - damage: bits flipped, ends cut, pieces spliced, odd values and deep nesting in every file that is read. A
   traceback is a fault, and so is a change of weights or state that passes.
 - kills: a training is killed with SIGKILL at a random moment, then resumed. It must end with the weights of a
   training that was never killed, or say that it had not begun.
 - full: files cannot grow beyond a size. The training must end with one line, and go on with more room.
+- ranks: one or both of two processes are killed, or stand still, at a random step; in the long form also
+  while they write a checkpoint, evaluate, cluster, and keep vectors. All must end within a minute with a line
+  that names the process, and go on to the same weights. Only where it is asked for: a minute and a half on
+  two idle cores, the long form about 20 minutes.
 - changed: labels, images, splits and settings are changed while a training is stopped. Resuming must refuse.
 
 The quick form takes below five minutes on one core. The long form (`--long`) takes about eight times as long:
@@ -33,6 +37,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import rank_faults
 import torch
 from mutations import damage, targets
 from PIL import Image
@@ -43,7 +48,8 @@ from longtail.training.checkpoint import load_model
 from longtail.training.config import TrainConfig
 from longtail.training.data_options import DataOptions
 
-KINDS = ("damage", "kills", "full", "changed")
+USUAL = ("damage", "kills", "full", "changed")
+KINDS = (*USUAL, "ranks")
 COLOURS = {"red": 30, "green": 12, "blue": 6}
 UNKNOWN = 1
 """Exit code of a process that ended with a traceback."""
@@ -66,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=USUAL)
     parser.add_argument("--keep", type=Path, help="work there, and leave everything behind")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -74,7 +80,7 @@ def main() -> int:
     root = options.keep.resolve() if options.keep else Path(tempfile.mkdtemp(prefix="longtail-faults-"))
     place = prepare(root)
     suites: dict[str, Callable[[Place, int, random.Random], list[str]]] = {
-        "damage": damages, "kills": kills, "full": full, "changed": changed,
+        "damage": damages, "kills": kills, "full": full, "changed": changed, "ranks": ranks,
     }  # fmt: skip
     faults: list[str] = []
     for kind in options.only:
@@ -234,6 +240,19 @@ def full(place: Place, times: int, chance: random.Random) -> list[str]:
             counts[f"then {how}"] += 1
             faults += [f"files of at most {limit} bytes: then {fault}"] if fault else []
     print(f"  full disk: {said(counts)}", flush=True)
+    return faults
+
+
+def ranks(place: Place, times: int, chance: random.Random) -> list[str]:
+    """See the top."""
+    data = [place.config.data, "--images", str(place.config.data_options.images)]
+    counts: Counter[str] = Counter()
+    faults: list[str] = []
+    for method, strike in rank_faults.strikes(chance, long=times > 1):
+        how, fault = rank_faults.judged(place.root, data, method, strike, differ)
+        counts[how] += 1
+        faults += [f"{method} {strike}: {how}: {fault}"] if fault else []
+    print(f"  two processes: {said(counts)}", flush=True)
     return faults
 
 

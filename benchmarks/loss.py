@@ -349,7 +349,8 @@ def limits(longest: float) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
     before = signal.signal(signal.SIGALRM, stop)
-    resource.setrlimit(resource.RLIMIT_DATA, (now + int(LARGEST), hard))
+    if not torch.cuda.is_available():  # its driver maps far more than is used
+        resource.setrlimit(resource.RLIMIT_DATA, (now + int(LARGEST), hard))
     signal.setitimer(signal.ITIMER_REAL, longest)
     try:
         yield

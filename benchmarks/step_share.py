@@ -1,6 +1,6 @@
 """What rectification adds to a training step, measured side by side in one run.
 
-    python benchmarks/step_share.py [--threads 1] [--repeats 15] [--quick]
+    python benchmarks/step_share.py [--threads 1] [--repeats 15] [--quick] [--device cuda]
                                     [--output benchmarks/results/step_share.json]
 
 For each network, whole steps (forward, loss, backward, update) with CRL ("ours") and with cross entropy take
@@ -43,22 +43,27 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="one network")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    keep_freed_memory()  # as training on a CPU does it
+    if options.device == "cpu":
+        keep_freed_memory()  # as training on a CPU does it
     cases = []
     for name in [QUICK] if options.quick else SHAPES:
-        ce = make_step(*SHAPES[name], "ce", CRLOptions())
+        ce = make_step(*SHAPES[name], "ce", CRLOptions(), options.device)
         others = {
-            "class level": make_step(*SHAPES[name], "crl-iccv", CRLOptions(level="class")),
-            "instance level": make_step(*SHAPES[name], "crl-iccv", CRLOptions(level="instance")),
-            "recommended": make_step(*SHAPES[name], "crl", CRLOptions()),
+            "class level": make_step(*SHAPES[name], "crl-iccv", CRLOptions(level="class"), options.device),
+            "instance level": make_step(
+                *SHAPES[name], "crl-iccv", CRLOptions(level="instance"), options.device
+            ),
+            "recommended": make_step(*SHAPES[name], "crl", CRLOptions(), options.device),
         }
         for what, crl in others.items():
             times = take_turns({OURS: crl, CE: ce}, options.repeats)
             cases.append(case(f"{name}, {what}", times))
     command = f"python benchmarks/step_share.py --threads {options.threads} --repeats {options.repeats}"
+    command += f" --device {options.device}"
     document = results("step_share", command + (" --quick" if options.quick else ""), cases, options.repeats)
     show(document)
     if options.output:
@@ -66,7 +71,7 @@ def main() -> None:
 
 
 def make_step(
-    backbone: str, classes: list[int], size: tuple[int, int], name: str, crl: CRLOptions
+    backbone: str, classes: list[int], size: tuple[int, int], name: str, crl: CRLOptions, device: str = "cpu"
 ) -> Callable[[], None]:
     """One training step on long-tailed random labels."""
     torch.manual_seed(0)
@@ -91,8 +96,10 @@ def make_step(
         method_options=method_options,
         feature_layer=recipe(name, method_options).feature_layer,
     ).build()
+    learner = learner.to(device)
     optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9)
-    batch = Batch(torch.randn(BATCH, 3, *size), torch.from_numpy(labels), torch.arange(BATCH))
+    tensors = torch.randn(BATCH, 3, *size), torch.from_numpy(labels), torch.arange(BATCH)
+    batch = Batch(*(tensor.to(device) for tensor in tensors))
 
     def step() -> None:
         terms, _ = learner(batch.images, batch.labels, batch.index)

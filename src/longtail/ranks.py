@@ -167,6 +167,16 @@ def average_ranks(values: Tensor) -> Tensor:
     return whole
 
 
+def in_all_ranks(found: Tensor) -> Tensor:
+    """(n,) bool on the CPU, n the same in every process: what is true in all of them."""
+    if not _has_others():
+        return found
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    counts = found.to(device, torch.uint8)
+    dist.all_reduce(counts, dist.ReduceOp.MIN)
+    return counts.cpu() > 0
+
+
 def rows_of_batch(rows: Tensor, order: Tensor) -> Tensor:
     """This process's part of all processes' rows in another order, without gradient.
 

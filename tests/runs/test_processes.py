@@ -1,19 +1,26 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 
+from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.models.lite0 import PACKAGE
 from longtail.runs.evaluate import evaluate
+from longtail.runs.other_processes import other_processes, with_devices
+from longtail.runs.resuming import resumed_config
 from longtail.runs.train import train
+from longtail.sampling.epochs import ShuffledSampler
 from longtail.training.checkpoint import load_model
-from longtail.training.config import CONFIG
+from longtail.training.config import CONFIG, DataOptions, TrainConfig
+from longtail.training.watcher import Silent
 
 from .conftest import of_colours
 
@@ -45,6 +52,7 @@ def stopping(*arguments):
 for command in json.loads(sys.argv[1]):
     stopped = "stopped" in command and "--resume" not in command
     fit._agree = stopping if stopped else agree
+    seen.clear()
     assert main(command.split()) == (130 if stopped else 0)
     assert get_world_size() == 2
     barrier()
@@ -63,6 +71,9 @@ def trained(tmp_path_factory):
     (folder / "several" / "__main__.py").write_text(ONE_AFTER_ANOTHER)
     commands = [f"{DIGITS} --method {method} --output {method}" for method in ("crl", "lmle", "deepid2")]
     commands += [f"{DIGITS} --method crl --output stopped", "train --resume stopped"]
+    commands += [f"{DIGITS} --method crl --output stopped-for-one"]
+    begin_alone(folder)
+    commands += [f"{DIGITS} --method crl --output begun-by-one --resume auto"]
     if find_spec(PACKAGE):
         commands.append(f"{COLOURS} --method ce --finetune last --output finetuned")
     words = [sys.executable, "-m", "several", json.dumps(commands)]
@@ -70,6 +81,25 @@ def trained(tmp_path_factory):
     done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
+
+
+class Stopper(Silent):
+    """Presses Ctrl-C after the first step."""
+
+    def step(self, epoch, step, steps, meter):
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def begin_alone(folder):
+    """One process begins what two go on with."""
+    options = DataOptions(tail_ratio=20)
+    own = {"backbone": "convnet", "batch_size": 64, "features": 8, "epochs": 1, "accelerator": "cpu"}
+    output = str(folder / "begun-by-one")
+    with pytest.raises(Interrupted):
+        train(
+            TrainConfig("digits", method="crl", **own, output=output, data_options=options), watcher=Stopper()
+        )
 
 
 def check_run(trained, name):
@@ -93,7 +123,7 @@ def test_two_processes_train_one_model(trained):
     assert epoch_of(trained[0] / "crl")["mined"]["anchors"] > 0
     check_run(trained, "crl")
     said = trained[1]
-    assert said.count("2 processes share each batch: losses are") == said.count("\nrun: ") + 1  # one stopped
+    assert said.count("2 processes share each batch: losses are") == said.count("\nrun: ") + 2  # two stopped
 
 
 def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
@@ -122,6 +152,56 @@ def test_a_training_of_two_processes_goes_on_to_the_same_model(trained):
     for what in ("loss", "mined", "validation"):
         assert epoch_of(stopped)[what] == epoch_of(whole)[what]
     assert RESULTS.read(stopped / "results.json").mean == RESULTS.read(whole / "results.json").mean
+
+
+def check_close(run, other):
+    """Weights of two runs differ by rounding alone."""
+    expected = weights(other)
+    for name, value in weights(run).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_one_process_goes_on_with_what_two_began(trained, watcher):
+    run = trained[0] / "stopped-for-one"
+    config = replace(resumed_config(run, devices=1), output=str(run))
+    train(config, resume=True, watcher=watcher)
+    (note,) = [line for line in watcher.lines if line.startswith("began with")]
+    assert note.startswith("began with 2 processes, goes on with 1: batches and augmentation stay the same")
+    assert note.endswith("weights agree to rounding, not bit by bit")
+    check_close(run, trained[0] / "crl")
+
+
+def test_two_processes_go_on_with_what_one_began(trained):
+    assert "began with 1 process, goes on with 2: batches and augmentation" in trained[1]
+    check_close(trained[0] / "begun-by-one", trained[0] / "crl")
+
+
+def test_processes_that_cannot_share_its_batches_are_refused():
+    config, network = TrainConfig("digits", output="run"), torch.nn.Dropout(0.1)
+    sampler = ShuffledSampler(np.arange(100), 12, 0, 2)
+    with pytest.raises(
+        InputError,
+        match="--resume run: 5 processes cannot share its batches, which were made for 2; "
+        "go on with one of 1, 2, 3, 4, 6, 12",
+    ):
+        other_processes(config, network, sampler, 2, 5)
+    assert other_processes(config, network, sampler, 2, 2) == ()
+    assert (
+        "dropout leaves out others: weights are others" in other_processes(config, network, sampler, 2, 3)[0]
+    )
+
+
+def test_started_processes_go_on_whatever_the_run_says(monkeypatch):
+    config = TrainConfig("digits", devices=2)
+    assert (with_devices(config).devices, with_devices(config, 4).devices) == (2, 4)
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "x",
+        "LOCAL_WORLD_SIZE": 3,
+        "WORLD_SIZE": 3,
+        "RANK": 0,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    assert with_devices(config).devices == 1  # which asks for nothing
 
 
 @pytest.mark.parametrize("method", ["lmle", "deepid2"])

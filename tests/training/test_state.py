@@ -75,7 +75,7 @@ def test_the_keys_of_the_file_are_these(tmp_path: Path):
     save_state(tmp_path / "s", state())
     assert list(torch.load(tmp_path / "s")) == [
         "learner", "optimizer", "rng", "meter", "epoch", "step", "seconds", "layout",
-        "choices",
+        "choices", "processes",
     ]  # fmt: skip
 
 

@@ -53,8 +53,9 @@ def train(
 
     Args:
         config: Settings in TOML, YAML or JSON; flags override the file.
-        resume: Resume an interrupted run with its own settings; with auto, resume the run of these settings
-            if it was interrupted, begin it if it is not there, and do nothing if it is finished.
+        resume: Resume an interrupted run with its own settings, except for --devices; with auto, resume the run
+            of these settings if it was interrupted, begin it if it is not there, and do nothing if it is
+            finished.
         allow_changed_data: Resume a run even if its images, labels, splits or settings have changed.
         overwrite: Replace an existing run.
         dry_run: Check settings and labels, try one batch, print what would happen, and stop.
@@ -67,7 +68,8 @@ def train(
         from longtail.runs.resuming import resumed_config
 
         own = settings.method if is_outside(settings.method) else None
-        settings = replace(resumed_config(resume, own), output=str(resume))
+        devices = settings.devices if "--devices" in typed else None
+        settings = replace(resumed_config(resume, own, devices), output=str(resume))
     if resume == AUTOMATIC and not dry_run:
         from longtail.runs.places import output_of
         from longtail.runs.resuming import standing
@@ -135,7 +137,7 @@ def refuse_idle(typed: Typed, trained: Iterable[TrainConfig], methods: str) -> N
 def _refuse_others(typed: Typed) -> None:
     """Refuse what a run has of its own; a method of the user's own is named again, not set."""
     named_again = any(map(is_outside, typed.get("--method", ())))
-    goes_with = ("--resume", "--allow-changed-data", "--quiet", *["--method"] * named_again)
+    goes_with = ("--resume", "--allow-changed-data", "--quiet", "--devices", *["--method"] * named_again)
     if others := [name for name in typed if name not in goes_with]:
         (run,) = typed["--resume"]
         raise InputError(

@@ -18,6 +18,7 @@ from longtail.features.cache import FeatureCache, Maker, digest_of, trim
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
 from longtail.images.normalise import normalise
+from longtail.ranks import in_all_ranks
 
 PIECE = 2048
 """Images whose vectors are computed, and then kept, at a time: what a stop can lose."""
@@ -102,6 +103,7 @@ class VectorLoader:
         cache: of the network's vectors.
         compute: what the network makes of images.
         write: whether computed vectors are kept on disk; one process does that for all.
+        shared: whether all processes of a job look for the same rows, and compute missing vectors together.
         mirror: gives the vectors of the mirrored images, where a training sees those too.
     """
 
@@ -116,12 +118,13 @@ class VectorLoader:
         compute: Compute,
         write: bool = True,
         mirror: VectorLoader | None = None,
+        shared: bool = False,
     ) -> None:
         self._images = images
         self._dataset = dataset
         self._cache = cache
         self._compute = compute
-        self._write = write
+        self._write, self._shared = write, shared
         self._digests: dict[int, bytes] = {}
         self._places = np.full((len(dataset), 2), UNKNOWN)
         self.mirror = mirror
@@ -148,8 +151,10 @@ class VectorLoader:
         rows = np.asarray(indices, np.int64)
         known = self._known(rows)
         new = self._images.decodable(rows[~known])
-        for start in range(0, len(new), PIECE):
-            self._keep(new[start : start + PIECE])
+        alike = np.unique([self._digests[row] for row in new.tolist()], return_index=True)[1]
+        first = new[np.sort(alike)]  # of images that are equal
+        for start in range(0, len(first), PIECE):
+            self._keep(first[start : start + PIECE])
         found = rows[known | np.isin(rows, new)]
         self._places[found] = self._cache.places([self._digests[row] for row in found.tolist()])
         return found
@@ -188,7 +193,9 @@ class VectorLoader:
         for row in rows.tolist():
             if row not in self._digests and (digest := self._digest(row)) is not None:
                 self._digests[row] = digest
-        return np.array([self._digests.get(row, b"") in self._cache for row in rows.tolist()], np.bool_)
+        known = np.array([self._digests.get(row, b"") in self._cache for row in rows.tolist()], np.bool_)
+        # other machines may have other caches, and another job may fill one right now
+        return in_all_ranks(torch.from_numpy(known)).numpy() if self._shared else known
 
     def _digest(self, row: int) -> bytes | None:
         try:
@@ -197,15 +204,19 @@ class VectorLoader:
             return None  # the decoder says what is wrong with it
 
     def _keep(self, rows: NDArray[np.int64]) -> None:
+        vectors = self._compute(rows).numpy()
         digests = [self._digests[row] for row in rows.tolist()]
         new = self._cache.missing(digests)
         if len(new):
-            vectors = self._compute(rows[new]).numpy()
-            self._cache.add([digests[i] for i in new.tolist()], vectors, write=self._write)
+            self._cache.add([digests[i] for i in new.tolist()], vectors[new], write=self._write)
 
 
-def open_cache(root: Path, network: FixedNetwork, size: int) -> FeatureCache:
-    """The cache of a network's vectors of `size` numbers; older ones make room where it grew too large."""
+def open_cache(root: Path, network: FixedNetwork, size: int, trimmed: bool = True) -> FeatureCache:
+    """The cache of a network's vectors of `size` numbers; older ones make room where it grew too large.
+
+    Of several processes that open it, one removes them: `trimmed`.
+    """
     cache = FeatureCache(root, network.digest, size, network.maker)
-    trim(root)
+    if trimmed:
+        trim(root)
     return cache

@@ -20,6 +20,7 @@ from longtail.images.decode import MOST_BITS
 from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.ranks import Processes
+from longtail.runs.device import OneProcess
 from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
@@ -70,18 +71,23 @@ class Data:
     def on_vectors(self, fabric: Processes, network: FixedNetwork, size: int, mirrored: bool = False) -> Data:
         """The same with the vectors, of `size` numbers, that a fixed network makes of the images.
 
-        With `mirrored`, also those of the images mirrored left to right, for the training.
+        With `mirrored`, also those of the images mirrored left to right, for the training. All processes
+        compute them together, and the first one keeps them. In a rehearsal each computes those of its own
+        batch.
         """
         images = self.loader
         if not isinstance(images, ImageLoader):
             return self
 
+        shared = not self.rehearsed
+        together = fabric if shared else OneProcess(fabric.device)
+
         def vectors_of(network: FixedNetwork, mirror: VectorLoader | None = None) -> VectorLoader:
             network = network.to(fabric.device)
-            compute = partial(outputs_of, fabric, network, images, network, batch_size=BATCH)
-            cache = open_cache(cache_folder(), network, size)
-            write = fabric.is_global_zero and not self.rehearsed
-            return VectorLoader(images, self.dataset, cache, compute, write, mirror)
+            compute = partial(outputs_of, together, network, images, network, batch_size=BATCH)
+            write = fabric.is_global_zero and shared
+            cache = open_cache(cache_folder(), network, size, trimmed=fabric.is_global_zero)
+            return VectorLoader(images, self.dataset, cache, compute, write, mirror, shared)
 
         mirror = vectors_of(network.of_mirrored()) if mirrored else None
         return replace(self, loader=vectors_of(network, mirror), network=network)

@@ -37,6 +37,7 @@ from longtail.models.lite0 import has_weights
 from longtail.runs.beginning import Beginning
 from longtail.runs.data import Data, class_counts, read_dataset
 from longtail.runs.folder import RunFolder
+from longtail.runs.other_processes import other_processes
 from longtail.runs.run import Run
 from longtail.sampling.weighted import over_sampling, under_sampling
 from longtail.training.checkpoint import ModelCard
@@ -172,9 +173,11 @@ def prepare_training(
     watcher: Watcher,
     *,
     fresh: bool = True,
+    processes: int | None = None,
 ) -> Training:
     """Build the model and lay out how it is fed; nothing is written to the folder.
 
+    Batches are made for as many `processes` as a stopped training began with, else for those that there are.
     A model that is not `fresh` lacks the weights that a training begins with: those of a stopped training
     follow.
 
@@ -190,17 +193,20 @@ def prepare_training(
         _start_from(beginning, card, learner, config.start)
     learner.method.begin(learner.model)
     known = data.training(config.planned_epochs)
-    sampler = learner.method.draw(known, config.batch_size, config.seed, fabric.world_size)
+    made_for = processes or fabric.world_size
+    sampler = learner.method.draw(known, config.batch_size, config.seed, made_for)
+    others = other_processes(config, learner, sampler, made_for, fabric.world_size)
     notes = learner.method.observe(known, sampler, config.seed)
     run = Run(folder, fabric, learner, card, watcher)
     run.config, run.data = config, data
-    feed = Feed(fabric, data.loader, sampler, augmentation, config.seed, card.mean, card.std)
+    place = fabric, data.loader, sampler, augmentation
+    feed = Feed(*place, config.seed, card.mean, card.std, processes=made_for)
     height, width = card.image_size
     what = (
         f"{card.method} on {card.backbone}{TUNED[card.tuning]}, "
         f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
-    return Training(run, feed, (what, *_on_processes(fabric.world_size), *notes))
+    return Training(run, feed, (what, *_on_processes(fabric.world_size), *others, *notes))
 
 
 def _on_processes(processes: int) -> list[str]:

@@ -15,6 +15,7 @@ from longtail.methods.find import allowed_again
 from longtail.runs.folder import RunFolder
 from longtail.runs.loggers import flat
 from longtail.runs.origin import Origin, check_origin
+from longtail.runs.other_processes import with_devices
 from longtail.runs.places import output_of, with_whole_paths
 from longtail.training.best import is_over
 from longtail.training.config import AUTO, CONFIG, TrainConfig
@@ -64,12 +65,23 @@ def first_difference(found: TrainConfig, asked: TrainConfig) -> str | None:
 
 
 def _as_now(found: TrainConfig, asked: TrainConfig) -> TrainConfig:
-    """The settings of a run where it lies now; what teaches nothing is taken as it is asked for."""
-    return replace(found, output=asked.output, log_to=asked.log_to, checkpoint_every=asked.checkpoint_every)
+    """The settings of a run where it lies now, for as many processes as go on with it.
+
+    What teaches nothing is taken as it is asked for, too.
+    """
+    return replace(
+        found,
+        output=asked.output,
+        devices=asked.devices,
+        log_to=asked.log_to,
+        checkpoint_every=asked.checkpoint_every,
+    )
 
 
-def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
+def resumed_config(run: Path, method: str | None = None, devices: int | None = None) -> TrainConfig:
     """The configuration of the unfinished run in a folder; `method` names one of the user's own again.
+
+    It goes on with as many processes as `with_devices` says.
 
     Raises:
         InputError: when there is none, the training came to its end, or its method is not named.
@@ -83,7 +95,7 @@ def resumed_config(run: Path, method: str | None = None) -> TrainConfig:
             f"--resume {run}: nothing to go on with, it was stopped before its first step; start again with "
             "--overwrite"
         )
-    return replace(config, method=allowed_again(config.method, method))
+    return with_devices(replace(config, method=allowed_again(config.method, method)), devices)
 
 
 @dataclass(frozen=True, eq=False)

@@ -184,7 +184,10 @@ def _prepared(
     config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
     beginning = begin(config, None if state is None else folder)
     data = prepare_data(fabric, config, beginning, dataset, splits, watcher, rehearsed=rehearsed)
-    training = prepare_training(fabric, config, beginning, data, folder, watcher, fresh=state is None)
+    fresh, made_for = state is None, None if state is None else state.processes
+    training = prepare_training(
+        fabric, config, beginning, data, folder, watcher, fresh=fresh, processes=made_for
+    )
     return replace(training, notes=(*notes, *training.notes)), going
 
 

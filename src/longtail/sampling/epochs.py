@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -32,6 +33,11 @@ class Sampler(ABC):
         """How many batches an epoch has."""
         return len(self.batches(epoch))
 
+    @property
+    def block(self) -> int:
+        """Images of a part of a batch that is dealt in turn: any number of processes that divides it can."""
+        return self.batches(0).shape[1]
+
     def tasks(self, epoch: int) -> NDArray[np.int64] | None:  # noqa: ARG002
         """(steps, batch) int64 attribute that each place of `batches` is drawn for, -1 for none.
 
@@ -55,6 +61,11 @@ class ShuffledSampler(Sampler):
         self.rows = rows
         self.seed = seed
         self.batch_size = batch_width(batch_size, len(rows), processes)
+
+    @property
+    def block(self) -> int:
+        """See `Sampler`: the whole batch."""
+        return self.batch_size
 
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """Every row once, (steps, batch) int64; the last batch is filled up with the first rows."""
@@ -86,6 +97,11 @@ class Curriculum(Sampler):
     def steps(self, epoch: int) -> int:
         """How many batches an epoch has; the two samplers may differ."""
         return self._of(epoch).steps(epoch)
+
+    @property
+    def block(self) -> int:
+        """See `Sampler`: what divides the blocks of both."""
+        return math.gcd(self.first.block, self.second.block)
 
     def rates(self) -> NDArray[np.float64]:
         """(n,) of the second sampler, with which the training ends."""

@@ -59,6 +59,11 @@ class IdentityPairSampler(Sampler):
         self._groups = Groups.of(known, identities[known], identities)
         self._same, self._other = _chances(self._groups, identities >= 0)
 
+    @property
+    def block(self) -> int:
+        """See `Sampler`: half of a batch."""
+        return self._half
+
     def batches(self, epoch: int) -> Ints:
         """Rows of an epoch, (steps, batch) int64; columns i and i + batch / 2 are a pair."""
         rng = np.random.default_rng((self.seed, epoch))

@@ -180,6 +180,11 @@ class QuintupletSampler(Sampler):
             raise ValueError(f"quintuplets: expected shape (5, {len(rows)}) headed by the epoch's anchors")
         self._table = epoch, attribute, quintuplets
 
+    @property
+    def block(self) -> int:
+        """See `Sampler`: b."""
+        return self.quintuplets_per_step
+
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """(steps, 5·b) int64; a missing image is replaced by its anchor.
 

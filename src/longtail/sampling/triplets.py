@@ -69,6 +69,11 @@ class CrossDomainTripletSampler(Sampler):
         self._block = batch_width(-(-batch_size // 4), len(self._anchors), processes)
         self.batch_size = 4 * self._block
 
+    @property
+    def block(self) -> int:
+        """See `Sampler`: a quarter of a batch."""
+        return self._block
+
     def batches(self, epoch: int) -> Ints:
         """Rows of an epoch, (steps, batch) int64: four blocks of columns, as above."""
         rng = np.random.default_rng((self.seed, epoch))

@@ -59,6 +59,11 @@ class WeightedSampler(Sampler):
         ratios = imbalance_ratio(class_shares(labels, np.ones(len(labels)), num_classes))
         self._stratum = labels[:, np.nan_to_num(ratios).argmax()]
 
+    @property
+    def block(self) -> int:
+        """See `Sampler`: the whole batch."""
+        return self.batch_size
+
     def batches(self, epoch: int) -> NDArray[np.int64]:
         """Rows of an epoch, (steps, batch) int64, in random order."""
         rng = np.random.default_rng((self.seed, epoch))

@@ -49,6 +49,7 @@ class Feed:
         mean, std: what images are normalised by.
         layout: of the epoch that was begun last. A stopped training keeps it: a method may have laid it
             out by features that are no longer there.
+        processes: that the batches were made for; another number may share them, see `Sampler.block`.
     """
 
     fabric: Fabric
@@ -59,6 +60,7 @@ class Feed:
     mean: Sequence[float]
     std: Sequence[float]
     layout: Layout | None = None
+    processes: int = 1
 
     def epoch(self, epoch: int, from_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from a step on; they are laid out now, unless `layout` has them."""

@@ -48,4 +48,7 @@ def outputs_of(
         done += len(images)
         if on_progress is not None:
             on_progress(done, len(own))
-    return gather_ranks(torch.cat(parts))[: len(rows)].cpu()  # in the order in which they were dealt
+    found = torch.cat(parts)
+    if fabric.world_size > 1:  # else there may be other processes, which do not take part
+        found = gather_ranks(found)  # in the order in which they were dealt
+    return found[: len(rows)].cpu()

@@ -34,6 +34,8 @@ class TrainingState:
         seconds: that it took so far.
         layout: rows and tasks of its batches, where a step of it was taken.
         choices: how often each image was mined so far, see `Choices`; None where nothing is counted.
+        processes: that the batches are made for: as many as the training began with; None where that is not
+            known.
     """
 
     learner: dict[str, Any]
@@ -45,10 +47,13 @@ class TrainingState:
     seconds: float
     layout: tuple[Tensor, Tensor | None] | None
     choices: Tensor | None = None
+    processes: int | None = None
 
     def __post_init__(self) -> None:
         if self.epoch < 0 or self.step < 0:
             raise ValueError(f"expected an epoch and a step from 0 up, got {self.epoch} and {self.step}")
+        if self.processes is not None and self.processes < 1:
+            raise ValueError(f"expected a number of processes from 1 up, got {self.processes}")
         if self.layout is not None and self.step > len(self.layout[0]):
             raise ValueError(f"expected a step of an epoch of {len(self.layout[0])}, got {self.step}")
 
@@ -71,7 +76,7 @@ class TrainingState:
             layout = torch.tensor(rows), None if tasks is None else torch.tensor(tasks)
         weights, momenta, random = learner.state_dict(), optimizer.state_dict(), torch.get_rng_state()
         sums, times = (meter.sums, meter.counts), choices and choices.times
-        return cls(weights, momenta, random, sums, epoch, step, seconds, layout, times)
+        return cls(weights, momenta, random, sums, epoch, step, seconds, layout, times, feed.processes)
 
     def for_other_rows(self) -> TrainingState:
         """The same from the start of its epoch, without what is known of rows that now hold other images."""
@@ -102,7 +107,7 @@ class TrainingState:
         return Meter(sums, counts)
 
 
-SINCE = {"choices"}
+SINCE = {"choices", "processes"}
 """Fields that states of earlier versions lack."""
 
 SEAL = b"sha256"
