@@ -34,7 +34,7 @@ def test_without_arguments_they_are_those_of_the_command_line():
         ({"crl": {"level": "both"}}, "crl.level: invalid enum value 'both'"),
         ({"crl": 3}, "crl: expected `object`, got `int`"),
         ({"val_share": 1.5}, "--val-share: expected a number from 0 up to but without 1, got 1.5"),
-        ({"freeze": True, "finetune": "last"}, "--finetune: goes on training"),
+        ({"freeze": True, "finetune": "last"}, "--finetune: trains the backbone that --freeze keeps fixed"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_name(given, said):

@@ -88,8 +88,8 @@ def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Job:
         job.called("plan", config=config, overwrite=overwrite, watcher=watcher)
         return ["images: 3 train", "the run would be written to runs/x"]
 
-    def resumed_config(run: Path, method: str | None) -> TrainConfig:
-        job.called("resumed_config", run=run, method=method)
+    def resumed_config(run: Path, method: str | None, devices: int | None) -> TrainConfig:
+        job.called("resumed_config", run=run, method=method, devices=devices)
         return TrainConfig(data="photos", epochs=7)
 
     _replace(monkeypatch, "train", train=train, plan=plan)

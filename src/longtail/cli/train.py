@@ -53,8 +53,8 @@ def train(
 
     Args:
         config: Settings in TOML, YAML or JSON; flags override the file.
-        resume: Resume an interrupted run with its own settings, except for --devices; with auto, resume the run
-            of these settings if it was interrupted, begin it if it is not there, and do nothing if it is
+        resume: Resume an interrupted run with its own settings, except for --devices; with auto, resume the
+            run of these settings if it was interrupted, begin it if it is not there, and do nothing if it is
             finished.
         allow_changed_data: Resume a run even if its images, labels, splits or settings have changed.
         overwrite: Replace an existing run.
