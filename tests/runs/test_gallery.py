@@ -48,7 +48,7 @@ def gallery(opened, judged):
 
 def test_every_mistake_shown_is_one_with_the_classes_and_the_score_that_stand_there(opened, judged, gallery):
     (mistakes,) = gallery.mistakes
-    names, (attribute,) = opened.data.dataset.images.name, judged.results.attributes
+    names, (attribute,) = opened.data.dataset.ids.__getitem__, judged.results.attributes
     place = {names(int(row)): i for i, row in enumerate(judged.rows)}
     scores, true = judged.predictions.of_attribute(0)
     decided = judged.predictions.decided(0)

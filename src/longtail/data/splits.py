@@ -13,7 +13,7 @@ from longtail.data.stratify import TEST, TRAIN, VAL, Pairs, stratify
 from longtail.documents import Form, Part
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
-from longtail.words import count
+from longtail.words import count, joined
 
 FRACTIONS = (0.7, 0.1, 0.2)
 """Shares of train, val and test where nothing else is asked for."""
@@ -172,7 +172,7 @@ def _lacking(side: NDArray[np.int8], pairs: Pairs, schema: LabelSchema, reason: 
             absent = [name for pair, name in own if used[pair] and not held[pair]]
             if absent and held.any():
                 what = count(len(absent), "class", "classes")
-                which = ", ".join(absent)
+                which = joined(absent)
                 notes.append(f"{attribute.name}: {what} without a {_NAMES[split]} image{reason}: {which}")
         offset += len(attribute.classes)
     return notes

@@ -211,7 +211,7 @@ class _Maker:
         return Example(self._numbers[image.row], image.caption, self._heat.get((image.row, image.seen)))
 
     def _read(self, run: Run, rows: list[int]) -> None:
-        left, names = MOST_BYTES, run.data.dataset.images.name
+        left, ids = MOST_BYTES, run.data.dataset.ids  # paths would tell of the folders of whoever trained it
         for own, images in _images(run, self.size, rows):
             for row, image in zip(own, images.permute(0, 2, 3, 1).numpy()):
                 jpeg = as_jpeg(image)
@@ -219,7 +219,7 @@ class _Maker:
                 if left < 0:
                     return
                 self._numbers[row] = len(self.pictures)
-                self.pictures.append(Picture(jpeg, names(row)))
+                self.pictures.append(Picture(jpeg, ids[row]))
 
 
 def _images(run: Run, size: tuple[int, int], rows: list[int]) -> Iterator[tuple[list[int], Tensor]]:
