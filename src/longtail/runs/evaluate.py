@@ -129,7 +129,8 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
     name, told = data.dataset.images.name, partial(run.watcher.progress, "evaluating")
     plain = run.plain_scores(rows, data.loader, name, told)
     predictions = predictions_of(run, data.dataset, rows, run.calibrated(plain))
-    results = build_results(predictions, _run_info(run, data, split))
+    known = known_beforehand(run)
+    results = build_results(predictions, _run_info(run, data, split, known.linear))
     trusted = tuple(trust(run, predictions, plain, results.attributes))
     evidence = Evidence(
         run.epochs,
@@ -137,7 +138,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
         class_counts(data.dataset, data.splits.val) if own else None,
         run.card.feature_layer == "neck",
         run.planned,
-        known_beforehand(run).leak if own else None,
+        known.leak if own else None,
     )
     results = structs.replace(results, faults=faults(results, evidence), attributes=trusted)
     return Judged(results, rows, predictions)
@@ -194,7 +195,7 @@ def _gallery(run: Run, judged: Judged) -> Gallery | None:
         return None
 
 
-def _run_info(run: Run, data: Data, split: str) -> RunInfo:
+def _run_info(run: Run, data: Data, split: str, linear: float | None) -> RunInfo:
     config, card = run.config, run.card
     images = {name: len(data.splits.of(name)) for name in SPLITS}
     return RunInfo(
@@ -205,7 +206,7 @@ def _run_info(run: Run, data: Data, split: str) -> RunInfo:
         split=split,
         decision=run.decision if run.aim is None else f"{run.decision}, thresholds for {run.aim}",
         caveat=run.caveat,
-        training=_training_info(run),
+        training=_training_info(run, linear),
     )
 
 
@@ -216,7 +217,7 @@ def _imbalance_seen(run: Run) -> str:
     return ", ".join(map(" ".join, zip(run.card.schema.names, given)))
 
 
-def _training_info(run: Run) -> TrainingInfo | None:
+def _training_info(run: Run, linear: float | None) -> TrainingInfo | None:
     epochs, judged = run.epochs, judged_epoch(run.config, run.epochs)
     if judged is None:
         return None
@@ -227,7 +228,7 @@ def _training_info(run: Run) -> TrainingInfo | None:
         seconds=seconds,
         seconds_per_epoch=seconds / len(epochs),
         images_per_second=sum(epoch.images_per_second * epoch.seconds for epoch in epochs) / seconds,
-        linear=known_beforehand(run).linear,
+        linear=linear,
         step_shares={"input wait": sum(epoch.input_wait_share * epoch.seconds for epoch in epochs) / seconds},
     )
 

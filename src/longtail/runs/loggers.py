@@ -106,7 +106,7 @@ class MLflow:
         self._module.log_params(dict(settings))
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Figures of a step; MLflow does not take every sign in a name."""
+        """Figures of a step."""
         self._module.log_metrics(dict(figures), step=step)
 
     def finish(self) -> None:
