@@ -59,6 +59,7 @@ def worker(rank, port, folder):
         torch.save(state, folder / f"{name}-{rank}.pt")
     torch.save(accumulated(rank, WORLD), folder / f"accumulated-{rank}.pt")
     dist.destroy_process_group()
+    os._exit(0)  # threads of gloo may outlive the group, and abort an interpreter that ends beside them
 
 
 @pytest.fixture(scope="module")
