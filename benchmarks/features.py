@@ -88,7 +88,7 @@ def _loader(dataset: Dataset, network: FixedNetwork, cache: Path) -> VectorLoade
     def compute(rows: np.ndarray) -> torch.Tensor:
         return outputs_of(fabric, network, images, network, rows, batch_size=BATCH)
 
-    return VectorLoader(images, dataset, open_cache(cache, network, Lite0.out_features), compute)
+    return VectorLoader(images, dataset, open_cache(cache, network, Lite0().out_features), compute)
 
 
 def _vectors(

@@ -1,5 +1,7 @@
 """Backbones in two parts, against the backbones as a whole."""
 
+import math
+
 import pytest
 import torch
 
@@ -10,8 +12,8 @@ from longtail.models.lite0 import Lite0
 from longtail.models.resnet import resnet18, resnet32
 
 BACKBONES = [
-    (Lite0, (3, 64, 64), (192, 2, 2)),
-    (Lite0, (1, 33, 50), (192, 2, 2)),
+    (Lite0, (3, 64, 64), (992 + 192 * 2 * 2,)),
+    (Lite0, (1, 33, 50), (992 + 192 * 2 * 2,)),
     (resnet18, (3, 64, 32), (256, 4, 2)),
     (resnet32, (3, 16, 16), (32, 8, 8)),
 ]
@@ -24,7 +26,7 @@ def test_the_parts_one_after_the_other_are_the_whole(build, image, shape):
     flat_maps, numbers = fixed_part(backbone, 0, "last", image, "any")
     flat = flat_maps(images)
     assert parts.shape == shape
-    assert flat.shape == (3, numbers) == (3, shape[0] * shape[1] * shape[2])
+    assert flat.shape == (3, numbers) == (3, math.prod(shape))
     torch.testing.assert_close(parts.vectors(flat), backbone(images))
 
 
@@ -37,7 +39,7 @@ def test_the_parts_share_their_weights_with_the_whole():
 
 def test_a_whole_backbone_stays_where_the_head_alone_learns():
     backbone = Lite0()
-    assert fixed_part(backbone, 1280, "head", (3, 32, 32), "lite0") == (backbone, 1280)
+    assert fixed_part(backbone, 2272, "head", (3, 32, 32), "lite0") == (backbone, 2272)
 
 
 def test_a_backbone_without_a_last_stage_is_refused():

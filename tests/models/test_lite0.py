@@ -29,6 +29,17 @@ def same_convolution(x, weight, stride, groups=1):
     return F.conv2d(canvas, weight, stride=stride, groups=groups)
 
 
+FIRST_OF_STAGES = (0, 1, 3, 5, 8, 11)
+
+
+def seen(x, weights, name):
+    """Mean and deviation of each channel over the places of a map, in units of its norm."""
+    places = (x.flatten(2) - weights[f"{name}.bias"][:, None]) / weights[f"{name}.weight"][:, None]
+    mean = places.sum(2) / places.shape[2]
+    deviation = ((places - mean[:, :, None]) ** 2).sum(2) / places.shape[2]
+    return [mean, (deviation + 1e-6).sqrt() - 0.5]
+
+
 def twin(weights, images):
     def norm(x, name):
         mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
@@ -37,7 +48,9 @@ def twin(weights, images):
         x = (x - mean.view(column)) / (var.view(column) + 1e-3).sqrt()
         return x * scale.view(column) + shift.view(column)
 
-    x = norm(same_convolution(images, weights["_conv_stem.weight"], 2), "_bn0").clamp(0, 6)
+    x = norm(same_convolution(images, weights["_conv_stem.weight"], 2), "_bn0")
+    moments = seen(x, weights, "_bn0")
+    x = x.clamp(0, 6)
     for i, (kernel, stride) in enumerate(KERNELS_AND_STRIDES):
         block, before = f"_blocks.{i}.", x
         if f"{block}_expand_conv.weight" in weights:
@@ -46,10 +59,14 @@ def twin(weights, images):
         assert filters.shape[2] == kernel
         x = norm(same_convolution(x, filters, stride, groups=x.shape[1]), f"{block}_bn1").clamp(0, 6)
         x = norm(F.conv2d(x, weights[f"{block}_project_conv.weight"]), f"{block}_bn2")
+        if i in FIRST_OF_STAGES:
+            moments += seen(x, weights, f"{block}_bn2")
         if stride == 1 and x.shape[1] == before.shape[1]:
             x = x + before
     x = norm(F.conv2d(x, weights["_conv_head.weight"]), "_bn1").clamp(0, 6)
-    return x.flatten(2).sum(2) / (x.shape[2] * x.shape[3])
+    mean, u = x.flatten(2).sum(2) / (x.shape[2] * x.shape[3]), torch.cat(moments, 1)
+    length = mean.square().sum(1).sqrt() / u.square().sum(1).sqrt()
+    return torch.cat([mean, length[:, None] * u], 1)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +82,7 @@ def pretrained():
 def test_it_computes_what_the_released_weights_say(pretrained, size):
     network, weights = pretrained
     images = torch.randn(2, 3, *size, dtype=torch.float64)
-    torch.testing.assert_close(network(images), twin(weights, images), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(network(images), twin(weights, images), rtol=1e-8, atol=1e-8)
 
 
 @released
@@ -78,7 +95,16 @@ def test_a_grey_image_is_shown_in_all_three_channels(pretrained):
 def test_it_has_its_known_size():
     network = Lite0()
     assert sum(p.numel() for p in network.parameters()) + 1280 * 1000 + 1000 == 4_652_008
-    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 1280)
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 2272)
+
+
+def test_an_image_of_one_colour_has_finite_vectors_and_gradients():
+    network = Lite0().double()
+    images = torch.full((2, 3, 32, 32), 0.3, dtype=torch.float64, requires_grad=True)
+    network(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
 def test_weights_that_are_not_installed_end_in_one_line(monkeypatch):

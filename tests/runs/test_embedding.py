@@ -35,7 +35,7 @@ def test_each_image_has_its_vector_in_the_order_of_the_names(folder):
     found = embed(dataset, Silent())
     names = [dataset.ids[row] for row in found.rows]
     assert names == sorted(dataset.ids)
-    assert found.vectors.shape == (len(dataset), 1280)
+    assert found.vectors.shape == (len(dataset), 2272)
     again = embed(dataset, Silent())
     np.testing.assert_array_equal(again.vectors, found.vectors)
 

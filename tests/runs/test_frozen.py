@@ -140,7 +140,7 @@ def test_small_images_are_enlarged_for_a_network_of_photos(frozen, folder):
 
 
 def test_images_of_which_nothing_is_seen_leave_the_regression_finite(frozen, monkeypatch):
-    monkeypatch.setattr(Lite0, "forward", lambda self, images: torch.zeros(len(images), 1280))
+    monkeypatch.setattr(Lite0, "forward", lambda self, images: torch.zeros(len(images), 2272))
     run = train(replace(frozen, method="linear", freeze=False))
     assert all(tensor.isfinite().all() for tensor in weights(run).values())
 
@@ -185,7 +185,8 @@ def test_the_vector_of_a_mirrored_image_is_that_of_the_image_that_was_mirrored(f
     (views, *_), *_ = training.feed.loader.batches([[row, row]], [torch.tensor([False, True])])
     mirrored(Path(data.dataset.images.name(row)))
     other, _ = _prepared(replace(frozen, output=frozen.output + "3"), False, None)
-    torch.testing.assert_close(other.feed.loader.vectors(np.array([row]))[0], views[1])
+    found = other.feed.loader.vectors(np.array([row]))[0]
+    torch.testing.assert_close(found, views[1], rtol=1e-3, atol=1e-3)  # kept in half precision
     assert not torch.equal(views[0], views[1])
 
 

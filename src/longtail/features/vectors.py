@@ -26,8 +26,8 @@ PIECE = 2048
 BATCH = 64
 """Images that the network sees at a time: more are no faster on a CPU, and take more memory."""
 
-METHOD = "1"
-"""Changes with how an image becomes the pixels that a network sees, so that older vectors do not count."""
+METHOD = "2"
+"""Changes with how an image becomes a vector, so that older ones do not count."""
 
 UNKNOWN = -1
 """Place of a vector that was not looked for."""

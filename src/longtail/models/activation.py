@@ -44,7 +44,7 @@ def class_activation(model: Classifier, images: Tensor, attributes: Tensor, clas
         raise ValueError("model: expected a backbone whose vector is the mean over a map")
     with torch.no_grad():
         maps = full_precision(model.backbone.maps(images))
-        vectors = maps.mean((2, 3))
+        vectors = full_precision(model.backbone(images))
         if model.tuning is not None:
             vectors = VECTOR_LENGTH * normalize(vectors)
     with torch.enable_grad():
@@ -52,5 +52,5 @@ def class_activation(model: Classifier, images: Tensor, attributes: Tensor, clas
         logits = model.head(read).logits
         of_class = logits[torch.arange(len(images), device=logits.device), attributes, classes]
         (weights,) = torch.autograd.grad(of_class.sum(), read)
-    found = torch.einsum("nb,nbhw->nhw", weights, maps).clamp(min=0)
+    found = torch.einsum("nb,nbhw->nhw", weights[:, : maps.shape[1]], maps).clamp(min=0)
     return found / found.amax((1, 2), keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)

