@@ -165,9 +165,16 @@ def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCar
         learner = card.build()
         learner.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: expected weights that fit their model card, got {first}") from None
+        raise InputError(f"{path}: expected weights that fit their model card, got {_mismatch(error)}") from None
     return learner.eval(), card
+
+
+def _mismatch(error: Exception) -> str:
+    """The first of what does not fit, and what to do where torch names a tensor."""
+    first, *more = (line.strip() for line in str(error).strip().splitlines())
+    if not more:
+        return first
+    return f"{more[0].rstrip('.')}; if an earlier longtail wrote it, train again"
 
 
 def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
