@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from longtail.norms import WholeBatchNorms
+from longtail.tensors import full_precision
 
 
 class Processes(Protocol):
@@ -70,19 +72,96 @@ def gather_ranks(tensor: Tensor) -> Tensor:
     return _Gather.apply(tensor)  # pyright: ignore[reportReturnType]
 
 
+def gather_for_share(tensor: Tensor) -> Tensor:
+    """The rows of all processes, for a loss of which each process computes a share.
+
+    Rows and their order are those of `gather_ranks`, whose arguments and errors it has. Each process has
+    gradients of its own share, and the backward pass gives each row their sum over processes. That sum is
+    W · ∂L/∂row if the gradient of a share is W times what it adds to that of the loss L of the whole batch,
+    as with `RankShare.totals`.
+    """
+    return _GatherForShare.apply(tensor) if _has_others() else tensor  # pyright: ignore[reportReturnType]
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ARG004
-        tensor = tensor.contiguous()
-        if tensor.device.type == "cpu":
-            _expect_equal(len(tensor))
-        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, tensor)
-        return torch.stack(parts, 1).flatten(0, 1)
+        return _gathered(tensor)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # noqa: ARG004
         return grad_outputs[0][dist.get_rank() :: dist.get_world_size()] * dist.get_world_size()
+
+
+class _GatherForShare(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ARG004
+        return _gathered(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # noqa: ARG004
+        for_each = grad_outputs[0].unflatten(0, (-1, dist.get_world_size())).transpose(0, 1).contiguous()
+        own = torch.empty_like(for_each)
+        # as much traffic as a reduce-scatter, which gloo has not in every torch, and the same order of adding
+        dist.all_to_all_single(own, for_each)
+        return full_precision(own).sum(0).to(own.dtype)
+
+
+def _gathered(tensor: Tensor) -> Tensor:
+    tensor = tensor.contiguous()
+    if tensor.device.type == "cpu":
+        _expect_equal(len(tensor))
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor)
+    return torch.stack(parts, 1).flatten(0, 1)
+
+
+@final
+@dataclass(frozen=True)
+class RankShare:
+    """The share of process r of W in a sum over rows or anchors; a `Share` of `longtail.rectification`."""
+
+    rank: int
+    processes: int
+
+    def totals(self, *parts: Tensor) -> list[Tensor]:
+        """Sums over all processes, each of its own type, in one exchange.
+
+        Every process computes the same loss L of them, of which it can give its own part alone a gradient.
+        The average over processes needs W · ∂L/∂(its own part), so the gradient that arrives is W times
+        that of the sum; the backward pass needs no communication.
+        """
+        if self.processes == 1:
+            return list(parts)
+        together = torch.cat([part.flatten().double() for part in parts])  # whole numbers are exact in it
+        whole = cast(Tensor, _Total.apply(together)).split([part.numel() for part in parts])
+        return [total.view_as(part).to(part.dtype) for total, part in zip(whole, parts, strict=True)]
+
+    @torch.no_grad()
+    def largest(self, value: Tensor) -> Tensor:
+        """The largest of all processes."""
+        if self.processes == 1:
+            return value
+        largest = value.clone()
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return largest
+
+
+def own_share() -> RankShare:
+    """That of this process; all of it where there are no others."""
+    return RankShare(dist.get_rank(), dist.get_world_size()) if _has_others() else RankShare(0, 1)
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:  # noqa: ARG004
+        whole = part.clone()
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # noqa: ARG004
+        return grad_outputs[0] * dist.get_world_size()
 
 
 def _has_others() -> bool:

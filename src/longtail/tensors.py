@@ -38,7 +38,9 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None 
     return (values * mask).sum(dim) / mask.sum(dim).clamp(min=1)
 
 
-def soft_histogram(values: Tensor, mask: Tensor, low: Tensor, high: Tensor, nodes: int) -> Tensor:
+def soft_histogram(
+    values: Tensor, mask: Tensor, low: Tensor, high: Tensor, nodes: int, count: Tensor | None = None
+) -> Tensor:
     """Shares of the values at τ nodes over [low, high], each value split between its two neighbours.
 
         h_t = 1/|M| Σ_{i ∈ M} max(0, 1 - |x_i - low - tΔ| / Δ),     Δ = (high - low) / (τ - 1)
@@ -49,9 +51,10 @@ def soft_histogram(values: Tensor, mask: Tensor, low: Tensor, high: Tensor, node
         low: first node, scalar.
         high: last node, scalar.
         nodes: τ, at least 2.
+        count: takes the place of |M| where M is a part of what is counted.
 
     Returns:
-        (..., τ) float, which sums to 1, or is 0 where M is empty.
+        (..., τ) float, which sums to 1 without `count`, or is 0 where M is empty.
 
     Source: Ustinova and Lempitsky, NIPS 2016, section 3.
     """
@@ -60,7 +63,8 @@ def soft_histogram(values: Tensor, mask: Tensor, low: Tensor, high: Tensor, node
     # a value on the last node keeps its mass; clamped as an integer, so that NaN is no wild index
     lower = position.detach().floor().to(torch.int64).clamp(0, nodes - 2)
     upper_share = position - lower
-    weight = mask.to(values.dtype) / mask.sum(-1, keepdim=True).clamp(min=1)
+    count = mask.sum(-1, keepdim=True) if count is None else count
+    weight = mask.to(values.dtype) / count.clamp(min=1)
     histogram = values.new_zeros(*mask.shape[:-1], nodes)
     histogram = histogram.scatter_add(-1, lower, (1 - upper_share) * weight)
     return histogram.scatter_add(-1, lower + 1, upper_share * weight)

@@ -30,7 +30,7 @@ def test_the_value_as_printed_is_that_of_the_code_times_the_square_of_the_spacin
     sides = [torch.tensor(side, dtype=torch.float64)[None, None] for side in (positive, negative)]
     masks = [torch.ones_like(side, dtype=torch.bool) for side in sides]
     one = torch.ones((), dtype=torch.float64)
-    ours = distribution(HardPairs(*sides, *masks), -one, one, nodes)
+    ours = distribution(HardPairs(*sides, *masks), -one, one, nodes, (masks[0].sum(), masks[1].sum()))
     above, below = printed(positive, nodes), printed(negative, nodes)
     total = sum(above[t] * below[k] for t in range(nodes) for k in range(t + 1))
     assert total == pytest.approx(factor * float(ours), rel=1e-9)

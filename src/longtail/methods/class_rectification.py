@@ -16,7 +16,7 @@ from longtail.methods.options import CRLOptions
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
-from longtail.ranks import gather_ranks
+from longtail.ranks import gather_for_share, gather_ranks, own_share
 from longtail.rectification import ClassRectificationLoss, Rectification, tpami_alpha
 from longtail.sampling.epochs import Sampler
 
@@ -58,15 +58,9 @@ class ClassRectification(Method):
         return super().observe(data, sampler, seed)
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
-        """The two terms with their weights; mining sees the batch of all processes, or its own part.
-
-        A process with B images receives (W - 1) · B · J · (4 K + 8 + 4 D) bytes, at class level without 4 D.
-        """
-        logits, labels, features = output.logits, batch.labels, output.features
-        if together := self.options.crl.scope == "global":
-            logits, labels = gather_ranks(logits), gather_ranks(labels)
-            features = gather_ranks(features) if self.crl.level == "instance" else None
-        mined = self.crl.rectify(logits, labels, features, choices=self.choices is not None)
+        """The two terms with their weights; mining sees the batch of all processes, or its own part."""
+        together = self.options.crl.scope == "global"
+        mined = self._of_all(output, batch) if together else self._of_own(output, batch)
         if self.choices is not None and mined.chosen is not None:
             chosen = mined.chosen if together else gather_ranks(mined.chosen.t()).t()
             self.choices.add(gather_ranks(batch.index), chosen)
@@ -75,6 +69,27 @@ class ClassRectification(Method):
             "crl": self.crl_weight * mined.loss,
         }
         return Losses(terms, _statistics(mined, self.margin))
+
+    def _of_own(self, output: ModelOutput, batch: Batch) -> Rectification:
+        return self.crl.rectify(output.logits, batch.labels, output.features, choices=self._counting)
+
+    def _of_all(self, output: ModelOutput, batch: Batch) -> Rectification:
+        """In the batch of all processes; at instance level each mines its share of the anchors.
+
+        A process with B images receives (W - 1) · B · J · (8 + 4 K) bytes at class level, and
+        (W - 1) · B · J · (8 + 8 D) at instance level: features, and their gradients.
+        """
+        labels = gather_ranks(batch.labels)
+        if self.crl.level == "class":
+            return self.crl.rectify(gather_ranks(output.logits), labels, choices=self._counting)
+        # at instance level logits only tell which classes an attribute has: any row does
+        logits = output.logits[:1].detach().expand(len(labels), -1, -1)
+        features = gather_for_share(output.features)
+        return self.crl.rectify(logits, labels, features, choices=self._counting, share=own_share())
+
+    @property
+    def _counting(self) -> bool:
+        return self.choices is not None
 
 
 def _weights(options: CRLOptions, class_counts: list[list[int]]) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Three ways to compare the mined positives and negatives of the anchors.
 
-Each is a pure function of `HardPairs`; pairs of all attributes count alike. Where there is
-nothing to compare the value is 0, connected to the graph.
+Each is a function of `HardPairs`; pairs of all attributes count alike. Where there is
+nothing to compare the value is 0, connected to the graph. Each is made of sums over the pairs of all
+anchors, so that processes which share the anchors add up theirs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from longtail.tensors import hinge_sums, masked_mean, soft_histogram
+from longtail.rectification.share import ALONE, Share
+from longtail.tensors import hinge_sums, soft_histogram
 
 
 class HardPairs(NamedTuple):
@@ -51,6 +53,41 @@ class Compared(NamedTuple):
     triplets: Tensor
     active: Tensor
 
+    @property
+    def sides(self) -> tuple[Tensor, Tensor]:
+        """|P+| and |P-|, scalars."""
+        return self.positives.sum(), self.negatives.sum()
+
+
+class Hinges(NamedTuple):
+    """The hinges of some anchors: those of all anchors are the sum of each number.
+
+    Attributes:
+        total: scalar, the sum of all hinges.
+        anchors, positives, negatives, triplets, active: (J,) int64, as in `Compared`.
+    """
+
+    total: Tensor
+    anchors: Tensor
+    positives: Tensor
+    negatives: Tensor
+    triplets: Tensor
+    active: Tensor
+
+    def compared(self) -> Compared:
+        """The mean over all triplets."""
+        return Compared(self.total / self.triplets.sum().clamp(min=1), *self[1:])
+
+
+def hinges(pairs: HardPairs, margin: Tensor) -> Hinges:
+    """Sum and numbers of the hinges of `relative`."""
+    sums, active = hinge_sums(*pairs[:4], margin)
+    positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
+    triplets = positives * negatives
+    anchors = (triplets > 0).sum(1)
+    counts = positives.sum(1), negatives.sum(1), triplets.sum(1), active.sum(1)
+    return Hinges(sums.sum(), anchors, *counts)
+
 
 def relative(pairs: HardPairs, margin: Tensor) -> Compared:
     """Triplet ranking: every positive should be nearer than every negative by the margin.
@@ -66,15 +103,12 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
 
     Source: the ICCV 2017 poster, on relative comparison; TPAMI 2019, eq. 9 as reviewed.
     """
-    hinges, active = hinge_sums(*pairs[:4], margin)
-    positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
-    triplets = positives * negatives
-    loss = hinges.sum() / triplets.sum().clamp(min=1)
-    anchors = (triplets > 0).sum(1)
-    return Compared(loss, anchors, positives.sum(1), negatives.sum(1), triplets.sum(1), active.sum(1))
+    return hinges(pairs, margin).compared()
 
 
-def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:
+def absolute(
+    pairs: HardPairs, margin: Tensor, power: int, sides: tuple[Tensor, Tensor], share: Share = ALONE
+) -> Tensor:
     """Contrast: positives near, negatives beyond the margin, each side averaged on its own.
 
         l = ½ ( Σ_{P+} d(a,+)^q / |P+|  +  Σ_{P-} max(m_j - d(a,-), 0)² / |P-| )
@@ -83,15 +117,26 @@ def absolute(pairs: HardPairs, margin: Tensor, power: int) -> Tensor:
         pairs: the mined pairs.
         margin: m_j, shape (J,).
         power: q; the ICCV poster prints 1, TPAMI 2.
+        sides: |P+| and |P-| of all anchors, see `Compared.sides`.
+        share: which of the anchors these are.
 
     Source: the ICCV 2017 poster, on absolute comparison; TPAMI 2019, eq. 13 as reviewed.
     """
     shortfall = (margin[:, None, None] - pairs.negative).clamp(min=0).square()
-    near = masked_mean(pairs.positive**power, pairs.positive_mask)
-    return 0.5 * (near + masked_mean(shortfall, pairs.negative_mask))
+    near = (pairs.positive**power * pairs.positive_mask).sum() / sides[0].clamp(min=1)
+    far = (shortfall * pairs.negative_mask).sum() / sides[1].clamp(min=1)
+    (loss,) = share.totals(0.5 * (near + far))
+    return loss
 
 
-def distribution(pairs: HardPairs, low: Tensor, high: Tensor, nodes: int) -> Tensor:
+def distribution(
+    pairs: HardPairs,
+    low: Tensor,
+    high: Tensor,
+    nodes: int,
+    sides: tuple[Tensor, Tensor],
+    share: Share = ALONE,
+) -> Tensor:
     """Histograms: the probability that a negative pair is no farther apart than a positive pair.
 
         l = Σ_t h_t⁺ Σ_{k ≤ t} h_k⁻  ≈  P(d₋ ≤ d₊)
@@ -105,10 +150,17 @@ def distribution(pairs: HardPairs, low: Tensor, high: Tensor, nodes: int) -> Ten
         low: first node, scalar.
         high: last node, scalar; distances outside are counted at the ends.
         nodes: τ.
+        sides: |P+| and |P-| of all anchors, see `Compared.sides`.
+        share: which of the anchors these are.
 
     Source: the ICCV 2017 poster, on distribution comparison, whose kernel ς lacks 1/Δ, so that the printed
     value is Δ² of this one; TPAMI 2019, eq. 14-16 as reviewed, after Ustinova and Lempitsky, NIPS 2016.
     """
-    positive = soft_histogram(pairs.positive.flatten(), pairs.positive_mask.flatten(), low, high, nodes)
-    negative = soft_histogram(pairs.negative.flatten(), pairs.negative_mask.flatten(), low, high, nodes)
+    distances = (pairs.positive, pairs.positive_mask), (pairs.negative, pairs.negative_mask)
+    positive, negative = share.totals(
+        *(
+            soft_histogram(values.flatten(), mask.flatten(), low, high, nodes, count)
+            for (values, mask), count in zip(distances, sides)
+        )
+    )
     return (positive * negative.cumsum(0)).sum()

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize as unit_length
 
 from longtail.rectification.comparison import HardPairs
 from longtail.rectification.mining import mine_class_level, mine_instance_level
+from longtail.rectification.share import ALONE, Share
 from longtail.schema import as_features
 from longtail.tensors import full_precision
 
@@ -51,7 +52,7 @@ class ClassLevel:
         """The given margin, or 0.5."""
         return _same_margin(self.margin, logits)
 
-    def span(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
+    def span(self, pairs: HardPairs, share: Share = ALONE) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """[-1, 1], since the distance to a negative keeps its sign."""
         zero = pairs.positive.new_zeros(())
         return zero - 1, zero + 1
@@ -86,14 +87,14 @@ class InstanceLevel:
         num_classes = (logits.detach()[:1] > -math.inf).any(0).sum(1)  # |Z_j|, in every row the same
         return 2 * math.pi / num_classes.clamp(min=1).to(_margin_type(logits))
 
-    def span(self, pairs: HardPairs) -> tuple[Tensor, Tensor]:
+    def span(self, pairs: HardPairs, share: Share = ALONE) -> tuple[Tensor, Tensor]:
         """[0, 2] for features of unit length; for others up to the largest distance that was mined."""
         zero = pairs.positive.new_zeros(())
         if self.normalize:
             return zero, zero + 2
         positive = pairs.positive.detach().mul(pairs.positive_mask).flatten()
         negative = pairs.negative.detach().mul(pairs.negative_mask).flatten()
-        return zero, torch.cat([zero[None], positive, negative]).amax()
+        return zero, share.largest(torch.cat([zero[None], positive, negative]).amax())
 
 
 def _same_margin(margin: float | None, logits: Tensor) -> Tensor:

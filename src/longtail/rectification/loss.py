@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from longtail.rectification import fast_cpu
 from longtail.rectification.choices import times_chosen
-from longtail.rectification.comparison import Compared, absolute, distribution, relative
+from longtail.rectification.comparison import Compared, Hinges, absolute, distribution, hinges
 from longtail.rectification.levels import ClassLevel, InstanceLevel
 from longtail.rectification.mining import minority_anchors
 from longtail.rectification.profiling import MinorityProfile, anchor_capacity, profile_minorities
+from longtail.rectification.share import ALONE, Share
 from longtail.schema import as_labels, as_logits
 
 LevelName = Literal["class", "instance"]
@@ -138,17 +139,32 @@ class ClassRectificationLoss(nn.Module):
         return self.rectify(logits, labels, features).loss
 
     def rectify(
-        self, logits: Tensor, labels: Tensor, features: Tensor | None = None, *, choices: bool = False
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        features: Tensor | None = None,
+        *,
+        choices: bool = False,
+        share: Share = ALONE,
     ) -> Rectification:
         """The loss of a batch together with what was mined; arguments as in `forward`.
 
-        With `choices`, it counts how often each image was chosen.
+        Args:
+            logits, labels, features: of the batch; of all processes, where they share the anchors.
+            choices: whether to count how often each image was chosen.
+            share: at instance level, which of the anchors this process mines; by itself all of them. The
+                figures are those of all anchors, in every process.
+
+        Raises:
+            TypeError, ValueError: as `forward`, and when anchors are to be shared at class level.
         """
+        if share.processes > 1 and self.level == "class":
+            raise ValueError("share: expected all anchors at class level, where they are mined once a class")
         labels = as_labels(labels)
         logits = as_logits(logits, labels)
         with torch.autocast(logits.device.type, enabled=False):  # mined scores stay in full precision
             profile = profile_minorities(labels, logits.shape[2], self.rho)
-            loss, triplet, chosen = self._compare(logits, labels, features, profile, choices)
+            loss, triplet, chosen = self._compare(logits, labels, features, profile, choices, share)
         triplets = triplet.triplets.sum()
         return Rectification(
             loss=loss,
@@ -173,6 +189,7 @@ class ClassRectificationLoss(nn.Module):
         features: Tensor | None,
         profile: MinorityProfile,
         choices: bool,
+        share: Share,
     ) -> tuple[Tensor, Compared, Tensor | None]:
         """The loss, what the relative comparison counts, and how often each image was chosen."""
         level = self._level
@@ -182,14 +199,16 @@ class ClassRectificationLoss(nn.Module):
             triplet, chosen = fast_cpu.relative_at_class_level(scores, labels, profile, margin, self.kappa)
             return triplet.loss, triplet, chosen
         columns = labels.t()
-        anchors = minority_anchors(columns, profile, anchor_capacity(labels.shape[0], self.rho))
+        anchors = minority_anchors(columns, profile, anchor_capacity(labels.shape[0], self.rho), share)
         pairs = level.mine(scores, columns, profile, anchors, self.kappa, choices)
-        triplet = relative(pairs, margin)
-        chosen = times_chosen(pairs, len(labels)) if choices else None
+        counted = [times_chosen(pairs, len(labels))] if choices else []
+        found = share.totals(*hinges(pairs, margin), *counted)
+        triplet, chosen = Hinges(*found[:6]).compared(), found[6] if choices else None
         if self.comparison == "absolute":
-            return absolute(pairs, margin, self.power), triplet, chosen
+            return absolute(pairs, margin, self.power, triplet.sides, share), triplet, chosen
         if self.comparison == "distribution":
-            return distribution(pairs, *level.span(pairs), self.nodes), triplet, chosen
+            span = level.span(pairs, share)
+            return distribution(pairs, *span, self.nodes, triplet.sides, share), triplet, chosen
         return triplet.loss, triplet, chosen
 
 

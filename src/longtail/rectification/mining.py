@@ -18,6 +18,7 @@ from torch import Tensor
 from longtail.rectification import fast_cpu
 from longtail.rectification.comparison import HardPairs
 from longtail.rectification.profiling import MinorityProfile
+from longtail.rectification.share import ALONE, Share
 
 
 class Anchors(NamedTuple):
@@ -25,12 +26,14 @@ class Anchors(NamedTuple):
 
     Attributes:
         order: (J, N) int64, rows of the batch, those of anchors first.
-        row: (J, A) int64, the first A of them.
+        place: which of the first A of them are mined here: all, or the share of a process.
+        row: (J, A) int64, those rows of the batch; with a share fewer than A, and so below.
         label: (J, A) int64, its class.
         mask: (J, A) bool, False in the rows that hold no anchor.
     """
 
     order: Tensor
+    place: slice
     row: Tensor
     label: Tensor
     mask: Tensor
@@ -42,18 +45,22 @@ class Anchors(NamedTuple):
         return of_class * self.mask, (labelled - of_class) * self.mask
 
 
-def minority_anchors(labels: Tensor, profile: MinorityProfile, capacity: int) -> Anchors:
+def minority_anchors(
+    labels: Tensor, profile: MinorityProfile, capacity: int, share: Share = ALONE
+) -> Anchors:
     """List the images of kept minority classes, `capacity` rows an attribute.
 
     Args:
         labels: (J, N) int64, -1 = unlabelled.
         profile: of the same batch.
         capacity: A, see `anchor_capacity`.
+        share: which of them are mined here.
     """
     is_anchor = profile.kept.gather(1, labels.clamp(min=0)) & (labels >= 0)
     order = is_anchor.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-    row = order[:, :capacity]
-    return Anchors(order, row, labels.gather(1, row), is_anchor.gather(1, row))
+    place = slice(share.rank, capacity, share.processes)
+    row = order[:, place]
+    return Anchors(order, place, row, labels.gather(1, row), is_anchor.gather(1, row))
 
 
 def mine_class_level(
@@ -138,11 +145,10 @@ def mine_instance_level(
         kappa: κ; with fewer candidates, all are used.
         rows: whether to say which images were mined.
     """
-    capacity = anchors.row.shape[1]
     # With the anchors in front, they are views: of the images, of their classes and of the positives.
     points = _in_order(features.transpose(0, 1), anchors.order)  # (J, N, D)
-    squared = _squared_distances(points, capacity)  # (J, A, N)
-    chosen = _hardest_of_each(squared, labels.gather(1, anchors.order), anchors.mask, kappa)
+    squared = _squared_distances(points, anchors.place)  # (J, A, N)
+    chosen = _hardest_of_each(squared, labels.gather(1, anchors.order), anchors, kappa)
     # one gather for both: its gradient fills a table as large as all distances
     distances = _root(squared.gather(2, torch.cat(chosen, 2)))
     positive, negative = distances.split([found.shape[2] for found in chosen], 2)
@@ -186,19 +192,18 @@ def hardest(values: Tensor, candidates: Tensor, rows: Tensor, k: int, *, largest
     return values.masked_fill(~candidates, worst).topk(k, largest=largest).indices
 
 
-def _hardest_of_each(squared: Tensor, labels: Tensor, mask: Tensor, kappa: int) -> tuple[Tensor, Tensor]:
+def _hardest_of_each(squared: Tensor, labels: Tensor, anchors: Anchors, kappa: int) -> tuple[Tensor, Tensor]:
     """Columns (J, A, ·) of the farthest of an anchor's class and of the nearest of others.
 
-    The columns of the squared distances (J, A, N) and of the labels (J, N) have the anchors in front; the
-    mask (J, A) says which rows hold one.
+    The columns of the squared distances (J, A, N) and of the labels (J, N) have all anchors in front.
     """
-    _, capacity, images = squared.shape
-    same = labels[:, :capacity, None] == labels[:, None, :]
-    itself = torch.eye(capacity, dtype=torch.bool, device=labels.device)
-    mates = same[:, :, :capacity] & ~itself
-    farthest = hardest(squared[:, :, :capacity], mates, mask, min(kappa, capacity), largest=True)
+    capacity, images = anchors.place.stop, squared.shape[2]
+    column = torch.arange(capacity, device=labels.device)
+    same = labels[:, anchors.place, None] == labels[:, None, :]
+    mates = same[:, :, :capacity] & (column[anchors.place, None] != column)  # not itself
+    farthest = hardest(squared[:, :, :capacity], mates, anchors.mask, min(kappa, capacity), largest=True)
     other = same.logical_not_() & (labels >= 0)[:, None, :]
-    return farthest, hardest(squared, other, mask, min(kappa, images), largest=False)
+    return farthest, hardest(squared, other, anchors.mask, min(kappa, images), largest=False)
 
 
 def _rows(columns: Tensor, order: Tensor) -> Tensor:
@@ -218,14 +223,14 @@ def _in_order(points: Tensor, order: Tensor) -> Tensor:
     return points.gather(1, order[:, :, None].expand(-1, -1, points.shape[2]))
 
 
-def _squared_distances(points: Tensor, anchors: int) -> Tensor:
-    """‖f_a - f_i‖² of the first `anchors` points to all of them: (J, N, D) -> (J, A, N); moves the points."""
+def _squared_distances(points: Tensor, anchors: slice) -> Tensor:
+    """‖f_a - f_i‖² of some of the points to all of them: (J, N, D) -> (J, A, N); moves the points."""
     # Distances do not change when all points move together; moving them to the origin keeps the
     # differences below from cancelling. In place, as the sums: both are large.
     points.sub_(points.detach().mean(dim=1, keepdim=True))
     norms = points.square().sum(2)  # (J, N)
-    sums = norms[:, :anchors, None] + norms[:, None, :]
-    return sums.baddbmm_(points[:, :anchors], points.transpose(1, 2), alpha=-2)
+    sums = norms[:, anchors, None] + norms[:, None, :]
+    return sums.baddbmm_(points[:, anchors], points.transpose(1, 2), alpha=-2)
 
 
 def _root(squared: Tensor) -> Tensor:
