@@ -17,10 +17,19 @@ from torch.utils.data import TensorDataset
 from longtail import ClassRectificationLoss, gather_ranks, one_batch
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.norms import WholeBatchNorms
-from longtail.ranks import average_ranks, batch_mean, batch_ratio, rows_of_batch, share_state
+from longtail.ranks import (
+    average_ranks,
+    batch_mean,
+    batch_ratio,
+    gather_for_share,
+    own_share,
+    rows_of_batch,
+    share_state,
+)
 from longtail.tensors import masked_mean
 
 WORLD, LEVELS = 2, ("class", "instance")
+COMPARISONS = ("relative", "absolute", "distribution")
 ORDER = torch.randperm(12, generator=torch.Generator().manual_seed(1))
 NORMS = {
     "vectors": (nn.BatchNorm1d, (7, 5), {}),
@@ -62,6 +71,32 @@ def rectified(level, rank=0, world=1):
     loss = loss_of(images[rank::world], weight, labels[rank::world], level)
     loss.backward()
     return loss.detach(), averaged(weight.grad, world)
+
+
+def sharing(comparison, rank=0, world=1):
+    """What is mined in shares, and the gradient of its square: each process needs the loss of all."""
+    images, weight, labels = problem()
+    weight.requires_grad_()
+    out = (images[rank::world] @ weight).view(-1, 2, 7)
+    rows = gather_ranks(out[..., :3]), gather_ranks(labels[rank::world]), gather_for_share(out[..., 3:])
+    crl = ClassRectificationLoss("instance", comparison, kappa=3)
+    found = crl.rectify(*rows, choices=True, share=own_share())
+    found.loss.square().backward()
+    figures = [value.detach().double() for value in found]
+    return figures, averaged(weight.grad, world)
+
+
+def cubed(rank=0, world=1):
+    """(Σ_a Σ_i a (x_a x_i)²)³ of all rows a and i, in shares of rows a, and its gradient."""
+    images, weight, _ = problem()
+    weight.requires_grad_()
+    own = images[rank::world] @ weight
+    share = own_share()
+    rows = gather_for_share(own)
+    products = (own @ rows.t()).square() * torch.arange(12.0, dtype=torch.float64)[rank::world, None]
+    total, count = share.totals(products.sum() / 1e4, torch.tensor(len(own)))
+    (total**3).backward()
+    return total.detach(), count, share.largest(own.detach().amax()), averaged(weight.grad, world)
 
 
 def padded(rank=0, world=1):
@@ -195,10 +230,21 @@ def free_port():
         return s.getsockname()[1]
 
 
-def worker(rank, port, folder):
+def worker(rank, ports, folder):
     torch.set_num_threads(1)
-    with group(rank, WORLD, port):
-        torch.save(found_by(rank), folder / f"{rank}.pt")
+    found = {}
+    if rank < WORLD:
+        with group(rank, WORLD, ports[0]):
+            found = found_by(rank)
+    with group(rank, 3, ports[1]):
+        found |= {f"3 {name}": value for name, value in in_shares(rank, 3).items()}
+    torch.save(found, folder / f"{rank}.pt")
+
+
+def in_shares(rank=0, world=1):
+    return {comparison: sharing(comparison, rank, world) for comparison in COMPARISONS} | {
+        "cubed": cubed(rank, world)
+    }
 
 
 def found_by(rank):
@@ -218,15 +264,21 @@ def found_by(rank):
     share_state(module)
     found["shared"] = module.running_mean
     found["looped"] = looped()
-    return found
+    return found | {f"2 {name}": value for name, value in in_shares(rank, WORLD).items()}
 
 
 @pytest.fixture(scope="module")
-def of_two(tmp_path_factory):
+def of_three(tmp_path_factory):
+    """What each of three processes found, and before that each of the first two without the third."""
+    folder = tmp_path_factory.mktemp("of-three")
+    mp.spawn(worker, ((free_port(), free_port()), folder), nprocs=3)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(3)]
+
+
+@pytest.fixture(scope="module")
+def of_two(of_three):
     """What each of two processes found."""
-    folder = tmp_path_factory.mktemp("of-two")
-    mp.spawn(worker, (free_port(), folder), nprocs=WORLD)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(WORLD)]
+    return of_three[:WORLD]
 
 
 def check(found, expected):
@@ -239,6 +291,15 @@ def test_two_processes_have_the_loss_and_gradient_of_one(level, of_two):
     assert loss > 0
     for found in of_two:
         check(found[f"level {level}"], (loss, gradient))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("name", [*COMPARISONS, "cubed"])
+def test_shares_of_all_processes_make_the_loss_and_gradient_of_one(name, world, of_three):
+    expected = in_shares()[name]
+    assert expected[-1].abs().max() > 0.01
+    for found in of_three[:world]:
+        check(found[f"{world} {name}"], expected)
 
 
 def test_rows_stand_in_the_order_in_which_they_were_dealt(of_two):
