@@ -15,7 +15,9 @@ from torch.nn.functional import batch_norm
 from torch.utils.data import TensorDataset
 
 from longtail import ClassRectificationLoss, gather_ranks, one_batch
+from longtail.losses.balanced_contrastive import balanced_contrastive
 from longtail.losses.cross_entropy import cross_entropy
+from longtail.losses.pairs import contrastive, histogram, triplet
 from longtail.norms import WholeBatchNorms
 from longtail.ranks import (
     average_ranks,
@@ -30,6 +32,15 @@ from longtail.tensors import masked_mean
 
 WORLD, LEVELS = 2, ("class", "instance")
 COMPARISONS = ("relative", "absolute", "distribution")
+PROTOTYPES = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+ON_PAIRS = {
+    "triplet": triplet,
+    "contrastive": contrastive,
+    "histogram": lambda rows, labels, share: histogram(rows, labels, 21, share=share),
+    "bcl": lambda rows, labels, share: balanced_contrastive(
+        rows, labels, PROTOTYPES, PROTOTYPES[..., 0] < 1, share=share
+    ),
+}
 ORDER = torch.randperm(12, generator=torch.Generator().manual_seed(1))
 NORMS = {
     "vectors": (nn.BatchNorm1d, (7, 5), {}),
@@ -97,6 +108,16 @@ def cubed(rank=0, world=1):
     total, count = share.totals(products.sum() / 1e4, torch.tensor(len(own)))
     (total**3).backward()
     return total.detach(), count, share.largest(own.detach().amax()), averaged(weight.grad, world)
+
+
+def paired(name, rank=0, world=1):
+    """A loss on own rows beside those of all, and the gradient of its square."""
+    images, weight, labels = problem()
+    weight.requires_grad_()
+    rows = gather_for_share((images[rank::world] @ weight).view(-1, 2, 7)[..., 3:])
+    loss = ON_PAIRS[name](rows, gather_ranks(labels[rank::world]), share=own_share())
+    loss.square().backward()
+    return loss.detach(), averaged(weight.grad, world)
 
 
 def padded(rank=0, world=1):
@@ -242,9 +263,9 @@ def worker(rank, ports, folder):
 
 
 def in_shares(rank=0, world=1):
-    return {comparison: sharing(comparison, rank, world) for comparison in COMPARISONS} | {
-        "cubed": cubed(rank, world)
-    }
+    found = {comparison: sharing(comparison, rank, world) for comparison in COMPARISONS}
+    found |= {name: paired(name, rank, world) for name in ON_PAIRS}
+    return found | {"cubed": cubed(rank, world)}
 
 
 def found_by(rank):
@@ -294,7 +315,7 @@ def test_two_processes_have_the_loss_and_gradient_of_one(level, of_two):
 
 
 @pytest.mark.parametrize("world", [2, 3])
-@pytest.mark.parametrize("name", [*COMPARISONS, "cubed"])
+@pytest.mark.parametrize("name", [*COMPARISONS, *ON_PAIRS, "cubed"])
 def test_shares_of_all_processes_make_the_loss_and_gradient_of_one(name, world, of_three):
     expected = in_shares()[name]
     assert expected[-1].abs().max() > 0.01

@@ -5,12 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longtail.rectification.share import ALONE, Share
 from longtail.schema import as_features, as_labels
 from longtail.tensors import masked_mean, unit_vectors
 
 
 def balanced_contrastive(
-    features: Tensor, labels: Tensor, prototypes: Tensor, present: Tensor, temperature: float = 0.1
+    features: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    present: Tensor,
+    temperature: float = 0.1,
+    *,
+    share: Share = ALONE,
 ) -> Tensor:
     """Pull every image to its class and its prototype, and away from the mean of every other class.
 
@@ -30,11 +37,12 @@ def balanced_contrastive(
         prototypes: (J, K, D) float, one vector a class; brought to unit length here.
         present: (J, K) bool, which prototypes exist; the others may hold anything, NaN too.
         temperature: T, above 0; 0.1 as in the authors' released code.
+        share: which rows are anchors here, where processes share them.
 
     Raises:
         TypeError, ValueError: when types or shapes do not fit, or the temperature is not positive.
 
-    Memory: O(J·N·(N + K)).
+    Memory: O(J·N·(N + K)), divided by W with a share of W.
 
     Source: Zhu, Wang, Chen, Chen, Jiang, "Balanced Contrastive Learning for Long-Tailed Visual
     Recognition", CVPR 2022: class-averaging and class-complement. The anchor is left out of the
@@ -52,25 +60,28 @@ def balanced_contrastive(
     features = as_features(features, labels)
     _check_prototypes(prototypes, present, labels.shape[1], features.shape[2])
     prototypes = prototypes.masked_fill(~present[..., None], 0)
-    similarity = _similarities(features, prototypes) / temperature  # (J, N, N + K)
-    same, others, counts = _samples(labels, present)
+    own = slice(share.rank, None, share.processes)
+    similarity = _similarities(features, prototypes, own) / temperature  # (J, N, N + K), or fewer rows
+    same, others, counts = _samples(labels, present, own)
     # a mean is a sum of e^(s - log count); an anchor without any sample stays finite
     exponents = similarity - counts.to(similarity.dtype).log()
     exponents = exponents.masked_fill(~others, torch.finfo(similarity.dtype).min)
     positive = same & others
     cost = exponents.logsumexp(2) - masked_mean(similarity, positive, 2)
-    return masked_mean(cost, positive.any(2), 1).sum()
+    pulled = positive.any(2)
+    total, count = share.totals((cost * pulled).sum(1), pulled.sum(1))
+    return (total / count.clamp(min=1)).sum()
 
 
-def _similarities(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Cosines of each image with all images and prototypes: (N, J or 1, D), (J, K, D) -> (J, N, N + K)."""
+def _similarities(features: Tensor, prototypes: Tensor, own: slice) -> Tensor:
+    """Cosines of own images with all images and prototypes: (N, J or 1, D), (J, K, D) -> (J, N, N + K)."""
     images = unit_vectors(features).transpose(0, 1).expand(prototypes.shape[0], -1, -1)
     samples = torch.cat([images, unit_vectors(prototypes).to(images.dtype)], 1)
     with torch.autocast(images.device.type, enabled=False):
-        return images @ samples.transpose(1, 2)
+        return images[:, own] @ samples.transpose(1, 2)
 
 
-def _samples(labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _samples(labels: Tensor, present: Tensor, own: slice) -> tuple[Tensor, Tensor, Tensor]:
     """Three (J, N, N + K) tables of an anchor and a sample, which is an image or a prototype.
 
     Whether they share a class; whether the sample counts; how many others its class has, at least 1.
@@ -81,8 +92,9 @@ def _samples(labels: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     class_of = torch.cat([anchors.clamp(min=0), prototypes], 1)  # (J, N + K)
     exists = torch.cat([anchors >= 0, present], 1)
     members = torch.zeros_like(prototypes).scatter_add(1, class_of, exists.long())  # |A_c|
-    itself = torch.eye(images, images + classes, dtype=torch.bool, device=labels.device)
-    same = anchors[:, :, None] == class_of[:, None, :]
+    place = torch.arange(images + classes, device=labels.device)
+    itself = place[:images][own, None] == place
+    same = anchors[:, own, None] == class_of[:, None, :]
     counts = (members.gather(1, class_of)[:, None, :] - same.long()).clamp(min=1)
     return same, exists[:, None, :] & ~itself, counts
 

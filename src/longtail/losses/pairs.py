@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from longtail.rectification.share import ALONE, Share
 from longtail.schema import as_features, as_labels
-from longtail.tensors import hinge_sums, masked_mean, soft_histogram, unit_vectors
+from longtail.tensors import hinge_sums, soft_histogram, unit_vectors
 
 
-def triplet(features: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
+def triplet(features: Tensor, labels: Tensor, margin: float = 0.2, *, share: Share = ALONE) -> Tensor:
     """Images of one class should be nearer to each other than to other classes, by a margin.
 
         l = Σ_j 1/|T_j| Σ_{(a,p,n) ∈ T_j} max(0, m + ‖f_a - f_p‖² - ‖f_a - f_n‖²),     ‖f‖ = 1
@@ -23,25 +24,26 @@ def triplet(features: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
             unit length here.
         labels: (N, J) int64, -1 = unlabelled; (N,) for J = 1.
         margin: m, on squared distances, which reach 4; 0.2 as in FaceNet.
+        share: which rows are anchors here, where processes share them.
 
     Raises:
         TypeError, ValueError: when types or shapes do not fit.
 
-    Memory: O(J·N²), although there are O(N³) triplets.
+    Memory: O(J·N²), although there are O(N³) triplets; O(J·N²/W) with a share of W.
 
     Source: Schroff, Kalenichenko, Philbin, "FaceNet", CVPR 2015, section 3.1; the
     paper mines semi-hard triplets, here all of a batch count.
     """
-    cosines, same, other = _compared(features, labels)
+    cosines, same, other = _compared(features, labels, share)
     squared = (2 - 2 * cosines).expand_as(same)
     order = squared.detach().masked_fill(~other, float("inf")).argsort(2)
     m = squared.new_full(same.shape[:1], margin)
     hinges, _ = hinge_sums(squared, squared.gather(2, order), same, other.gather(2, order), m)
-    triplets = (same.sum(2) * other.sum(2)).sum(1)  # |T_j|
-    return (hinges.sum(1) / triplets.clamp(min=1)).sum()
+    total, triplets = share.totals(hinges.sum(1), (same.sum(2) * other.sum(2)).sum(1))  # |T_j|
+    return (total / triplets.clamp(min=1)).sum()
 
 
-def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
+def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0, *, share: Share = ALONE) -> Tensor:
     """Pull images of one class together and push two classes apart; each side is averaged on its own.
 
         l = Σ_j ½ ( 1/|P+| Σ_{P+} d²  +  1/|P-| Σ_{P-} max(m - d, 0)² ),     d = ‖f_a - f_b‖₂, ‖f‖ = 1
@@ -55,6 +57,7 @@ def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor
             unit length here.
         labels: (N, J) int64, -1 = unlabelled; (N,) for J = 1.
         margin: m, on plain distances, which reach 2; 1.0 is the customary value.
+        share: as in `triplet`.
 
     Raises:
         TypeError, ValueError: when types or shapes do not fit.
@@ -67,16 +70,17 @@ def contrastive(features: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor
         >>> contrastive(features, torch.tensor([0, 1]))
         tensor(0.1250)
     """
-    cosines, same, other = _compared(features, labels)
+    cosines, same, other = _compared(features, labels, share)
     squared = 2 - 2 * cosines
     # √ has no gradient at 0, and the clamp gives none to what rounding left at or below it
     distance = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
-    near = masked_mean(squared, same, (1, 2))
-    far = masked_mean((margin - distance).clamp(min=0).square(), other, (1, 2))
-    return 0.5 * (near + far).sum()
+    shortfall = (margin - distance).clamp(min=0).square()
+    sums = (squared * same).sum((1, 2)), (shortfall * other).sum((1, 2))
+    near, far, positives, negatives = share.totals(*sums, same.sum((1, 2)), other.sum((1, 2)))
+    return 0.5 * (near / positives.clamp(min=1) + far / negatives.clamp(min=1)).sum()
 
 
-def histogram(features: Tensor, labels: Tensor, nodes: int = 201) -> Tensor:
+def histogram(features: Tensor, labels: Tensor, nodes: int = 201, *, share: Share = ALONE) -> Tensor:
     """The probability that a pair of two classes is at least as similar as a pair of one class.
 
         l = Σ_j Σ_r h_r⁻ φ_r⁺,     φ_r⁺ = Σ_{q ≤ r} h_q⁺     ≈  Σ_j P(s₊ ≤ s₋)
@@ -93,6 +97,7 @@ def histogram(features: Tensor, labels: Tensor, nodes: int = 201) -> Tensor:
         nodes: R; 201 as in the authors' released network, for batches of 128 or 256. With few
             pairs of a kind take fewer: of 16 random ones each, 86 % have no gradient at 201 nodes
             and 21 % at 21.
+        share: as in `triplet`.
 
     Raises:
         TypeError, ValueError: when types or shapes do not fit, or there are fewer than two nodes.
@@ -107,25 +112,31 @@ def histogram(features: Tensor, labels: Tensor, nodes: int = 201) -> Tensor:
     """
     if nodes < 2:
         raise ValueError(f"nodes: expected at least 2, got {nodes}")
-    similarity, same, other = (table.flatten(1) for table in _compared(features, labels))  # (J, N²)
+    similarity, same, other = (table.flatten(1) for table in _compared(features, labels, share))  # (J, N²)
     similarity = similarity.expand_as(same)
     zero = similarity.new_zeros(())
-    positive = soft_histogram(similarity, same, zero - 1, zero + 1, nodes)
-    negative = soft_histogram(similarity, other, zero - 1, zero + 1, nodes)
+    counts = share.totals(same.sum(1, keepdim=True), other.sum(1, keepdim=True))
+    positive, negative = share.totals(
+        *(
+            soft_histogram(similarity, side, zero - 1, zero + 1, nodes, count)
+            for side, count in zip((same, other), counts, strict=True)
+        )
+    )
     return (negative * positive.cumsum(1)).sum()
 
 
-def _compared(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _compared(features: Tensor, labels: Tensor, share: Share) -> tuple[Tensor, Tensor, Tensor]:
     """Cosines of all images with each other, and which labelled ones share a class, and which do not.
 
-    (J or 1, N, N) float, which rounding may take a little beyond ±1, and two (J, N, N) bool.
+    (J or 1, N, N) float, which rounding may take a little beyond ±1, and two (J, N, N) bool; with a share
+    only its rows.
     """
-    labels = as_labels(labels)
+    labels, own = as_labels(labels), slice(share.rank, None, share.processes)
     unit = unit_vectors(as_features(features, labels)).transpose(0, 1)
     with torch.autocast(unit.device.type, enabled=False):
-        cosines = unit @ unit.transpose(1, 2)
-    columns = labels.t()
-    equal = columns[:, :, None] == columns[:, None, :]
-    labelled = (columns[:, :, None] >= 0) & (columns[:, None, :] >= 0)
-    itself = torch.eye(labels.shape[0], dtype=torch.bool, device=labels.device)
+        cosines = unit[:, own] @ unit.transpose(1, 2)
+    columns, place = labels.t(), torch.arange(len(labels), device=labels.device)
+    equal = columns[:, own, None] == columns[:, None, :]
+    labelled = (columns[:, own, None] >= 0) & (columns[:, None, :] >= 0)
+    itself = place[own, None] == place
     return cosines, equal & labelled & ~itself, ~equal & labelled

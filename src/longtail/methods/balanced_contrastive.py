@@ -13,7 +13,7 @@ from longtail.methods.context import Losses, Setting
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
-from longtail.ranks import gather_ranks
+from longtail.ranks import gather_for_share, gather_ranks, own_share
 
 
 class BalancedContrastive(Method):
@@ -35,12 +35,13 @@ class BalancedContrastive(Method):
         self.register_buffer("present", present_classes(schema), persistent=False)
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
-        """The two terms; the contrast sees the batch of all processes."""
+        """The two terms; each process contrasts its own rows with those of all."""
         contrast = balanced_contrastive(
-            gather_ranks(output.features),
+            gather_for_share(output.features),
             gather_ranks(batch.labels),
             self.prototypes,
             self.present,
             self.options.bcl.temperature,
+            share=own_share(),
         )
         return Losses({"ce": self.cross_entropy(output, batch), "bcl": self.options.bcl.weight * contrast})

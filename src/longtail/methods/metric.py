@@ -13,7 +13,8 @@ from longtail.methods.base import Method
 from longtail.methods.context import Losses
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
-from longtail.ranks import gather_ranks
+from longtail.ranks import gather_for_share, gather_ranks, own_share
+from longtail.rectification.share import Share
 
 
 class MetricLearning(Method):
@@ -36,13 +37,14 @@ class MetricLearning(Method):
         model.head.detached = not self.options.metric.beside
 
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
-        """The two terms; pairs are those of the batch of all processes."""
-        metric = self.metric(gather_ranks(output.features), gather_ranks(batch.labels))
+        """The two terms; each process pairs its own rows with those of all."""
+        rows = gather_for_share(output.features), gather_ranks(batch.labels)
+        metric = self.metric(*rows, own_share())
         weight = self.options.metric.weight
         return Losses({"ce": self.cross_entropy(output, batch), self.name: weight * metric})
 
     @abstractmethod
-    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+    def metric(self, features: Tensor, labels: Tensor, share: Share) -> Tensor:
         """l_metric."""
 
 
@@ -51,9 +53,9 @@ class Triplet(MetricLearning):
 
     name = "triplet"
 
-    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+    def metric(self, features: Tensor, labels: Tensor, share: Share) -> Tensor:
         """l_metric."""
-        return triplet(features, labels, **self.margin)
+        return triplet(features, labels, **self.margin, share=share)
 
 
 class Contrastive(MetricLearning):
@@ -61,9 +63,9 @@ class Contrastive(MetricLearning):
 
     name = "contrastive"
 
-    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+    def metric(self, features: Tensor, labels: Tensor, share: Share) -> Tensor:
         """l_metric."""
-        return contrastive(features, labels, **self.margin)
+        return contrastive(features, labels, **self.margin, share=share)
 
 
 class Histogram(MetricLearning):
@@ -71,6 +73,6 @@ class Histogram(MetricLearning):
 
     name = "histogram"
 
-    def metric(self, features: Tensor, labels: Tensor) -> Tensor:
+    def metric(self, features: Tensor, labels: Tensor, share: Share) -> Tensor:
         """l_metric."""
-        return histogram(features, labels, nodes=self.options.metric.nodes)
+        return histogram(features, labels, nodes=self.options.metric.nodes, share=share)
