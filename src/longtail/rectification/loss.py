@@ -77,8 +77,8 @@ class ClassRectificationLoss(nn.Module):
 
     Memory beyond the inputs, forward and backward in float32, with A = ⌊ρN⌋ anchors an attribute: at
     instance level at most 12·A·N·J + 4·N·J·D bytes, three tables of distances and the features, or
-    4·A·N·J + 20·N·J·D where that is more; at class level 48·A·J·κ + 16·N·J·K. On a CPU 1.5 MB more to
-    sort in.
+    4·A·N·J + 20·N·J·D where that is more, and A/W in place of A with a share of W; at class level
+    48·A·J·κ + 16·N·J·K. On a CPU 1.5 MB more to sort in.
 
     Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning", ICCV 2017, by
     the authors' poster; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019,
