@@ -194,13 +194,19 @@ def test_a_metric_loss_alone_cuts_the_classifier_off(name, beside):
 
 @pytest.mark.parametrize(
     ("scope", "level", "gathered"),
-    [("global", "instance", 3), ("global", "class", 2), ("local", "instance", 0)],
+    [
+        ("global", "instance", ["gather_ranks", "gather_for_share"]),  # labels, features
+        ("global", "class", ["gather_ranks", "gather_ranks"]),  # labels, logits
+        ("local", "instance", []),
+    ],
 )
 def test_rectification_mines_in_the_batch_of_all_processes_unless_told_otherwise(
     output, batch, monkeypatch, scope, level, gathered
 ):
     calls = []
-    monkeypatch.setattr(class_rectification, "gather_ranks", lambda rows: calls.append(rows) or rows)
+    for name in ("gather_ranks", "gather_for_share"):
+        gather = lambda rows, name=name: calls.append(name) or rows  # noqa: E731
+        monkeypatch.setattr(class_rectification, name, gather)
     losses = build("crl", MethodOptions(crl=CRLOptions(level, scope=scope))).loss(output, batch)
-    assert len(calls) == gathered
+    assert calls == gathered
     assert losses.mined["anchors"] > 0
