@@ -165,7 +165,8 @@ def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCar
         learner = card.build()
         learner.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: expected weights that fit their model card, got {_mismatch(error)}") from None
+        found = _mismatch(error)
+        raise InputError(f"{path}: expected weights that fit their model card, got {found}") from None
     return learner.eval(), card
 
 
