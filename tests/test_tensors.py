@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.tensors import full_precision, hinge_sums, masked_mean, soft_histogram
+from longtail.tensors import full_precision, hinge_sums, log_miss, masked_mean, soft_histogram
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -89,6 +89,19 @@ def test_equal_histograms_cost_a_little_more_than_a_half(nodes: int, expected: f
     h = on_grid(torch.linspace(-1, 1, 100_001, dtype=torch.float64), nodes)
     assert float((h * h.cumsum(0)).sum()) == pytest.approx(float(0.5 + 0.5 * h.square().sum()))
     assert float((h * h.cumsum(0)).sum()) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 50.0, 1e4])
+def test_the_log_of_a_miss_is_the_others_against_all_with_a_finite_gradient(scale: float):
+    z = (scale * seeded(6, 4, seed=3)).float().requires_grad_()
+    exact = z.detach().double().requires_grad_()
+    others = torch.stack([exact[:, [i for i in range(4) if i != k]].logsumexp(1) for k in range(4)], 1)
+    expected = others - exact.logsumexp(1, keepdim=True)
+    torch.testing.assert_close(log_miss(z).double(), expected, rtol=1e-6, atol=1e-6)
+    weights = seeded(6, 4, seed=4)
+    (slope,) = torch.autograd.grad((log_miss(z) * weights.float()).sum(), z)
+    (right,) = torch.autograd.grad((expected * weights).sum(), exact)
+    torch.testing.assert_close(slope.double(), right, rtol=1e-5, atol=1e-6)
 
 
 @given(seeds, st.integers(0, 4), st.integers(0, 4), st.sampled_from([0.0, 0.3, 1.0]))

@@ -26,11 +26,12 @@ def unit_vectors(vectors: Tensor) -> Tensor:
 
 
 def log_miss(logits: Tensor) -> Tensor:
-    """log(1 - p_k) with p the softmax, exact next to p = 1, finite: (..., K) -> (..., K)."""
+    """log(1 - p_k) with p the softmax, exact next to p = 1, with finite slopes: (..., K) -> (..., K)."""
     log_p = logits.log_softmax(-1)
     top = logits.argmax(-1, keepdim=True)
-    others = log_p.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)  # 1 - p of the largest
-    return torch.log1p(-log_p.exp()).scatter(-1, top, others).clamp(min=_NO_MISS)
+    of_top = log_p.scatter(-1, top, _NO_MISS).logsumexp(-1, keepdim=True)  # 1 - p of the largest
+    others = log_p.scatter(-1, top, -torch.inf).exp()  # at most ½: log(1 - p) has a bounded slope there
+    return torch.log1p(-others).scatter(-1, top, of_top)
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:

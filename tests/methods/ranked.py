@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -10,7 +12,14 @@ from torch import Tensor
 from longtail.data.dataset import Tags
 from longtail.methods.context import EpochContext, TrainingData
 from longtail.methods.find import class_of
-from longtail.methods.options import DeepID2Options, KNNOptions, LMLEOptions, MethodOptions, MTCTOptions
+from longtail.methods.options import (
+    CRLOptions,
+    DeepID2Options,
+    KNNOptions,
+    LMLEOptions,
+    MethodOptions,
+    MTCTOptions,
+)
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import METHODS
 from longtail.ranks import average_ranks, one_batch
@@ -20,7 +29,8 @@ from longtail.training.learner import Learner
 
 BATCH, EPOCH = 40, 1  # the second epoch is in the second stage of those that have two
 WORLD = 2
-CASES = [(method, attributes) for method in METHODS for attributes in (1, 3)]
+LOG_ODDS = "crl-iccv+log-odds"
+CASES = [(method, attributes) for method in (*METHODS, LOG_ODDS) for attributes in (1, 3)]
 OPTIONS = MethodOptions(
     deepid2=DeepID2Options(window=50),
     knn=KNNOptions(k=5, references=60),
@@ -49,9 +59,12 @@ def _tail(size: int) -> list[float]:
     return [share / sum(shares) for share in shares]
 
 
-def learner_of(method: str, data: TrainingData, kind: torch.dtype) -> Learner:
+def learner_of(case: str, data: TrainingData, kind: torch.dtype) -> Learner:
     """It begins with the same weights every time."""
     torch.manual_seed(0)
+    method, options = case.partition("+")[0], OPTIONS
+    if case == LOG_ODDS:
+        options = replace(OPTIONS, crl=CRLOptions("class", "log-odds"))
     found = class_of(method).facts(data)
     card = ModelCard(
         schema=data.schema,
@@ -65,10 +78,10 @@ def learner_of(method: str, data: TrainingData, kind: torch.dtype) -> Learner:
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
         method=method,
-        method_options=OPTIONS,
+        method_options=options,
         identities=found.identities,
         domains=found.domains,
-        feature_layer=recipe(method, OPTIONS).feature_layer,
+        feature_layer=recipe(method, options).feature_layer,
     )
     learner = card.build()
     learner.method.begin(learner.model)

@@ -92,6 +92,7 @@ def test_parts_that_do_not_go_together_are_refused(name, options, message):
     ("options", "message"),
     [
         ({"kappa": 0}, "--crl.kappa: expected at least 1"),
+        ({"level": "instance", "comparison": "log-odds"}, "--crl.comparison log-odds: .*--crl.level class"),
         ({"rho": 1.5}, "--crl.rho: "),
         ({"weight": 0}, "--crl.weight: expected a positive"),
         ({"alpha": 0.5}, "--crl.alpha: goes with --crl.balance tpami"),

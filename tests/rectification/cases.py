@@ -12,7 +12,10 @@ from torch import Tensor
 
 LEVELS = ("class", "instance")
 COMPARISONS = ("relative", "absolute", "distribution")
-PRODUCTS = [(level, comparison) for level in LEVELS for comparison in COMPARISONS]
+PRODUCTS = [
+    *((level, comparison) for level in LEVELS for comparison in COMPARISONS),
+    ("class", "log-odds"),
+]
 
 
 class Batch(NamedTuple):

@@ -62,7 +62,7 @@ def compare(batch: Batch, level: str, comparison: str, **how) -> Outcome:
     result = ClassRectificationLoss(level=level, comparison=comparison, **how).rectify(*batch)
     assert_same_statistics(result, expected, batch.logits.shape[-1])
     torch.testing.assert_close(result.loss, expected.loss, **TOLERANCE)
-    if comparison == "relative":
+    if comparison in ("relative", "log-odds"):
         assert float(result.active_share) == pytest.approx(expected.active_share, abs=1e-6)
     leaves = (batch.logits, batch.features)
     for mine, other in zip(gradients(result.loss, *leaves), gradients(expected.loss, *leaves)):

@@ -60,6 +60,11 @@ def test_scores_that_are_no_real_numbers_are_refused():
         ClassRectificationLoss()(torch.zeros(6, 3, dtype=torch.int64), torch.zeros(6, dtype=torch.int64))
 
 
+def test_log_odds_are_refused_at_instance_level():
+    with pytest.raises(ValueError, match=r"comparison: 'log-odds' .* level 'class', got 'instance'"):
+        ClassRectificationLoss(level="instance", comparison="log-odds")
+
+
 def test_instance_level_without_features_is_refused():
     with pytest.raises(ValueError, match=r"features: expected"):
         ClassRectificationLoss(level="instance")(torch.zeros(6, 3), torch.zeros(6, dtype=torch.int64))

@@ -290,7 +290,8 @@ def test_the_gradient_is_that_of_finite_differences(level: str, comparison: str)
 
 
 @pytest.mark.parametrize(
-    ("level", "comparison"), [("class", "relative"), ("class", "distribution"), ("instance", "absolute")]
+    ("level", "comparison"),
+    [("class", "relative"), ("class", "distribution"), ("class", "log-odds"), ("instance", "absolute")],
 )
 def test_a_compiler_takes_the_loss_as_one_graph(level: str, comparison: str):
     batch = busy_batch()

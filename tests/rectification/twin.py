@@ -157,6 +157,56 @@ def histogram(distances: list[Tensor], low: float, high: float, nodes: int) -> l
     return [total(m) / len(distances) for m in mass]
 
 
+def log_odds(logits: list[Tensor], c: int) -> Tensor:
+    """log p(c) - log(1 - p(c)): the logit of c against all others together, in a sum without the largest."""
+    others = [z for k, z in enumerate(logits) if k != c and z.item() > -math.inf]
+    largest = max(z.item() for z in others)
+    return logits[c] - largest - torch.log(total([torch.exp(z - largest) for z in others]))
+
+
+def log_odds_gaps(logits: Tensor, columns: list[Images], rho: float, kappa: int) -> list[list[list[Tensor]]]:
+    """For every attribute and minority class, a table: z_+ - z_- of its hard positives and hard negatives."""
+    tables = []
+    for j, column in enumerate(columns):
+        for c in minorities(column, rho)[0]:
+            z = {i: log_odds(list(logits[i, j].unbind()), c) for i, label in enumerate(column) if label >= 0}
+            lowest = sorted((i for i in z if column[i] == c), key=lambda i: z[i].item())[:kappa]
+            highest = sorted((i for i in z if column[i] != c), key=lambda i: -z[i].item())[:kappa]
+            tables.append([[z[a] - z[n] for n in highest] for a in lowest])
+    return tables
+
+
+def soft_plus(x: Tensor) -> Tensor:
+    """log(1 + e^x), by the sign of x so that nothing overflows."""
+    return x + torch.log(1 + torch.exp(-x)) if x.item() > 0 else torch.log(1 + torch.exp(x))
+
+
+def mean_cost(table: list[list[Tensor]], margin: float) -> Tensor:
+    costs = [soft_plus(margin - gap) for row in table for gap in row]
+    return total(costs) / len(costs)
+
+
+def twin_of_log_odds(
+    logits: Tensor, labels: Tensor, *, kappa: int = 25, rho: float = 0.5, margin: float | None = None, **_
+) -> Outcome:
+    """The log-odds comparison: no anchors, one table of pairs a class."""
+    columns = [labels[:, j].tolist() for j in range(labels.shape[1])]
+    margin = 1.0 if margin is None else margin
+    tables = log_odds_gaps(logits, columns, rho, kappa)
+    gaps = [gap for table in tables for row in table for gap in row]
+    profiles = [minorities(column, rho) for column in columns]
+    return Outcome(
+        loss=total([mean_cost(table, margin) for table in tables]) / max(len(tables), 1),
+        kept=[set(kept) for kept, _ in profiles],
+        skipped=[set(skipped) for _, skipped in profiles],
+        anchors=[sum(a in kept for a in column) for column, (kept, _) in zip(columns, profiles)],
+        positive_pairs=sum(len(table) for table in tables),
+        negative_pairs=sum(len(table[0]) for table in tables),
+        triplets=len(gaps),
+        active_share=sum(gap.item() < margin for gap in gaps) / max(len(gaps), 1),
+    )
+
+
 def default_margin(level: str, normalize: bool, num_classes: int) -> float:
     return 0.5 if level == "class" or normalize else 2 * math.pi / num_classes
 
@@ -208,6 +258,8 @@ def twin(
     nodes: int = 21,
 ) -> Outcome:
     """Class Rectification Loss of (N, J, K) logits, (N, J) labels and (N, J or 1, D) features."""
+    if comparison == "log-odds":
+        return twin_of_log_odds(logits, labels, kappa=kappa, rho=rho, margin=margin)
     columns = [labels[:, j].tolist() for j in range(labels.shape[1])]
     how = {"level": level, "rho": rho, "kappa": kappa, "margin": margin, "normalize": normalize}
     anchors = find_anchors(logits, columns, features, **how)

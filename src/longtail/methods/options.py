@@ -86,8 +86,9 @@ class CRLOptions(Settings, prefix="crl."):
     instance for crl, class for crl-iccv and crl-tpami. The papers' instance level uses raw features: add
     --crl.raw-features."""
 
-    comparison: Literal["relative", "absolute", "distribution"] = "relative"
-    """Compare the pairs by triplet ranking, by contrast, or by their histograms."""
+    comparison: Literal["relative", "absolute", "distribution", "log-odds"] = "relative"
+    """Compare the pairs by triplet ranking, by contrast, or by their histograms; or compare log-odds of hard
+    images of a class and of others, with --crl.level class."""
 
     kappa: int = 25
     """Number of hard positives and of hard negatives per minority class or image."""
@@ -96,7 +97,8 @@ class CRLOptions(Settings, prefix="crl."):
     """Largest share of a batch that its minority classes hold together."""
 
     margin: float | None = None
-    """Margin of the comparison; by default 0.5, or the papers' 2 pi / classes with --crl.raw-features."""
+    """Margin of the comparison; by default 0.5, 1 of log-odds, or the papers' 2 pi / classes with
+    --crl.raw-features."""
 
     power: Literal[1, 2] = 1
     """Power of the positive distances in the absolute comparison."""

@@ -157,6 +157,8 @@ def _check_loss(row: Row, options: MethodOptions, full: Recipe) -> None:
         raise InputError(f"--mixing remix: mixes labels of plain cross entropy, got --loss {full.loss}")
     if "crl" not in row.reads:
         return
+    if full.crl.comparison == "log-odds" and full.crl.level != "class":
+        raise InputError("--crl.comparison log-odds: compares scores of classes, add --crl.level class")
     if full.crl.balance != "tpami" and full.crl.alpha is not None:
         raise InputError("--crl.alpha: goes with --crl.balance tpami; a sum takes --crl.weight")
     if full.crl.balance == "tpami" and options.crl.weight is not None:

@@ -13,13 +13,14 @@ from longtail.rectification import fast_cpu
 from longtail.rectification.choices import times_chosen
 from longtail.rectification.comparison import Compared, Hinges, absolute, distribution, hinges
 from longtail.rectification.levels import ClassLevel, InstanceLevel
+from longtail.rectification.log_odds import compare_log_odds, log_odds_margins, mine_log_odds
 from longtail.rectification.mining import minority_anchors
 from longtail.rectification.profiling import MinorityProfile, anchor_capacity, profile_minorities
 from longtail.rectification.share import ALONE, Share
 from longtail.schema import as_labels, as_logits
 
 LevelName = Literal["class", "instance"]
-Comparison = Literal["relative", "absolute", "distribution"]
+Comparison = Literal["relative", "absolute", "distribution", "log-odds"]
 
 
 class Rectification(NamedTuple):
@@ -58,14 +59,14 @@ class ClassRectificationLoss(nn.Module):
     Args:
         level: "class" mines on predicted probabilities, once a class; "instance" mines on
             distances between features, once an image.
-        comparison: "relative" (triplet ranking), "absolute" (contrastive) or "distribution"
-            (histogram).
+        comparison: "relative" (triplet ranking), "absolute" (contrastive), "distribution"
+            (histogram), or "log-odds" (pairwise logistic; class level only, in neither paper).
         kappa: κ, how many positives and how many negatives are mined.
         rho: ρ, the share of the batch that minority classes hold together at most.
         margin: m of the relative and the absolute comparison, the same for every attribute. None:
             0.5 at class level and on features of unit length, 2π/|Z_j| (TPAMI 2019, eq. 12 as reviewed) on
             other features; at
-            class level 2π/|Z_j| could never be met by an attribute of six or fewer classes.
+            class level 2π/|Z_j| could never be met by an attribute of six or fewer classes. Of log-odds 1.
         power: q of the absolute comparison; 1 as the ICCV poster prints, or 2 as in TPAMI.
         normalize: bring features to unit length first (instance level). Raw features can all fall
             together under a large learning rate; the loss then stays at the margin.
@@ -78,7 +79,8 @@ class ClassRectificationLoss(nn.Module):
     Memory beyond the inputs, forward and backward in float32, with A = ⌊ρN⌋ anchors an attribute: at
     instance level at most 12·A·N·J + 4·N·J·D bytes, three tables of distances and the features, or
     4·A·N·J + 20·N·J·D where that is more, and A/W in place of A with a share of W; at class level
-    48·A·J·κ + 16·N·J·K. On a CPU 1.5 MB more to sort in.
+    48·A·J·κ + 16·N·J·K, for log-odds with M minority classes an attribute at most 28·M·J·(κ² + N) + 36·N·J·K.
+    On a CPU 1.5 MB more to sort in.
 
     Source: Dong, Gong, Zhu, "Class Rectification Hard Mining for Imbalanced Deep Learning", ICCV 2017, by
     the authors' poster; "Imbalanced Deep Learning by Minority Class Incremental Rectification", TPAMI 2019,
@@ -106,6 +108,10 @@ class ClassRectificationLoss(nn.Module):
         _one_of("level", level, get_args(LevelName))
         _one_of("comparison", comparison, get_args(Comparison))
         _one_of("power", power, (1, 2))
+        if comparison == "log-odds" and level != "class":
+            raise ValueError(
+                f"comparison: 'log-odds' compares scores and goes with level 'class', got {level!r}"
+            )
         if kappa < 1:
             raise ValueError(f"kappa: expected at least 1, got {kappa}")
         if not 0 < rho < 1:
@@ -192,6 +198,8 @@ class ClassRectificationLoss(nn.Module):
         share: Share,
     ) -> tuple[Tensor, Compared, Tensor | None]:
         """The loss, what the relative comparison counts, and how often each image was chosen."""
+        if self.comparison == "log-odds":
+            return self._compare_log_odds(logits, labels, profile, choices)
         level = self._level
         margin = level.margins(logits)
         scores = level.scores(logits, labels, features)
@@ -210,6 +218,14 @@ class ClassRectificationLoss(nn.Module):
             span = level.span(pairs, share)
             return distribution(pairs, *span, self.nodes, triplet.sides, share), triplet, chosen
         return triplet.loss, triplet, chosen
+
+    def _compare_log_odds(
+        self, logits: Tensor, labels: Tensor, profile: MinorityProfile, choices: bool
+    ) -> tuple[Tensor, Compared, Tensor | None]:
+        capacity = anchor_capacity(len(labels), self.rho)
+        pairs = mine_log_odds(logits, labels.t(), profile, self.kappa, capacity)
+        compared = compare_log_odds(pairs, log_odds_margins(self.margin, logits), profile)
+        return compared.loss, compared, times_chosen(pairs, len(labels)) if choices else None
 
 
 def training_imbalance(class_counts: Sequence[Sequence[int]]) -> list[float]:
