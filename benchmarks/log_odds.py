@@ -4,10 +4,11 @@
                                   [--weight 0.05] [--margin 1] [--kappa 25] [--steps 300] [--output FILE.json]
 
 Each DATA:HxW is what `longtail train` reads and the size of its images. The vectors are lite0's, frozen,
-the mean over its last map, from the cache or computed once; the head has a rectified layer of 256 for all attributes. A seed splits the data
-(70, 10, 20 %), begins the head and draws the batches: they are the same without and with the comparison.
-Prints the figures without it, and what it adds, with 95 % intervals of the mean over seeds. Rare classes are
-the third of an attribute's classes with the fewest training images, as far as they are below 10 %.
+from the cache or computed once: the mean over its last map. The head has a rectified layer of 256 for all
+attributes. A seed splits the data (70, 10, 20 %), begins the head and draws the batches: they are the same
+without and with the comparison. Prints the figures without it, and what it adds, with 95 % intervals of the
+mean over seeds. Rare classes are the third of an attribute's classes with the fewest training images, as far
+as they are below 10 %.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _problem(argument: str) -> Problem:
     def compute(rows: np.ndarray) -> Tensor:
         return outputs_of(fabric, network, images, network, rows, batch_size=BATCH)
 
-    cache = open_cache(cache_folder(), network, Lite0.out_features)
+    cache = open_cache(cache_folder(), network, lite0.out_features)
     vectors = VectorLoader(images, dataset, cache, compute).vectors(np.arange(len(dataset)))
     seen = torch.nn.functional.normalize(vectors[:, :SEEN], dim=1)
     return Problem(Path(path).stem, dataset, LENGTH * seen)
