@@ -150,7 +150,7 @@ def test_devices_and_the_run_stand_last_and_what_is_compared_first(run: Run):
 
 def test_choices_are_shown(all_flags: str):
     assert "[auto, cpu, cuda, mps] [default: auto]" in all_flags
-    assert "[relative, absolute, distribution] [default: relative]" in all_flags
+    assert "[relative, absolute, distribution, log-odds] [default: relative]" in all_flags
 
 
 def test_headings_are_bold_on_a_terminal_alone(run: Run, monkeypatch: pytest.MonkeyPatch):

@@ -35,6 +35,7 @@ PHOTOS = DataFacts(
     gpu=False,
 )
 DIGITS = replace(PHOTOS, training=1257, drawn=1257, side=8)
+FEW = replace(PHOTOS, training=1499, drawn=1499)
 OPEN = TrainConfig("photos")
 
 
@@ -52,6 +53,18 @@ def test_the_last_stage_learns_from_photos_where_pretrained_weights_are_at_hand(
 
 def test_a_network_that_stays_as_it_is_gets_the_regression():
     assert chosen(replace(OPEN, freeze=True), PHOTOS).config.method == "linear"
+
+
+def test_a_network_stays_as_it_is_where_there_are_few_photos_unless_a_method_is_named():
+    choice = chosen(OPEN, FEW)
+    assert choice.config == TrainConfig("photos", method="linear", freeze=True, epochs=1, keep="best")
+    assert choice.notes == (
+        "chosen: --method linear --freeze (lite0): 1,499 training images of 128 pixels, too few to train a "
+        "pretrained network with; to change: --from-scratch, --finetune, --method",
+    )
+    assert chosen(replace(OPEN, method="crl"), FEW).config.finetune == "last"
+    assert chosen(OPEN, replace(FEW, training=1500)).config.finetune == "last"
+    assert chosen(OPEN, replace(FEW, weights=False)).config.from_scratch
 
 
 def test_from_scratch_several_attributes_get_a_method_without_a_sampler():
@@ -175,7 +188,7 @@ def test_the_chosen_method_has_a_use_for_every_option(
 @pytest.mark.parametrize("regime", [{"freeze": True}, {"finetune": "all"}, {"from_scratch": True}, {}])
 def test_what_may_be_chosen_goes_with_the_regime(regime: dict[str, Any]):
     config = replace(OPEN, **regime)
-    for facts in (PHOTOS, DIGITS, replace(PHOTOS, attributes=3), replace(DIGITS, attributes=3)):
+    for facts in (PHOTOS, FEW, DIGITS, replace(PHOTOS, attributes=3), replace(DIGITS, attributes=3)):
         assert chosen(config, facts).config.method in {c.method for c in possible(config)}
 
 

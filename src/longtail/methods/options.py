@@ -87,8 +87,7 @@ class CRLOptions(Settings, prefix="crl."):
     --crl.raw-features."""
 
     comparison: Literal["relative", "absolute", "distribution", "log-odds"] = "relative"
-    """Compare the pairs by triplet ranking, by contrast, or by their histograms; or compare log-odds of hard
-    images of a class and of others, with --crl.level class."""
+    """Compare the pairs by triplet ranking, contrast, their histograms, or (class level) log-odds."""
 
     kappa: int = 25
     """Number of hard positives and of hard negatives per minority class or image."""

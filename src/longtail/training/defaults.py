@@ -15,8 +15,14 @@ from longtail.training.config import AUTO, TrainConfig
 SMALLEST_PHOTO = 48
 """Longest side in pixels up to which a network learns from the images alone."""
 
+FEWEST_TO_TUNE = 1500
+"""Training images below which a pretrained network would memorise them, and stays as it is."""
+
 METHOD_FINE_TUNED = "balanced-softmax"
 """Method where the last stage of a pretrained network learns too."""
+
+REGIMES = ("--from-scratch", "--finetune last", "--freeze")
+"""How a network begins."""
 
 METHOD_ON_VECTORS = "linear"
 """Method on the vectors of a pretrained network that stays as it is."""
@@ -86,8 +92,9 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
     """Decide method, regime and length of a training where the user did not; the user's word stands.
 
     The regime is open where neither the user nor the method says how the network begins. For images larger
-    than `SMALLEST_PHOTO` the last stage of a pretrained network is then trained, if its weights are at hand;
-    else a network learns from scratch. The length is
+    than `SMALLEST_PHOTO` the last stage of a pretrained network is then trained, if its weights are at hand,
+    or none of it with fewer than `FEWEST_TO_TUNE` images and no method named; else a network learns from
+    scratch. The length is
 
         epochs = min(most, max(fewest, ⌈steps / steps of an epoch⌉))
 
@@ -104,11 +111,9 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
             )
     decided, flags, others, reason = config, list[str](), list[str](), ""
     if _regime_is_open(config):
-        known = facts.weights and facts.side > SMALLEST_PHOTO
-        decided = replace(decided, finetune="last" if known else None, from_scratch=not known)
-        flags = [f"--finetune last ({PRETRAINED})" if known else "--from-scratch"]
-        others = ["--from-scratch" if known else "--finetune", "--freeze"] if facts.weights else []
-        reason = f": {facts.training:,} training images of {facts.side} pixels{_why(facts)}"
+        decided = _begun(decided, _regime(config, facts))
+        flags, others = _regime_flags(decided, facts)
+        reason = f": {facts.training:,} training images of {facts.side} pixels{_why(decided, facts)}"
     if config.method == AUTO:
         method = next(_candidates(config.method_options, _recommended(decided, facts.attributes)))
         decided = replace(decided, method=method)
@@ -131,6 +136,7 @@ def filled(config: TrainConfig, decided: TrainConfig) -> TrainConfig:
         "method": config.method == AUTO,
         "epochs": config.epochs is None,
         "keep": config.keep is None,
+        "freeze": _regime_is_open(config),
         "finetune": _regime_is_open(config),
         "from_scratch": _regime_is_open(config),
     }
@@ -142,7 +148,7 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
     """The configurations that may be chosen, as far as their methods go."""
     if config.method != AUTO:
         return [config]
-    regimes = [config, replace(config, finetune="last")] if _regime_is_open(config) else [config]
+    regimes = [_begun(config, name) for name in REGIMES] if _regime_is_open(config) else [config]
     recommended = {_recommended(regime, attributes) for regime in regimes for attributes in (1, 2)}
     methods = {next(_candidates(config.method_options, method)) for method in recommended}
     return [replace(config, method=method) for method in sorted(methods)]
@@ -151,6 +157,30 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
 def _regime_is_open(config: TrainConfig) -> bool:
     said = (config.tuning, config.from_scratch, config.start, config.backbone, config.weights, config.augment)
     return not any(said) and config.row.backbone is None
+
+
+def _regime(config: TrainConfig, facts: DataFacts) -> str:
+    """Which of `REGIMES` a training has whose user leaves it open."""
+    if not facts.weights or facts.side <= SMALLEST_PHOTO:
+        return "--from-scratch"
+    few = facts.training < FEWEST_TO_TUNE and config.method == AUTO
+    return "--freeze" if few else "--finetune last"
+
+
+def _begun(config: TrainConfig, regime: str) -> TrainConfig:
+    return replace(
+        config,
+        freeze=regime == "--freeze",
+        finetune="last" if regime == "--finetune last" else None,
+        from_scratch=regime == "--from-scratch",
+    )
+
+
+def _regime_flags(decided: TrainConfig, facts: DataFacts) -> tuple[list[str], list[str]]:
+    """What was chosen, and what else there is."""
+    own = next(regime for regime in REGIMES if _begun(decided, regime) == decided)
+    others = [regime.removesuffix(" last") for regime in REGIMES if regime != own] if facts.weights else []
+    return [own if decided.from_scratch else f"{own} ({PRETRAINED})"], others
 
 
 def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]]:
@@ -165,7 +195,9 @@ def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]
     return replace(config, keep="last"), [] if config.row.solved else [few]
 
 
-def _why(facts: DataFacts) -> str:
+def _why(decided: TrainConfig, facts: DataFacts) -> str:
+    if decided.freeze:
+        return ", too few to train a pretrained network with"
     if facts.side <= SMALLEST_PHOTO:
         return ", too small for pretrained features"
     if facts.weights:
