@@ -215,7 +215,9 @@ def judged(
 def _of(method: str) -> list[str]:
     network = ["--freeze"] if method == "linear" else ["--backbone", "convnet"]
     longer = [] if method == "linear" else ["--epochs", "3", "--batch-size", "8", "--features", "8"]
-    return ["--method", method, *network, *longer, "--devices", "2", "--accelerator", "cpu", "--quiet"]
+    often = ["--checkpoint-every", "0.01s"]  # so that there is a state to go on from
+    two = ["--devices", "2", "--accelerator", "cpu", "--quiet"]
+    return ["--method", method, *network, *longer, *often, *two]
 
 
 if __name__ == "__main__":
