@@ -162,12 +162,12 @@ def _states(session: int) -> list[tuple[int, str]]:
 def strikes(chance: random.Random, *, long: bool) -> list[tuple[str, Strike]]:
     """Method and strike of each case."""
     together = [
-        ("ce", Strike((0, 1), "KILL", "step", chance.randrange(1, 17))) for _ in range(21 if long else 1)
+        ("ce", Strike((0, 1), "KILL", "step", chance.randrange(1, 15))) for _ in range(21 if long else 1)
     ]
     if not long:
-        return [*together, ("ce", Strike((1,), "STOP", "step", chance.randrange(1, 17)))]
+        return [*together, ("ce", Strike((1,), "STOP", "step", chance.randrange(1, 15)))]
     one = [
-        ("ce", Strike((rank,), name, "step", chance.randrange(1, 17)))
+        ("ce", Strike((rank,), name, "step", chance.randrange(1, 15)))
         for rank in (0, 1)
         for name in ("KILL", "STOP")
         for _ in range(3)
