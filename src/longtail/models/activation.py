@@ -1,4 +1,4 @@
-"""Where a network looked: class activation maps of networks whose vector is the mean over their last map."""
+"""Where a network looked: class activation maps, where a vector begins with the mean over the last map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from longtail.tensors import full_precision
 
 
 def has_maps(model: Classifier) -> bool:
-    """Whether the vector of its backbone is the mean over a map."""
+    """Whether the vector of its backbone begins with the mean over a map."""
     return isinstance(model.backbone, ConvNet | ResNet | Lite0)
 
 
@@ -41,7 +41,7 @@ def class_activation(model: Classifier, images: Tensor, attributes: Tensor, clas
     more than one layer Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
     if not isinstance(model.backbone, ConvNet | ResNet | Lite0):
-        raise ValueError("model: expected a backbone whose vector is the mean over a map")
+        raise ValueError("model: expected a backbone whose vector begins with the mean over a map")
     with torch.no_grad():
         maps = full_precision(model.backbone.maps(images))
         vectors = full_precision(model.backbone(images))

@@ -111,8 +111,10 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
             )
     decided, flags, others, reason = config, list[str](), list[str](), ""
     if _regime_is_open(config):
-        decided = _begun(decided, _regime(config, facts))
-        flags, others = _regime_flags(decided, facts)
+        regime = _regime(config, facts)
+        decided = _begun(decided, regime)
+        flags = [regime if decided.from_scratch else f"{regime} ({PRETRAINED})"]
+        others = [other.removesuffix(" last") for other in REGIMES if other != regime and facts.weights]
         reason = f": {facts.training:,} training images of {facts.side} pixels{_why(decided, facts)}"
     if config.method == AUTO:
         method = next(_candidates(config.method_options, _recommended(decided, facts.attributes)))
@@ -174,13 +176,6 @@ def _begun(config: TrainConfig, regime: str) -> TrainConfig:
         finetune="last" if regime == "--finetune last" else None,
         from_scratch=regime == "--from-scratch",
     )
-
-
-def _regime_flags(decided: TrainConfig, facts: DataFacts) -> tuple[list[str], list[str]]:
-    """What was chosen, and what else there is."""
-    own = next(regime for regime in REGIMES if _begun(decided, regime) == decided)
-    others = [regime.removesuffix(" last") for regime in REGIMES if regime != own] if facts.weights else []
-    return [own if decided.from_scratch else f"{own} ({PRETRAINED})"], others
 
 
 def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]]:
