@@ -13,7 +13,6 @@ from longtail.methods.recipe import recipe
 from longtail.methods.rows import Row
 from longtail.models.backbones import (
     COMPUTED_ONCE,
-    FROZEN_DECAY,
     PRETRAINED,
     Tuning,
     default_learning_rate,
@@ -25,6 +24,9 @@ ADAMW_RATE = 1e-3
 ADAMW_DECAY = 0.05
 LAYER_DECAY = 0.75
 """Of fine-tuning, unless the user says otherwise; docs/decisions.md."""
+
+FROZEN_RATE = 0.3
+"""Learning rate of a head on frozen vectors, unless the user says otherwise; docs/decisions.md."""
 
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 
@@ -123,7 +125,8 @@ class TrainConfig(Settings):
     """Optimizer; adamw leaves norms and biases without decay. By default sgd, in fine-tuning adamw."""
 
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Peak learning rate; by default 0.1, with the backbone deepid2 0.01, with adamw 0.001."""
+    """Peak learning rate; by default 0.1, on frozen vectors 0.3, with the backbone deepid2 0.01, with adamw
+    0.001."""
 
     layer_decay: Annotated[float | None, SHARE] = None
     """Learning rate of a layer as a share of that of the layer above, in fine-tuning; by default 0.75."""
@@ -132,7 +135,8 @@ class TrainConfig(Settings):
     """Momentum of SGD, or the first β of AdamW."""
 
     weight_decay: Annotated[float | None, NOT_NEGATIVE] = None
-    """Weight decay; by default 0.0005, with the method crl 0.002, on frozen vectors 0.005, adamw 0.05."""
+    """Weight decay; by default 0.0005, with the method crl 0.002, on frozen vectors 10 over the number of
+    training images, with adamw 0.05."""
 
     warmup: Annotated[float, SHARE] = 0.05
     """Share of the training in which the learning rate rises from zero; after it, the rate falls by a
@@ -253,17 +257,18 @@ class TrainConfig(Settings):
     @property
     def peak_rate(self) -> float:
         """`learning_rate`, or what suits optimizer and backbone."""
-        usual = ADAMW_RATE if self.descent == "adamw" else default_learning_rate(self.named_backbone)
-        return usual if self.learning_rate is None else self.learning_rate
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.descent == "adamw":
+            return ADAMW_RATE
+        return FROZEN_RATE if self.frozen else default_learning_rate(self.named_backbone)
 
     @property
     def decay(self) -> float:
         """`weight_decay`, or what suits optimizer and method."""
         if self.weight_decay is not None:
             return self.weight_decay
-        if self.descent == "adamw":
-            return ADAMW_DECAY
-        return FROZEN_DECAY if self.frozen else self.row.weight_decay
+        return ADAMW_DECAY if self.descent == "adamw" else self.row.weight_decay
 
     @property
     def falling_rate(self) -> float:
