@@ -29,7 +29,7 @@ docs: $(READY) $(DOCS)/.ready  ## the pages that are generated, and the site in 
 	$(BIN)/python docs/make_schemas.py
 	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_api.py
-	$(BIN)/python docs/make_comparison.py
+	$(BIN)/python docs/make_tables.py
 	$(DOCS)/bin/python docs/make_site.py
 
 clean:

@@ -68,6 +68,9 @@ def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watc
     for name, tensor in learner.model.backbone.state_dict().items():
         assert torch.equal(tensor, published.state_dict()[name])
     assert watcher.records[1].loss["total"] < watcher.records[0].loss["total"]
+    units = learner.model.reading
+    assert 0 < units.deviation.min() < 1
+    assert units.mean.norm() > 0
     images = torch.rand(3, 3, 32, 32)
     assert learner.train().model(images).vector.norm(dim=1).tolist() == pytest.approx([10.0] * 3, rel=1e-4)
 

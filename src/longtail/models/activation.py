@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from longtail.models.backbones import VECTOR_LENGTH
 from longtail.models.classifier import Classifier
 from longtail.models.convnet import ConvNet
 from longtail.models.lite0 import Lite0
@@ -44,9 +42,7 @@ def class_activation(model: Classifier, images: Tensor, attributes: Tensor, clas
         raise ValueError("model: expected a backbone whose vector begins with the mean over a map")
     with torch.no_grad():
         maps = full_precision(model.backbone.maps(images))
-        vectors = full_precision(model.backbone(images))
-        if model.tuning is not None:
-            vectors = VECTOR_LENGTH * normalize(vectors)
+        vectors = model.read(full_precision(model.backbone(images)))
     with torch.enable_grad():
         read = vectors.requires_grad_()
         logits = model.head(read).logits

@@ -58,7 +58,7 @@ LICENCES: Mapping[str, str] = {"lite0": "Apache-2.0"}
 """Licences of published weights, where we know them; those of timm differ from one to the next."""
 
 VECTOR_LENGTH = 10.0
-"""Length that the vectors of a known backbone are brought to: heads learn at the usual rates then."""
+"""Length of the vector of a known backbone as a head reads it: heads learn at the usual rates then."""
 
 LEAST_SEEN, MOST_SEEN = 64, 128
 """Pixels of small images that a frozen network is shown, see `enlarged`; docs/decisions.md."""

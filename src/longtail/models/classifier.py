@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from longtail.errors import InputError
-from longtail.models.backbones import BACKBONES, SIZED, TIMM_PREFIX, VECTOR_LENGTH, FeatureLayer, Tuning
+from longtail.models.backbones import BACKBONES, SIZED, TIMM_PREFIX, FeatureLayer, Tuning
 from longtail.models.convnet import ConvNet
 from longtail.models.cut import Cut, FlatMaps
 from longtail.models.deepid2 import DeepID2
@@ -17,6 +16,7 @@ from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
 from longtail.models.mtct import NINTrunk
 from longtail.models.output import ModelOutput
+from longtail.models.reading import Reading
 from longtail.models.resnet import ResNet, resnet18, resnet32
 from longtail.models.timm_models import build_model
 from longtail.models.weights import Weights
@@ -39,16 +39,19 @@ class Classifier(nn.Module):
     Args:
         backbone: (N, C, H, W) -> (N, B).
         head: (N, B) -> ModelOutput.
+        looks: how many of the last numbers of a vector say how an image looks, see `Reading`.
 
     Attributes:
+        reading: what a head reads of the vectors of a backbone that is known.
         tuning: what learns of a backbone that is known, None where it is trained like any other.
     """
 
-    def __init__(self, backbone: nn.Module, head: AttributeHead) -> None:
+    def __init__(self, backbone: nn.Module, head: AttributeHead, looks: int = 0) -> None:
         super().__init__()
         # Convolutions and above all poolings over pixels that hold their channels side by side are faster.
         self.backbone = backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.head = head
+        self.reading = Reading(looks)
         self.frozen = False
         self.tuning: Tuning | None = None
         self._cut: Cut | None = None
@@ -90,14 +93,15 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Normalised images (N, C, H, W), or what the fixed part gave for them (N, numbers) -> `ModelOutput`.
+        """Normalised images (N, C, H, W), or what the fixed part gave for them (N, numbers)."""
+        return self.head(self.read(self.vectors(images)))
 
-        Vectors of a known backbone are brought to one length, so that heads learn at the usual rates.
-        """
-        vectors = self._vectors(images)
-        return self.head(vectors if self.tuning is None else VECTOR_LENGTH * normalize(vectors))
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the head reads of vectors of the backbone; both (N, B)."""
+        return vectors if self.tuning is None else self.reading(vectors)
 
-    def _vectors(self, images: Tensor) -> Tensor:
+    def vectors(self, images: Tensor) -> Tensor:
+        """What the backbone makes of images, or of what its fixed part gave for them: (N, B)."""
         if images.dim() > 2:
             return self.backbone(images)
         return images if self._cut is None else self._cut.vectors(images)
@@ -140,7 +144,7 @@ def build_classifier(
     """
     trunk, size = build_backbone(backbone, channels, image_size, weights)
     head = AttributeHead(size, schema, features, shared_feature, hidden=hidden, layer=layer, cosine=cosine)
-    return Classifier(trunk, head)
+    return Classifier(trunk, head, trunk.looks if isinstance(trunk, Lite0) else 0)
 
 
 def build_backbone(

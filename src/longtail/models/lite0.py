@@ -68,7 +68,8 @@ class Lite0(nn.Module):
                 layers.append(made)
                 width = channels
         self.layers = nn.Sequential(*layers, *_convolution(width, 1280, 1, 1))
-        self.out_features = 1280 + 2 * (32 + sum(channels for _, channels, *_ in STAGES[:-1]))
+        self.looks = 2 * (32 + sum(channels for _, channels, *_ in STAGES[:-1]))
+        self.out_features = 1280 + self.looks
 
     def forward(self, images: Tensor) -> Tensor:
         """One vector an image."""

@@ -44,6 +44,7 @@ from longtail.training.checkpoint import ModelCard
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import DataFacts
 from longtail.training.feed import Feed
+from longtail.training.inference import outputs_of
 from longtail.training.learner import Learner
 from longtail.training.watcher import Watcher
 
@@ -56,6 +57,9 @@ TUNED: Mapping[Tuning | None, str] = {
 }
 """What is said of the backbone, by what learns of it."""
 
+
+READ = 1024
+"""Training images whose vectors set the units of what is read."""
 
 _REHEARSED = 64
 """Images that mean and deviation are measured on where only a first batch follows."""
@@ -197,8 +201,10 @@ def prepare_training(
     sampler = learner.method.draw(known, config.batch_size, config.seed, made_for)
     others = other_processes(config, learner, sampler, made_for, fabric.world_size)
     notes = learner.method.observe(known, sampler, config.seed)
-    run = Run(folder, fabric, learner, card, watcher)
+    run = Run(folder, fabric, learner.to(fabric.device), card, watcher)
     run.config, run.data = config, data
+    if fresh and not data.rehearsed and _reads_anew(beginning):
+        _fit_reading(run)
     place = fabric, data.loader, sampler, augmentation
     feed = Feed(*place, config.seed, card.mean, card.std, processes=made_for)
     height, width = card.image_size
@@ -207,6 +213,21 @@ def prepare_training(
         f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
     return Training(run, feed, (what, *_on_processes(fabric.world_size), *others, *notes))
+
+
+def _reads_anew(beginning: Beginning) -> bool:
+    """Whether no run that it starts from has read vectors of a known backbone."""
+    return beginning.card is None or beginning.card.tuning is None
+
+
+def _fit_reading(run: Run) -> None:
+    """Let the model read vectors in the units of some of the training images."""
+    reading, rows = run.learner.model.reading, run.data.splits.train
+    if run.card.tuning is None or not reading.looks:
+        return
+    some = np.random.default_rng(run.config.seed).permutation(rows)[:READ]
+    give = run.learner.vectors
+    reading.fit(outputs_of(run.fabric, run.learner, run.data.loader, give, some))
 
 
 def _on_processes(processes: int) -> list[str]:

@@ -56,12 +56,18 @@ class Learner(nn.Module):
 
     def output(self, images: Tensor) -> ModelOutput:
         """Logits, features and the backbone's vector."""
-        stored = images.dtype == torch.uint8
-        return self.model(normalise(images, self.mean, self.std) if stored else images)
+        return self.model(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return normalise(images, self.mean, self.std) if images.dtype == torch.uint8 else images
 
     def scores(self, images: Tensor) -> Tensor:
         """(N, J, K) scores from 0 to 1 whose largest decides."""
         return self.method.scores(self.output(images))
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """(N, B) vectors of the backbone."""
+        return self.model.vectors(self._normalised(images))
 
     def features(self, images: Tensor) -> Tensor:
         """(N, J or 1, D) features."""

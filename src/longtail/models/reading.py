@@ -1,0 +1,49 @@
+"""How a head reads the vectors of a known backbone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from longtail.models.backbones import VECTOR_LENGTH
+
+ROUNDING = 1e-6
+"""Deviation of numbers below 1 that are all the same but for rounding."""
+
+
+class Reading(nn.Module):
+    """Vectors x = [v, u] of a known backbone, brought to one length; looks u count in units of their own.
+
+        L [v / ‖v‖, ũ / ‖ũ‖] / √2,     ũ = (u / ‖u‖ - μ) / σ,     or L x / ‖x‖ where there are no looks
+
+    μ and σ are mean and deviation of u / ‖u‖ over images that `fit` was given, 0 and 1 before.
+
+    Args:
+        looks: length of u, the last numbers of x.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, looks: int = 0) -> None:
+        super().__init__()
+        self.looks = looks
+        self.register_buffer("mean", torch.zeros(looks), persistent=looks > 0)
+        self.register_buffer("deviation", torch.ones(looks), persistent=looks > 0)
+
+    def fit(self, vectors: Tensor) -> None:
+        """Take μ and σ from vectors (n, B) of at least one image; what does not vary has σ = 1."""
+        looks = normalize(vectors[:, vectors.shape[1] - self.looks :].to(self.mean))
+        mean = looks.mean(0)
+        deviation = (looks - mean).square().mean(0).sqrt()
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > ROUNDING, deviation, 1.0))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(N, B) -> (N, B) of length L, `VECTOR_LENGTH`."""
+        if not self.looks:
+            return VECTOR_LENGTH * normalize(vectors)
+        v, u = vectors.split([vectors.shape[1] - self.looks, self.looks], 1)
+        u = (normalize(u) - self.mean) / self.deviation
+        return VECTOR_LENGTH / 2**0.5 * torch.cat([normalize(v), normalize(u)], 1)
