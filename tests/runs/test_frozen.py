@@ -14,7 +14,7 @@ from PIL import Image
 from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
 from longtail.features.cache import entries
-from longtail.features.linear import fit_linear
+from longtail.features.linear import fit_attributes, fit_linear
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
@@ -199,9 +199,9 @@ def test_the_regression_takes_both_views_as_rows(frozen, folder, monkeypatch):
 
     def fit(x, y, *rest):
         seen.append((x, y))
-        return fit_linear(x, y, *rest)
+        return fit_attributes(x, y, *rest)
 
-    monkeypatch.setattr("longtail.methods.linear.fit_linear", fit)
+    monkeypatch.setattr("longtail.methods.linear.fit_attributes", fit)
     run = Run.open(train(replace(frozen, method="linear", freeze=False, augment="mirror")), "cpu")
     ((x, y),) = seen
     n = len(run.data.splits.train)

@@ -22,7 +22,10 @@ TOLERANCE = 5e-4
 CURVATURE = 0.02
 """Guess of the mean p (1 - p), which the variables are scaled by; any guess ends at the same solution."""
 
-BLOCK = 2**22
+SINGLE = 1e-7
+"""Added to a curvature that is summed in single precision, so that it stays positive."""
+
+BLOCK = 2**24
 """Numbers that are held at a time beside vectors and weights: rows are taken in blocks."""
 
 NEVER = -1e4
@@ -46,6 +49,31 @@ class LinearFit:
     strength: float
     loss: float
     values: tuple[float, ...]
+
+
+def fit_attributes(
+    vectors: Floats,
+    labels: Ints,
+    num_classes: Sequence[int],
+    validation: tuple[Floats, Ints],
+    strengths: Sequence[float] = STRENGTHS,
+) -> list[LinearFit]:
+    """`fit_linear` of each attribute; those that are labelled on the same images share their scale.
+
+    Args:
+        vectors, strengths: as of `fit_linear`.
+        labels: (n, J) int64, -1 = unlabelled.
+        num_classes: K of each attribute.
+        validation: vectors and labels (m, J) of the validation images.
+    """
+    known, scale, fits = labels >= 0, None, list[LinearFit]()
+    for j, size in enumerate(num_classes):
+        if scale is None or not np.array_equal(known[:, j], known[:, j - 1]):
+            scale = _Scale(vectors[known[:, j]])
+        fits.append(
+            _fit(scale, labels[known[:, j], j], size, (validation[0], validation[1][:, j]), strengths)
+        )
+    return fits
 
 
 def fit_linear(
@@ -78,13 +106,44 @@ def fit_linear(
         [0, 0, 1, 1]
     """
     known = labels >= 0
-    x, y = vectors[known], labels[known]
-    counts = np.bincount(y, minlength=num_classes)
+    return _fit(_Scale(vectors[known]), labels[known], num_classes, validation, strengths)
+
+
+class _Scale:
+    """Vectors x (n, D), and variables in which the curvature of a regression on them is about 1.
+
+    The curvature of a class's column of [W; b] is about C' [x 1]ᵀ [x 1] / n + R, with R the ridge; that of
+    Lᵀ [W; b] is about 1, with L Lᵀ the above.
+    """
+
+    def __init__(self, vectors: Floats) -> None:
+        # converted once where that is no more than is held anyhow
+        self.x = vectors.astype(np.float64) if vectors.size <= BLOCK else vectors
+        self._gram: Floats | None = None
+        self._roots: dict[float, Floats] = {}
+
+    def root(self, ridge: Floats) -> Floats:
+        """L (D + 1, D + 1), lower, for a ridge that is the same for all of W."""
+        from scipy.linalg import cholesky
+
+        if self._gram is None:
+            self._gram = _gram(self.x)
+        weight = float(ridge[0]) if len(ridge) > 1 else 0.0
+        if weight not in self._roots:
+            curvature = CURVATURE * self._gram + np.diag(ridge + SINGLE)
+            self._roots[weight] = cholesky(curvature, lower=True, overwrite_a=True, check_finite=False)
+        return self._roots[weight]
+
+
+def _fit(
+    scale: _Scale, y: Ints, num_classes: int, validation: tuple[Floats, Ints], strengths: Sequence[float]
+) -> LinearFit:
+    x, counts = scale.x, np.bincount(y, minlength=num_classes)
     present = np.flatnonzero(counts)
     if len(present) < 2:  # nothing to tell apart
         bias = np.where(counts > 0, 0.0, NEVER) if len(present) else np.zeros(num_classes)
-        return LinearFit(np.zeros((vectors.shape[1], num_classes)), bias, strengths[0], 0.0, ())
-    fits = [_spread(*found, present, num_classes) for found in _solved(x, y, strengths)]
+        return LinearFit(np.zeros((x.shape[1], num_classes)), bias, strengths[0], 0.0, ())
+    fits = [_spread(*found, present, num_classes) for found in _solved(scale, y, strengths)]
     with np.errstate(divide="ignore"):
         prior = np.where(counts > 0, np.log(counts / counts.sum()), 0.0)
     values = tuple(_balanced(validation[0] @ w + b - prior, validation[1]) for w, b in fits)
@@ -94,34 +153,34 @@ def fit_linear(
     return LinearFit(weight, bias, strengths[best], loss, values)
 
 
-def _solved(x: Floats, y: Ints, strengths: Sequence[float]) -> list[tuple[Floats, Floats]]:
+def _solved(scale: _Scale, y: Ints, strengths: Sequence[float]) -> list[tuple[Floats, Floats]]:
     """Weights (D, P) and bias (P,) for the P classes that are there, by strength."""
     classes, y = np.unique(y, return_inverse=True)
-    gram, two = _gram(x), len(classes) == 2
-    both = np.zeros((len(gram), len(classes)))  # W over b
+    n, size = scale.x.shape
+    two = len(classes) == 2
+    both = np.zeros((size + 1, len(classes)))  # W over b
     found: list[tuple[Floats, Floats]] = []
     for strength in strengths:
-        ridge = np.full(len(gram), (2 if two else 1) / (strength * len(x)))  # each of two has half of W
+        ridge = np.full(len(both), (2 if two else 1) / (strength * n))  # each of two has half of W
         ridge[-1] = 0  # the bias is free
-        both = _minimised(x, y, both, ridge, gram)
+        both = _minimised(scale, y, both, ridge)
         shown = both - both[:, :1] if two else both
         found.append((shown[:-1].copy(), shown[-1].copy()))
     return found
 
 
-def _minimised(x: Floats, y: Ints, both: Floats, ridge: Floats, gram: Floats) -> Floats:
-    """W over b where `_objective` is least, from others on."""
-    from scipy.linalg import cholesky, solve_triangular
+def _minimised(scale: _Scale, y: Ints, both: Floats, ridge: Floats) -> Floats:
+    """W over b where `_objective` is least, from others on; the variables are those of the scale."""
+    from scipy.linalg import solve_triangular
     from scipy.optimize import minimize
 
-    # with L Lᵀ about the curvature of each class's column, its curvature in V = Lᵀ W is about 1
-    root = cholesky(CURVATURE * gram + np.diag(ridge), lower=True)
+    root = scale.root(ridge)
 
     def solved(right: Floats, transposed: int) -> Floats:
         return solve_triangular(root, right, trans=transposed, lower=True, check_finite=False)
 
     def slope(flat: Floats) -> tuple[float, Floats]:
-        loss, gradient = _objective(x, y, solved(flat.reshape(both.shape), 1), ridge)
+        loss, gradient = _objective(scale.x, y, solved(flat.reshape(both.shape), 1), ridge)
         return loss, solved(gradient, 0).ravel()
 
     options = {"maxiter": ITERATIONS, "gtol": TOLERANCE, "ftol": 0.0}
@@ -130,10 +189,10 @@ def _minimised(x: Floats, y: Ints, both: Floats, ridge: Floats, gram: Floats) ->
 
 
 def _gram(x: Floats) -> Floats:
-    """(D + 1, D + 1) mean of [x 1]ᵀ [x 1]."""
+    """(D + 1, D + 1) mean of [x 1]ᵀ [x 1], its products in single precision: no solution depends on it."""
     total = np.zeros((x.shape[1] + 1, x.shape[1] + 1))
     for rows in _blocks(len(x), x.shape[1]):
-        block = np.column_stack([x[rows], np.ones(len(x[rows]))])
+        block = np.column_stack([x[rows], np.ones(len(x[rows]))]).astype(np.float32)
         total += block.T @ block
     return total / len(x)
 

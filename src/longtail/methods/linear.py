@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from longtail.data.dataset import Batch
-from longtail.features.linear import fit_linear
+from longtail.features.linear import fit_attributes
 from longtail.methods.base import Method
 from longtail.methods.context import EpochContext, Losses, Rows, Solved, TrainingData
 from longtail.models.output import ModelOutput
@@ -27,10 +27,7 @@ class Linear(Method):
         labels = np.tile(data.labels[data.rows], (len(views), 1))
         length = own.norm(dim=1).median().item() or 1.0  # 0 where nothing is seen of them
         x, checked = (own / length).numpy(), (other / length).numpy()
-        fits = [
-            fit_linear(x, labels[:, j], size, (checked, data.labels[validation, j]))
-            for j, size in enumerate(data.schema.num_classes)
-        ]
+        fits = fit_attributes(x, labels, data.schema.num_classes, (checked, data.labels[validation]))
         with torch.no_grad():
             for j, (fit, size) in enumerate(zip(fits, data.schema.num_classes, strict=True)):
                 head.weight[j, :, :size] = torch.from_numpy(fit.weight / length)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from longtail.documents import Form, Part
-from longtail.features.linear import fit_linear
+from longtail.features.linear import fit_attributes
 from longtail.runs.leak import warn_of_leak
 from longtail.runs.run import Run
 from longtail.training.defaults import FEWEST_VALIDATION
@@ -75,10 +75,7 @@ def _linear(run: Run) -> float | None:
     if not run.fabric.is_global_zero:
         return None
     labels = run.data.dataset.labels
-    fits = [
-        fit_linear(own, labels[training, j], size, (other, labels[validation, j]))
-        for j, size in enumerate(classes)
-    ]
+    fits = fit_attributes(own, labels[training], classes, (other, labels[validation]))
     known = [max(fit.values) for fit in fits if fit.values and not np.isnan(fit.values).any()]
     return fmean(known) if known else None
 
