@@ -94,6 +94,7 @@ QUICK = [words for block, words in LINES if block.page == "docs/quickstart.md" a
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data and the runs that the pages name."""
     place = tmp_path_factory.mktemp("pages")
+    (place / "configs").symlink_to(ROOT / "configs")
     for folder in ("photos/cat", "photos/dog", "new-photos"):
         (place / folder).mkdir(parents=True)
         for i in range(8):

@@ -120,14 +120,19 @@ def test_what_is_predicted_of_a_file_is_what_was_evaluated(frozen, folder):
 
 
 @drawn()
-def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(frozen, watcher):
+@pytest.mark.parametrize(("fewest", "strengths"), [(1, (1.0, 10.0, 100.0)), (200, (10.0,))])
+def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(
+    frozen, watcher, fewest, strengths, monkeypatch
+):
+    monkeypatch.setattr("longtail.methods.linear.FEWEST_TO_CHOOSE", fewest)
     run = Run.open(train(replace(frozen, method="linear", freeze=False), watcher=watcher), "cpu")
-    assert any(line.startswith("strength of the regression, chosen on") for line in watcher.lines)
+    (said,) = (line for line in watcher.lines if line.startswith("strength of the regression, "))
+    assert ("chosen on" in said, "too few to choose it" in said) == (fewest == 1, fewest > 1)
     data, labels = run.data, run.data.dataset.labels[:, 0]
     vectors = run.features(np.arange(len(labels)))[:, 0].double().numpy() / 10
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-3)
     train_rows, val = data.splits.train, data.splits.val
-    fit = fit_linear(vectors[train_rows], labels[train_rows], 3, (vectors[val], labels[val]))
+    fit = fit_linear(vectors[train_rows], labels[train_rows], 3, (vectors[val], labels[val]), strengths)
     logits = vectors @ fit.weight + fit.bias
     np.testing.assert_allclose(run.logits(np.arange(len(labels)))[:, 0].numpy(), logits, atol=1e-2)
     shares = np.bincount(labels[train_rows]) / len(train_rows)

@@ -60,6 +60,9 @@ LICENCES: Mapping[str, str] = {"lite0": "Apache-2.0"}
 VECTOR_LENGTH = 10.0
 """Length of the vector of a known backbone as a head reads it: heads learn at the usual rates then."""
 
+STRENGTH = 10.0
+"""C, one over the weight of the squared norm, of a head on vectors of unit length; nothing chooses it."""
+
 LEAST_SEEN, MOST_SEEN = 64, 128
 """Pixels of small images that a frozen network is shown, see `enlarged`; docs/decisions.md."""
 

@@ -9,7 +9,7 @@ from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import reads, recipe
 from longtail.methods.rows import METHODS
-from longtail.models.backbones import PRETRAINED, VECTOR_LENGTH
+from longtail.models.backbones import PRETRAINED, STRENGTH, VECTOR_LENGTH
 from longtail.training.config import AUTO, TrainConfig
 
 SMALLEST_PHOTO = 48
@@ -50,10 +50,6 @@ FEWEST_EPOCHS, MOST_EPOCHS = 10, 300
 
 FEWEST_FINE_TUNED, MOST_FINE_TUNED = 3, 20
 """The same where the last stage of a pretrained network learns."""
-
-STRENGTH_ON_VECTORS = 10.0
-"""C of a head on frozen vectors, as of `longtail.features.linear.fit_linear`: its weights decay by 1 / (C n)
-where vectors have unit length."""
 
 FEWEST_STEPS = 250
 """Steps that every budget comes to at least, whatever the limits in epochs."""
@@ -104,7 +100,7 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
 
     with the budget and limits of the regime, and no less than `FEWEST_STEPS`; with `--steps` there are no
     limits. Where a head alone learns, its decay is ‖x‖² / (C n) for vectors x of n images, as a regression of
-    strength C would have it. docs/decisions.md has what the rules were chosen by.
+    strength C has it. docs/decisions.md has what the rules were chosen by.
 
     Raises:
         InputError: when the options of the user do not go together with any method that may be chosen.
@@ -135,7 +131,7 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
         decided, own = _kept(decided, facts)
         notes += own
     if config.weight_decay is None and _descends_on_vectors(decided):
-        decay = VECTOR_LENGTH**2 / (STRENGTH_ON_VECTORS * facts.training)
+        decay = VECTOR_LENGTH**2 / (STRENGTH * facts.training)
         decided = replace(decided, weight_decay=float(f"{decay:.3g}"))
     return Choice(decided, tuple(notes))
 
