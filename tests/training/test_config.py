@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -92,3 +92,16 @@ def test_a_setting_of_the_data_out_of_its_range_is_refused(setting: dict[str, ob
     with pytest.raises(InputError) as error:
         DataOptions(**setting)  # pyright: ignore[reportArgumentType]
     assert message in str(error.value)
+
+
+def test_a_head_on_vectors_decays_as_a_regression_of_one_strength_for_any_number_of_images():
+    frozen = TrainConfig("photos", method="ce", freeze=True)
+    assert frozen.decay(3562) == pytest.approx(100 / (10 * 3562))
+    assert frozen.decay(35_620) == pytest.approx(frozen.decay(3562) / 10)
+    assert frozen.decay(1) == 0.5  # more would make its steps grow
+    assert replace(frozen, weight_decay=0.0).decay(3562) == 0
+    assert replace(frozen, optimizer="adamw").decay(3562) == 0.05
+    for other in ("ldam-drw", "crl"):
+        decay = replace(frozen, method=other).row.weight_decay
+        assert replace(frozen, method=other, freeze=False).decay(3562) == decay
+    assert replace(frozen, method="ldam-drw").decay(3562) == 0.0005  # directions alone are read

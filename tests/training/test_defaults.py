@@ -113,21 +113,8 @@ def test_a_regime_that_the_user_or_the_method_names_stands(said: dict[str, Any])
     assert replace(found, method=config.method, epochs=None, keep=None) == config
 
 
-def test_a_head_on_vectors_decays_as_a_regression_of_one_strength_for_any_number_of_images():
-    config = replace(OPEN, method="ce", freeze=True)
-    assert chosen(config, PHOTOS).config.weight_decay == pytest.approx(100 / (10 * 3562), rel=0.01)
-    assert chosen(config, replace(PHOTOS, training=35_620)).config.weight_decay == 0.000281
-    assert chosen(replace(config, weight_decay=0.0), PHOTOS).config.weight_decay == 0
-    for other in (
-        replace(config, optimizer="adamw"),
-        replace(config, method="linear"),
-        replace(OPEN, method="ce"),
-    ):
-        assert chosen(other, PHOTOS).config.weight_decay is None
-
-
 def test_a_configuration_without_anything_open_is_not_touched():
-    config = TrainConfig("photos", method="ce", freeze=True, epochs=7, keep="last", weight_decay=0.01)
+    config = TrainConfig("photos", method="ce", freeze=True, epochs=7, keep="last")
     assert chosen(config, PHOTOS).config == config
     assert chosen(config, PHOTOS).notes == ()
 
@@ -212,7 +199,7 @@ def test_options_that_go_with_no_method_are_refused_with_the_reason():
 
 
 def test_with_too_few_validation_images_the_last_epoch_is_used_and_said():
-    config = TrainConfig("photos", method="ce", freeze=True, epochs=7, weight_decay=0.01)
+    config = TrainConfig("photos", method="ce", freeze=True, epochs=7)
     for few in (replace(PHOTOS, validation=199), replace(PHOTOS, of_a_class=4.5)):
         choice = chosen(config, few)
         assert choice.config.keep == "last"

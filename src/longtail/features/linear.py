@@ -23,7 +23,10 @@ CURVATURE = 0.02
 """Guess of the mean p (1 - p), which the variables are scaled by; any guess ends at the same solution."""
 
 SINGLE = 1e-7
-"""Added to a curvature that is summed in single precision, so that it stays positive."""
+"""Share of a curvature that joins it, so that it stays positive: it is summed in single precision."""
+
+ROWS = 4096
+"""Vectors whose products are summed in single precision at a time."""
 
 BLOCK = 2**24
 """Numbers that are held at a time beside vectors and weights: rows are taken in blocks."""
@@ -130,8 +133,8 @@ class _Scale:
             self._gram = _gram(self.x)
         weight = float(ridge[0]) if len(ridge) > 1 else 0.0
         if weight not in self._roots:
-            curvature = CURVATURE * self._gram + np.diag(ridge + SINGLE)
-            self._roots[weight] = cholesky(curvature, lower=True, overwrite_a=True, check_finite=False)
+            curvature = CURVATURE * self._gram + np.diag(ridge + SINGLE * np.trace(self._gram))
+            self._roots[weight] = cholesky(curvature, lower=True, overwrite_a=True)
         return self._roots[weight]
 
 
@@ -191,7 +194,8 @@ def _minimised(scale: _Scale, y: Ints, both: Floats, ridge: Floats) -> Floats:
 def _gram(x: Floats) -> Floats:
     """(D + 1, D + 1) mean of [x 1]ᵀ [x 1], its products in single precision: no solution depends on it."""
     total = np.zeros((x.shape[1] + 1, x.shape[1] + 1))
-    for rows in _blocks(len(x), x.shape[1]):
+    for start in range(0, len(x), ROWS):
+        rows = slice(start, start + ROWS)
         block = np.column_stack([x[rows], np.ones(len(x[rows]))]).astype(np.float32)
         total += block.T @ block
     return total / len(x)

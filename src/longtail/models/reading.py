@@ -8,8 +8,11 @@ from torch.nn.functional import normalize
 
 from longtail.models.backbones import VECTOR_LENGTH
 
-ROUNDING = 1e-6
-"""Deviation of numbers below 1 that are all the same but for rounding."""
+ROUNDING = 2**-6
+"""Share of |μ| that joins σ: 64 times what half precision, which vectors are kept in, rounds at most."""
+
+LEAST = 1e-6
+"""Joins every σ."""
 
 
 class Reading(nn.Module):
@@ -17,7 +20,8 @@ class Reading(nn.Module):
 
         L [v / ‖v‖, ũ / ‖ũ‖] / √2,     ũ = (u / ‖u‖ - μ) / σ,     or L x / ‖x‖ where there are no looks
 
-    μ and σ are mean and deviation of u / ‖u‖ over images that `fit` was given, 0 and 1 before.
+    μ and σ are mean and deviation of u / ‖u‖ over images that `fit` was given, 0 and 1 before; σ² has
+    `ROUNDING`² μ² and `LEAST`² in it, so that what hardly varies is not all rounding.
 
     Args:
         looks: length of u, the last numbers of x.
@@ -33,12 +37,12 @@ class Reading(nn.Module):
         self.register_buffer("deviation", torch.ones(looks), persistent=looks > 0)
 
     def fit(self, vectors: Tensor) -> None:
-        """Take μ and σ from vectors (n, B) of at least one image; what does not vary has σ = 1."""
+        """Take μ and σ from vectors (n, B) of at least one image."""
         looks = normalize(vectors[:, vectors.shape[1] - self.looks :].to(self.mean))
         mean = looks.mean(0)
-        deviation = (looks - mean).square().mean(0).sqrt()
+        variance = (looks - mean).square().mean(0)
         self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(deviation > ROUNDING, deviation, 1.0))
+        self.deviation.copy_((variance + (ROUNDING * mean).square() + LEAST**2).sqrt())
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N, B) -> (N, B) of length L, `VECTOR_LENGTH`."""

@@ -174,7 +174,7 @@ def publish(run: Run, judged: Judged, images: bool = True) -> None:
         "Epochs": str(config.planned_epochs),
         "Batch size": str(config.batch_size),
         "Learning rate": f"{config.peak_rate:g}",
-        "Weight decay": f"{config.decay:g}",
+        "Weight decay": f"{config.decay(run.card.images):g}",
         "Seed": str(config.seed),
         "Imbalance that training saw": _imbalance_seen(run),
     }

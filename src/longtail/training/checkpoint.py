@@ -101,7 +101,7 @@ class ModelCard:
         if self.tuning is not None:
             self._tune(model, self.tuning)
         method = build_method(self.method, self.method_options, self.setting(model), model)
-        return Learner(model, method, self.mean, self.std)
+        return Learner(model, method, self.mean, self.std, self.images)
 
     def _tune(self, model: Classifier, tuning: Tuning) -> None:
         image, name = (len(self.mean), *self.image_size), self.backbone

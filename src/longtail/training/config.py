@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 from longtail.documents import Form
 from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
-from longtail.methods.options import MethodOptions
+from longtail.methods.options import LOSSES, MethodOptions
 from longtail.methods.recipe import recipe
 from longtail.methods.rows import Row
 from longtail.models.backbones import (
     COMPUTED_ONCE,
     PRETRAINED,
+    STRENGTH,
+    VECTOR_LENGTH,
     Tuning,
     default_learning_rate,
 )
@@ -24,6 +26,9 @@ ADAMW_RATE = 1e-3
 ADAMW_DECAY = 0.05
 LAYER_DECAY = 0.75
 """Of fine-tuning, unless the user says otherwise; docs/decisions.md."""
+
+MOST_DECAY = 0.5
+"""Of a head on frozen vectors of a handful of images: with more, steps of its rate no longer shrink it."""
 
 FROZEN_RATE = 0.3
 """Learning rate of a head on frozen vectors, unless the user says otherwise; docs/decisions.md."""
@@ -263,12 +268,19 @@ class TrainConfig(Settings):
             return ADAMW_RATE
         return FROZEN_RATE if self.frozen else default_learning_rate(self.named_backbone)
 
-    @property
-    def decay(self) -> float:
-        """`weight_decay`, or what suits optimizer and method."""
+    def decay(self, images: int) -> float:
+        """`weight_decay`, or what suits optimizer and method.
+
+        A head on frozen vectors x of n images decays as a regression of strength C does, ‖x‖² / (C n), unless
+        it reads directions alone.
+        """
         if self.weight_decay is not None:
             return self.weight_decay
-        return ADAMW_DECAY if self.descent == "adamw" else self.row.weight_decay
+        if self.descent == "adamw":
+            return ADAMW_DECAY
+        if self.frozen and not LOSSES[recipe(self.method, self.method_options).loss].cosine:
+            return min(VECTOR_LENGTH**2 / (STRENGTH * images), MOST_DECAY)
+        return self.row.weight_decay
 
     @property
     def falling_rate(self) -> float:

@@ -9,7 +9,7 @@ from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import reads, recipe
 from longtail.methods.rows import METHODS
-from longtail.models.backbones import PRETRAINED, STRENGTH, VECTOR_LENGTH
+from longtail.models.backbones import PRETRAINED
 from longtail.training.config import AUTO, TrainConfig
 
 SMALLEST_PHOTO = 48
@@ -99,8 +99,7 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
         epochs = min(most, max(fewest, ⌈steps / steps of an epoch⌉))
 
     with the budget and limits of the regime, and no less than `FEWEST_STEPS`; with `--steps` there are no
-    limits. Where a head alone learns, its decay is ‖x‖² / (C n) for vectors x of n images, as a regression of
-    strength C has it. docs/decisions.md has what the rules were chosen by.
+    limits. docs/decisions.md has what the rule was chosen by.
 
     Raises:
         InputError: when the options of the user do not go together with any method that may be chosen.
@@ -130,9 +129,6 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
     if config.keep is None:
         decided, own = _kept(decided, facts)
         notes += own
-    if config.weight_decay is None and _descends_on_vectors(decided):
-        decay = VECTOR_LENGTH**2 / (STRENGTH * facts.training)
-        decided = replace(decided, weight_decay=float(f"{decay:.3g}"))
     return Choice(decided, tuple(notes))
 
 
@@ -145,7 +141,6 @@ def filled(config: TrainConfig, decided: TrainConfig) -> TrainConfig:
         "freeze": _regime_is_open(config),
         "finetune": _regime_is_open(config),
         "from_scratch": _regime_is_open(config),
-        "weight_decay": config.weight_decay is None,
     }
     taken = {name: getattr(decided, name) for name, left in is_open.items() if left}
     return replace(config, steps=None, **taken)
@@ -181,10 +176,6 @@ def _begun(config: TrainConfig, regime: str) -> TrainConfig:
         finetune="last" if regime == "--finetune last" else None,
         from_scratch=regime == "--from-scratch",
     )
-
-
-def _descends_on_vectors(config: TrainConfig) -> bool:
-    return config.frozen and config.descent == "sgd" and not config.row.solved
 
 
 def _kept(config: TrainConfig, facts: DataFacts) -> tuple[TrainConfig, list[str]]:

@@ -30,15 +30,17 @@ class Learner(nn.Module):
         model: normalised images -> ModelOutput.
         method: ModelOutput -> losses, scores.
         mean, std: per channel, of pixels in [0, 1]; they stand in the model card, not among the weights.
+        images: how many it is trained on.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, model: Classifier, method: Method, mean: Sequence[float], std: Sequence[float]
+        self, model: Classifier, method: Method, mean: Sequence[float], std: Sequence[float], images: int
     ) -> None:
         super().__init__()
+        self.images = images
         self.model = model
         self.method = method
         self.register_buffer("mean", torch.tensor(mean), persistent=False)

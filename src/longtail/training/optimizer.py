@@ -27,14 +27,14 @@ def build_optimizer(learner: Learner, config: TrainConfig) -> torch.optim.Optimi
             _groups(learner, config),
             lr=config.peak_rate,
             momentum=config.momentum,
-            weight_decay=config.decay,
+            weight_decay=config.decay(learner.images),
             nesterov=config.momentum > 0,
         )
     return torch.optim.AdamW(
         _groups(learner, config),
         lr=config.peak_rate,
         betas=(config.momentum, 0.999),
-        weight_decay=config.decay,
+        weight_decay=config.decay(learner.images),
     )
 
 
@@ -91,7 +91,7 @@ def _groups(learner: Learner, config: TrainConfig) -> list[dict[str, Any]]:
         {
             "params": parameters,
             "peak": config.peak_rate * config.falling_rate**below,
-            "weight_decay": config.decay if decays else 0.0,
+            "weight_decay": config.decay(learner.images) if decays else 0.0,
             "waits": HEAD_FIRST if below else 0.0,
         }
         for (below, decays), parameters in groups.items()
