@@ -92,7 +92,9 @@ class AttributeHead(nn.Module):
         weight = self.weight
         if self.cosine:
             read, weight = normalize(read, dim=2), normalize(weight, dim=1)
-        logits = _each_branch(read.expand(-1, len(weight), -1), weight, self.bias)
+        logits = (
+            _of_one(read, weight, self.bias) if self.vectors == 1 else _each_branch(read, weight, self.bias)
+        )
         return ModelOutput(logits.masked_fill(self.absent, -math.inf), features, x)
 
     def _features(self, x: Tensor) -> Tensor:
@@ -135,6 +137,12 @@ def _branch_parameters(branches: int, rows: int, columns: int) -> tuple[nn.Param
     bound = 1 / math.sqrt(rows)
     weight = nn.Parameter(torch.empty(branches, rows, columns).uniform_(-bound, bound))
     return weight, nn.Parameter(torch.zeros(branches, 1, columns))
+
+
+def _of_one(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(N, 1, I) -> (N, V, O): x weight_v + bias_v, in one product that holds no copy of x for each v."""
+    product = torch.addmm(bias.flatten().to(x.dtype), x[:, 0], weight.transpose(0, 1).flatten(1).to(x.dtype))
+    return product.unflatten(1, (len(weight), -1))
 
 
 def _each_branch(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
