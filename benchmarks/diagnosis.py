@@ -121,11 +121,12 @@ class Noting(Learner):
     """
 
     def __init__(self, learner: Learner, attribute: int, num_classes: int, steps: int) -> None:
-        super().__init__(learner.model, learner.method, learner.mean.tolist(), learner.std.tolist())
+        mean, std = learner.mean.tolist(), learner.std.tolist()
+        super().__init__(learner.model, learner.method, mean, std, learner.images)
         self.attribute, self.num_classes, self.steps = attribute, num_classes, steps
         self.step = 0
         self.seen = np.zeros((num_classes, len(KINDS)), dtype=np.int64)
-        self.images = np.zeros((PARTS, num_classes))
+        self.drawn = np.zeros((PARTS, num_classes))
         self.norms = {name: np.zeros((PARTS, num_classes)) for name in ("ce", "crl")}
 
     def forward(
@@ -150,7 +151,7 @@ class Noting(Learner):
         part = PARTS * self.step // self.steps
         own = labels[:, self.attribute]
         labelled = own >= 0
-        np.add.at(self.images[part], own[labelled].numpy(), 1)
+        np.add.at(self.drawn[part], own[labelled].numpy(), 1)
         for name, term in terms.items():
             (pull,) = torch.autograd.grad(term, vector, retain_graph=True)
             norms = pull.float().norm(dim=1)
@@ -158,7 +159,7 @@ class Noting(Learner):
 
     def noted(self) -> Json:
         """Shares of the batches, and mean norms for every part of the training and class."""
-        images = np.where(self.images > 0, self.images, np.nan)
+        images = np.where(self.drawn > 0, self.drawn, np.nan)
         shares = _rounded(self.seen / self.step).T.tolist()
         return {
             "batches": dict(zip(KINDS, shares)),
@@ -176,7 +177,8 @@ class Partly(Learner):
     """
 
     def __init__(self, learner: Learner, steps: int, start: float, end: float) -> None:
-        super().__init__(learner.model, learner.method, learner.mean.tolist(), learner.std.tolist())
+        mean, std = learner.mean.tolist(), learner.std.tolist()
+        super().__init__(learner.model, learner.method, mean, std, learner.images)
         self.steps, self.start, self.end = steps, start, end
         self.step = 0
 

@@ -85,11 +85,16 @@ class Heartbeat:
 
     def _watch(self) -> None:
         while not self._over.wait(self._period):
-            silent = [time.monotonic() - heard > self._silence for heard in self._heard]
-            if any(silent) and not self._over.is_set():
-                # whoever is not even heard of by itself has lost the store
+            # whoever has lost the store is soon not heard of by itself either
+            if not any(self._silent()) or self._over.wait(2 * self._period):
+                continue
+            silent = self._silent()
+            if any(silent):
                 self._lost(0 if silent[self._rank] else silent.index(True))
                 return
+
+    def _silent(self) -> list[bool]:
+        return [time.monotonic() - heard > self._silence for heard in self._heard]
 
 
 @dataclass(frozen=True, eq=False)
