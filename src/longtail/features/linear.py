@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,18 +123,19 @@ class _Scale:
     def __init__(self, vectors: Floats) -> None:
         # converted once where that is no more than is held anyhow
         self.x = vectors.astype(np.float64) if vectors.size <= BLOCK else vectors
-        self._gram: Floats | None = None
         self._roots: dict[float, Floats] = {}
 
-    def root(self, ridge: Floats) -> Floats:
-        """L (D + 1, D + 1), lower, for a ridge that is the same for all of W."""
+    @cached_property
+    def _gram(self) -> Floats:
+        return _gram(self.x)
+
+    def root(self, weight: float) -> Floats:
+        """L (D + 1, D + 1), lower, for a ridge of this weight; the bias has none."""
         from scipy.linalg import cholesky
 
-        if self._gram is None:
-            self._gram = _gram(self.x)
-        weight = float(ridge[0]) if len(ridge) > 1 else 0.0
         if weight not in self._roots:
-            curvature = CURVATURE * self._gram + np.diag(ridge + SINGLE * np.trace(self._gram))
+            curvature = CURVATURE * self._gram + np.diag(_ridge(weight, self.x.shape[1]))
+            curvature += SINGLE * np.trace(self._gram) * np.eye(len(curvature))
             self._roots[weight] = cholesky(curvature, lower=True, overwrite_a=True)
         return self._roots[weight]
 
@@ -164,20 +166,23 @@ def _solved(scale: _Scale, y: Ints, strengths: Sequence[float]) -> list[tuple[Fl
     both = np.zeros((size + 1, len(classes)))  # W over b
     found: list[tuple[Floats, Floats]] = []
     for strength in strengths:
-        ridge = np.full(len(both), (2 if two else 1) / (strength * n))  # each of two has half of W
-        ridge[-1] = 0  # the bias is free
-        both = _minimised(scale, y, both, ridge)
+        both = _minimised(scale, y, both, (2 if two else 1) / (strength * n))  # each of two has half of W
         shown = both - both[:, :1] if two else both
         found.append((shown[:-1].copy(), shown[-1].copy()))
     return found
 
 
-def _minimised(scale: _Scale, y: Ints, both: Floats, ridge: Floats) -> Floats:
+def _ridge(weight: float, size: int) -> Floats:
+    """(D + 1,) the weight of each row of W over b; the bias is free."""
+    return np.append(np.full(size, weight), 0.0)
+
+
+def _minimised(scale: _Scale, y: Ints, both: Floats, weight: float) -> Floats:
     """W over b where `_objective` is least, from others on; the variables are those of the scale."""
     from scipy.linalg import solve_triangular
     from scipy.optimize import minimize
 
-    root = scale.root(ridge)
+    root, ridge = scale.root(weight), _ridge(weight, scale.x.shape[1])
 
     def solved(right: Floats, transposed: int) -> Floats:
         return solve_triangular(root, right, trans=transposed, lower=True, check_finite=False)

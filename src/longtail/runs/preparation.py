@@ -203,8 +203,8 @@ def prepare_training(
     notes = learner.method.observe(known, sampler, config.seed)
     run = Run(folder, fabric, learner.to(fabric.device), card, watcher)
     run.config, run.data = config, data
-    if fresh and not data.rehearsed and _reads_anew(beginning):
-        _fit_reading(run)
+    if fresh and not data.rehearsed:
+        _fit_reading(run, beginning)
     place = fabric, data.loader, sampler, augmentation
     feed = Feed(*place, config.seed, card.mean, card.std, processes=made_for)
     height, width = card.image_size
@@ -215,15 +215,11 @@ def prepare_training(
     return Training(run, feed, (what, *_on_processes(fabric.world_size), *others, *notes))
 
 
-def _reads_anew(beginning: Beginning) -> bool:
-    """Whether no run that it starts from has read vectors of a known backbone."""
-    return beginning.card is None or beginning.card.tuning is None
-
-
-def _fit_reading(run: Run) -> None:
-    """Let the model read vectors in the units of some of the training images."""
+def _fit_reading(run: Run, beginning: Beginning) -> None:
+    """Let the model read vectors in the units of some of the training images, unless its first run has."""
     reading, rows = run.learner.model.reading, run.data.splits.train
-    if run.card.tuning is None or not reading.looks:
+    known = beginning.card is not None and beginning.card.tuning is not None
+    if known or run.card.tuning is None or not reading.looks:
         return
     some = np.random.default_rng(run.config.seed).permutation(rows)[:READ]
     give = run.learner.vectors
