@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from longtail.errors import InputError
@@ -90,6 +91,25 @@ def test_a_grey_image_is_shown_in_all_three_channels(pretrained):
     network, _ = pretrained
     grey = torch.randn(2, 1, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(network(grey), network(grey.repeat(1, 3, 1, 1)))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (1, 7), (4, 2)])
+def test_a_small_map_learns_as_with_a_plain_convolution(size, kernel, stride):
+    layers = lite0._convolution(6, 6, kernel, stride, groups=6)[:-2]
+    convolution = nn.Sequential(*layers).double()
+    x = torch.randn(3, 6, *size, dtype=torch.double, requires_grad=True)
+    weight = convolution[-1].weight
+    found = convolution(x)
+    expected = same_convolution(x, weight, stride, groups=6)
+    with torch.no_grad():
+        torch.testing.assert_close(convolution(x), found)
+    torch.testing.assert_close(found, expected)
+    gradient = torch.randn_like(found)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [x, weight], gradient), torch.autograd.grad(expected, [x, weight], gradient)
+    )
 
 
 def test_it_has_its_known_size():
