@@ -2,7 +2,7 @@
 
 Comparisons of one data set, comparison-*.json and poster-*.json, have a table each, in comparison.md and
 poster.md; those of one regime on several sets, regime-SET-REGIME.json, have one together, in choosing.md.
-The pages with the pictures go to build/NAME.html.
+The pages with the pictures go to build/NAME.html, the picture of poster.md to pictures/.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from longtail.comparing.document import COMPARISON, ComparisonDocument
-from longtail.comparing.figures import Figure, Standing, standings
+from longtail.comparing.figures import Figure, Gain, Standing, gains, standings
 from longtail.comparing.page import render_comparison
 from longtail.comparing.tables import adjusted_mark, difference_text, footnotes, own_mark
 from longtail.files import write_text
@@ -36,6 +36,13 @@ POSTER_METRICS = {
 }
 """What poster.md shows beside it."""
 
+POSTER_GAINS = {
+    "crl-c": "CRL, class level",
+    "crl-i": "CRL, instance level",
+    "threshold-adjustment": "cross entropy, adjusted",
+}
+"""Methods in the picture of poster.md, and how it calls them."""
+
 REGIMES = ("freeze", "last")
 SETS = ("clothing", "faces", "fashion", "tiles", "ism", "cifar")
 """Columns of the tables of a regime."""
@@ -47,6 +54,7 @@ def main() -> None:
     for page, kind, metrics in (("comparison", "comparison", METRICS), ("poster", "poster", POSTER_METRICS)):
         found = {path.stem.removeprefix(f"{kind}-"): path for path in RESULTS.glob(f"{kind}-*.json")}
         fill(page, {name: table(_read(path), metrics) for name, path in sorted(found.items())})
+    draw_gains(COMPARISON.read(RESULTS / "poster-faces.json"), HERE / "pictures" / "poster-faces-gains.svg")
     fill("choosing", {regime: regime_table(regime) for regime in REGIMES})
 
 
@@ -107,6 +115,44 @@ def regime_table(regime: str) -> str:
     methods = sorted({method for rows in columns.values() for method in rows}, key=order)
     lines = [["method", *columns], _rule(1 + len(columns))]
     return _lines([*lines, *([f"`{m}`", *(cell(m, name) for name in columns)] for m in methods)])
+
+
+def draw_gains(document: ComparisonDocument, path: Path) -> None:
+    """Gain by attribute, the most balanced on top: mean and range over seeds."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    # text stays text, and the same figures give the same picture
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": path.stem})
+    from matplotlib import pyplot
+
+    panels = {m.name: gains(document, m) for m in document.methods if m.name in POSTER_GAINS}
+    order = sorted(range(len(document.attributes)), key=lambda j: document.attributes[j].imbalance_ratio or 0)
+    places = range(len(order))
+    figure, axes = pyplot.subplots(1, 1 + len(panels), figsize=(11, 7.5), sharey=True, layout="constrained")
+    axes[0].barh(places, [document.attributes[j].imbalance_ratio or 0 for j in order], color="0.7")
+    axes[0].set_xscale("log")
+    axes[0].set_title("imbalance ratio", fontsize=10)
+    axes[0].set_yticks(places, [document.attributes[j].name for j in order], fontsize=8)
+    axes[0].set_ylim(len(order) - 0.4, -0.6)
+    for axis, (name, title) in zip(axes[1:], POSTER_GAINS.items()):
+        rows = [panels[name][j] for j in order]
+        means, lows, highs = ([100 * (g or 0) for g in column] for column in zip(*map(_range, rows)))
+        axis.barh(places, means, color=["C0" if mean > 0 else "C1" for mean in means])
+        axis.hlines(places, lows, highs, color="0.1", linewidth=1)
+        axis.axvline(0, color="0.5", linewidth=0.8)
+        axis.set_title(f"{title}\ngain in points", fontsize=10)
+    low, high = (pick(x for axis in axes[1:3] for x in axis.get_xlim()) for pick in (min, max))
+    for axis in axes[1:3]:
+        axis.set_xlim(low, high)
+    for axis in axes:
+        axis.grid(axis="x", alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _range(gain: Gain) -> tuple[float | None, float | None, float | None]:
+    return gain.mean, gain.low, gain.high
 
 
 def _read(path: Path) -> ComparisonDocument:

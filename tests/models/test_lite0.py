@@ -108,7 +108,8 @@ def test_a_small_map_learns_as_with_a_plain_convolution(size, kernel, stride):
     torch.testing.assert_close(found, expected)
     gradient = torch.randn_like(found)
     torch.testing.assert_close(
-        torch.autograd.grad(found, [x, weight], gradient), torch.autograd.grad(expected, [x, weight], gradient)
+        torch.autograd.grad(found, [x, weight], gradient),
+        torch.autograd.grad(expected, [x, weight], gradient),
     )
 
 
