@@ -13,8 +13,10 @@ from PIL import Image
 
 from longtail.api.model import load
 from longtail.errors import InputError, Interrupted
+from longtail.evaluation.results import RESULTS
 from longtail.features.cache import entries
 from longtail.features.linear import fit_attributes, fit_linear
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
@@ -73,6 +75,31 @@ def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watc
     assert units.mean.norm() > 0
     images = torch.rand(3, 3, 32, 32)
     assert learner.train().model(images).vector.norm(dim=1).tolist() == pytest.approx([10.0] * 3, rel=1e-4)
+
+
+@drawn()
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("crl", {}, True),
+        ("bcl", {}, True),
+        ("crl-iccv", {}, False),
+        ("crl-iccv", {"crl": CRLOptions("instance")}, True),
+        ("crl", {"feature_layer": "rectified"}, False),
+        ("ce", {}, False),
+    ],
+)
+def test_a_loss_on_vectors_that_do_not_learn_is_named_and_is_no_collapse(
+    method, options, said, frozen, watcher, monkeypatch
+):
+    monkeypatch.setattr("longtail.training.faults.ACTIVE", 0.0)
+    monkeypatch.setattr("longtail.training.faults.NEAR_MARGIN", 100.0)
+    frozen = replace(frozen, method=method, method_options=MethodOptions(**options))
+    run = train(frozen, watcher=watcher)
+    assert any("changes nothing, since the vectors" in line for line in watcher.lines) == said
+    if said:
+        found = RESULTS.read(run / "results.json")
+        assert "collapsed" not in {fault.name for fault in found.faults}
 
 
 def test_an_image_is_decoded_once_for_all_runs_and_again_when_it_changed(frozen, folder, decoded, tmp_path):

@@ -94,9 +94,9 @@ def test_collapsed_features_show_in_their_spread_or_in_a_loss_that_stays_at_its_
     assert ("collapsed" in found(**mined)) == is_fault
 
 
-def test_features_near_together_are_no_fault_where_batch_norm_tells_them_apart():
+def test_features_near_together_are_no_fault_where_batch_norm_tells_them_apart_or_none_learn():
     epochs = course((0.1, 0.1, 0.1), feature_spread=[0.001], active_share=1.0, margin_share=1.0)
-    assert faults(results(), Evidence(epochs, None, None, neck=True)) == ()
+    assert faults(results(), Evidence(epochs, None, None, near=True)) == ()
 
 
 def test_one_fault_is_said_for_the_attributes_whose_features_collapsed():

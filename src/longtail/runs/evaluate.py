@@ -136,7 +136,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
         run.epochs,
         chance(run.config, run.card.class_counts),
         class_counts(data.dataset, data.splits.val) if own else None,
-        run.card.feature_layer == "neck",
+        run.card.feature_layer == "neck" or run.card.fixed_features,
         run.planned,
         known.leak if own else None,
     )

@@ -83,6 +83,11 @@ class ModelCard:
     tuning: Tuning | None = None
     bits: Annotated[int, Meta(ge=8, le=16)] = MOST_BITS
 
+    @property
+    def fixed_features(self) -> bool:
+        """Whether no training moves the features: they are the vectors of a frozen network."""
+        return self.tuning == "head" and self.feature_layer == "vector"
+
     def build(self, weights: Weights | None = None) -> Learner:
         """A learner with fresh weights, or with those of a backbone in it."""
         loss = recipe(self.method, self.method_options).loss

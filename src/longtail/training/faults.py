@@ -51,8 +51,8 @@ class Evidence:
         chance: cross entropy of a model that knows only the shares of the classes that it is trained on,
             summed over the attributes; None where the loss is in another unit.
         validation: for each attribute the validation images of every class; None where not known.
-        neck: whether the features are batch-normalised before the classifier, which tells apart what lies
-            near together.
+        near: whether features may lie near together: batch-normalised before the classifier, which tells
+            them apart, or those of a frozen network, which no training brings there.
         planned: epochs of a training that is not finished; None where it came to its end.
         leak: a sentence on near duplicates on two sides of the split; None without such.
     """
@@ -60,7 +60,7 @@ class Evidence:
     epochs: Sequence[EpochRecord]
     chance: float | None
     validation: Sequence[Sequence[int]] | None
-    neck: bool = False
+    near: bool = False
     planned: int | None = None
     leak: str | None = None
 
@@ -87,7 +87,7 @@ def leaking(_: Results, evidence: Evidence) -> Iterator[str]:
 
 def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
     """A network whose features are one point, or one point a class and its rivals, cannot tell them apart."""
-    mined = evidence.epochs[-1].mined if evidence.epochs and not evidence.neck else None
+    mined = evidence.epochs[-1].mined if evidence.epochs and not evidence.near else None
     spread = (mined or {}).get("feature_spread") or []
     spreads = cast("list[float | None]", spread if isinstance(spread, list) else [spread])
     names = [a.name for a in results.attributes] if len(spreads) > 1 else ["all attributes"]
