@@ -10,6 +10,8 @@ DATA is what `longtail train` reads. Cases:
 - the same vectors again: ours from the cache, the content of every image looked at; against `numpy.load`
 - the regression with its three strengths on the vectors of all images: against scikit-learn's
   LogisticRegression with the same strengths, each to at most 1,000 iterations
+- a step of the last blocks, forward and backward, on a batch of maps: against the same with torch's own
+  convolutions
 
 Accuracies of the regressions and images a second of CPU time are printed beside.
 """
@@ -17,6 +19,7 @@ Accuracies of the regressions and images a second of CPU time are printed beside
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import tempfile
 import time
@@ -27,6 +30,7 @@ import numpy as np
 import torch
 from measuring import OURS, case, peak_bytes, results, show, take_turns, write
 from PIL import Image
+from torch import nn
 
 from longtail.data.dataset import Dataset
 from longtail.data.splits import split_dataset
@@ -40,7 +44,7 @@ from longtail.runs.device import launch
 from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
 
-PLAIN, SKLEARN = "plain loop", "scikit-learn"
+PLAIN, SKLEARN, TORCH = "plain loop", "scikit-learn", "torch's convolutions"
 
 
 def main() -> None:
@@ -64,6 +68,7 @@ def main() -> None:
         cases = [
             *_vectors(dataset, network, rows, options.repeats, Path(folder)),
             _regression(dataset, network, options.repeats, Path(folder) / "all"),
+            _step(options.size, options.repeats),
         ]
     command = (
         f"python benchmarks/features.py {Path(options.data).name} --images {options.images} "
@@ -161,6 +166,25 @@ def _regression(dataset: Dataset, network: FixedNetwork, repeats: int, cache: Pa
     n, width = x["train"].shape
     what = f"regression, {n} images, {width} numbers, {size} classes"
     return case(what, take_turns(contenders, repeats), bytes=_peaks(contenders))
+
+
+def _step(size: int, repeats: int) -> dict[str, object]:
+    lite0 = Lite0()
+    lite0.load_pretrained()
+    lite0.eval()
+    early, late = lite0.halves(torch.zeros(1, 3, size, size))
+    with torch.no_grad():
+        maps = early(torch.rand(BATCH, 3, size, size))
+    plain = copy.deepcopy(late)
+    for module in plain.modules():
+        if isinstance(module, nn.Conv2d):
+            module.__class__ = nn.Conv2d
+
+    def stepping(part: nn.Module) -> Callable[[], None]:
+        return lambda: part(maps).sum().backward()
+
+    times = take_turns({OURS: stepping(late), TORCH: stepping(plain)}, repeats)
+    return case(f"step of the last blocks, {BATCH} images of {size} px", times)
 
 
 def _fitted(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
