@@ -229,6 +229,7 @@ def test_a_folder_of_other_files_is_never_touched(cell):
     [
         ({"backbone": "convnet", "from_scratch": True, "augment": "small"}, "lite0"),
         ({"backbone": "timm:resnet18", "freeze": True}, "timm:resnet18"),
+        ({"method_options": MethodOptions(feature_layer="rectified")}, "lite0"),
         ({}, "lite0"),
     ],
 )
@@ -236,3 +237,4 @@ def test_the_regression_stands_on_published_weights_whatever_the_others_train(ch
     config = entry_of("linear", TrainConfig(data="digits", **changes)).config
     assert (config.named_backbone, config.from_scratch, config.augment) == (backbone, False, None)
     assert config.frozen
+    assert config.method_options.feature_layer is None

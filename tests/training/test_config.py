@@ -104,3 +104,10 @@ def test_a_head_on_vectors_decays_as_a_regression_of_one_strength_for_any_number
     for other, decay in (("ldam-drw", 0.0005), ("crl", 0.002)):
         assert replace(frozen, method=other, freeze=False).decay(3562) == decay
     assert replace(frozen, method="ldam-drw").decay(3562) == 0.0005  # directions alone are read
+
+
+def test_a_regression_has_no_layer_that_would_have_to_learn():
+    layered = MethodOptions(feature_layer="rectified")
+    with pytest.raises(InputError, match="--feature-layer rectified: linear is solved on the vectors"):
+        TrainConfig("photos", method="linear", method_options=layered)
+    TrainConfig("photos", method="linear", method_options=MethodOptions(feature_layer="vector"))

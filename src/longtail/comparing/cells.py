@@ -263,7 +263,9 @@ def _for_vectors(base: TrainConfig) -> TrainConfig:
     named = base.backbone
     kept = named if named in EXPECTED or (named or "").startswith(TIMM_PREFIX) else None
     augment = base.augment if base.augment in ON_VECTORS else None
-    return replace(base, backbone=kept, from_scratch=False, finetune=None, layer_decay=None, augment=augment)
+    options = replace(base.method_options, feature_layer=None)  # no layer learns
+    base = replace(base, finetune=None, layer_decay=None, augment=augment, method_options=options)
+    return replace(base, backbone=kept, from_scratch=False)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

@@ -212,6 +212,12 @@ class TrainConfig(Settings):
                 f"--finetune: {self.method} is solved on the vectors of a backbone that stays; choose a "
                 "method that takes steps, such as --method balanced-softmax"
             )
+        layer = self.method_options.feature_layer
+        if solved and layer not in (None, "vector"):
+            raise InputError(
+                f"--feature-layer {layer}: {self.method} is solved on the vectors of a backbone, without a "
+                "layer that would have to learn; leave it out"
+            )
         if self.layer_decay is not None and not self.finetune:
             raise InputError("--layer-decay: goes with --finetune; without it all layers have one rate")
         asked = "--freeze" if self.freeze else f"--finetune {self.finetune}" if self.finetune else ""
