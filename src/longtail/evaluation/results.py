@@ -166,6 +166,7 @@ FaultName = Literal[
     "leak",
     "unfinished",
     "collapsed",
+    "no-effect",
     "guessing",
     "no-gain",
     "not-fitted",

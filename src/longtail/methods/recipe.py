@@ -75,6 +75,12 @@ def reads(method: str, full: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
+def compares_features(method: str, full: Recipe) -> bool:
+    """Whether a loss beside cross entropy compares the features that the classifier reads."""
+    tables = reads(method, full)
+    return "bcl" in tables or ("crl" in tables and full.crl.level == "instance")
+
+
 def shown(method: str, options: MethodOptions) -> dict[str, Any]:
     """The options that shape a method, for results."""
     full = recipe(method, options)

@@ -139,6 +139,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
         run.card.feature_layer == "neck" or run.card.fixed_features,
         run.planned,
         known.leak if own else None,
+        run.card.without_effect,
     )
     results = structs.replace(results, faults=faults(results, evidence), attributes=trusted)
     return Judged(results, rows, predictions)

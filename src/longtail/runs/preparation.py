@@ -22,7 +22,7 @@ from longtail.images.decode import MOST_BITS
 from longtail.images.load import MEASURED, ImageLoader
 from longtail.images.sizes import suggest_size
 from longtail.methods.find import class_of
-from longtail.methods.recipe import reads, recipe
+from longtail.methods.recipe import recipe
 from longtail.models.adapters import MARK
 from longtail.models.backbones import (
     COMPUTED_ONCE,
@@ -43,6 +43,7 @@ from longtail.sampling.weighted import over_sampling, under_sampling
 from longtail.training.checkpoint import ModelCard
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import DataFacts
+from longtail.training.faults import WITHOUT_EFFECT
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
 from longtail.training.learner import Learner
@@ -212,21 +213,8 @@ def prepare_training(
         f"{card.method} on {card.backbone}{TUNED[card.tuning]}, "
         f"{learner.model.num_parameters:,} parameters, images of {height}x{width} pixels"
     )
-    notes = *_on_processes(fabric.world_size), *others, *notes, *_without_effect(card)
-    return Training(run, feed, (what, *notes))
-
-
-def _without_effect(card: ModelCard) -> list[str]:
-    """What is said of a loss on features where none learn."""
-    full = recipe(card.method, card.method_options)
-    tables = reads(card.method, full)
-    idle = "bcl" in tables or ("crl" in tables and full.crl.level == "instance")
-    if not (card.fixed_features and idle):
-        return []
-    return [
-        f"{card.method}: its loss on features changes nothing, since the vectors of a frozen network do not "
-        "learn; --feature-layer rectified adds a layer that learns, --finetune last lets the network learn"
-    ]
+    idle = (WITHOUT_EFFECT,) if card.without_effect else ()
+    return Training(run, feed, (what, *_on_processes(fabric.world_size), *others, *notes, *idle))
 
 
 def _fit_reading(run: Run, beginning: Beginning) -> None:

@@ -18,7 +18,7 @@ from longtail.methods.base import build_method
 from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
 from longtail.methods.options import LOSSES, MethodOptions
-from longtail.methods.recipe import recipe
+from longtail.methods.recipe import compares_features, recipe
 from longtail.models.adapters import add_adapters
 from longtail.models.backbones import FeatureLayer, Tuning
 from longtail.models.classifier import Classifier, build_classifier
@@ -87,6 +87,13 @@ class ModelCard:
     def fixed_features(self) -> bool:
         """Whether no training moves the features: they are the vectors of a frozen network."""
         return self.tuning == "head" and self.feature_layer == "vector"
+
+    @property
+    def without_effect(self) -> bool:
+        """Whether the method compares features, but none learn."""
+        return self.fixed_features and compares_features(
+            self.method, recipe(self.method, self.method_options)
+        )
 
     def build(self, weights: Weights | None = None) -> Learner:
         """A learner with fresh weights, or with those of a backbone in it."""

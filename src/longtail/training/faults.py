@@ -38,6 +38,11 @@ FEW_VALIDATION = 5
 """With fewer validation images than this, one image moves the recall of a class by more than 20 points."""
 
 
+WITHOUT_EFFECT = (
+    "the loss on features has no effect, since the vectors of a frozen network do not learn; --feature-layer "
+    "rectified adds a layer that learns, --finetune last lets the network learn"
+)
+
 FEW_CLASSES = 0.1
 """Share of such classes up to which they are left to the figures of the others."""
 
@@ -55,6 +60,7 @@ class Evidence:
             them apart, or those of a frozen network, which no training brings there.
         planned: epochs of a training that is not finished; None where it came to its end.
         leak: a sentence on near duplicates on two sides of the split; None without such.
+        idle: whether a loss compares features of which none learn.
     """
 
     epochs: Sequence[EpochRecord]
@@ -63,6 +69,7 @@ class Evidence:
     near: bool = False
     planned: int | None = None
     leak: str | None = None
+    idle: bool = False
 
 
 def faults(results: Results, evidence: Evidence) -> tuple[Fault, ...]:
@@ -104,6 +111,12 @@ def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
             f"the features have collapsed: in the last epoch {percent(active)} % of the comparisons of the "
             f"rectification violated their margin, and its loss was {level:.2f} of it; {cure}"
         )
+
+
+def without_effect(_: Results, evidence: Evidence) -> Iterator[str]:
+    """A row of a comparison that is another one to the last digit is to say why."""
+    if evidence.idle:
+        yield WITHOUT_EFFECT
 
 
 def no_better_than_guessing(results: Results, _: Evidence) -> Iterator[str]:
@@ -194,6 +207,7 @@ RULES: dict[FaultName, Callable[[Results, Evidence], Iterator[str]]] = {
     "leak": leaking,
     "unfinished": unfinished,
     "collapsed": collapsed,
+    "no-effect": without_effect,
     "guessing": no_better_than_guessing,
     "no-gain": no_better_than_linear,
     "not-fitted": training_not_fitted,
