@@ -147,7 +147,7 @@ def draw_gains(document: ComparisonDocument, path: Path) -> None:
         axis.set_xlim(low, high)
     for axis in axes:
         axis.grid(axis="x", alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
     pyplot.close(figure)
 
 

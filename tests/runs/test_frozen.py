@@ -16,7 +16,7 @@ from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.features.cache import entries
 from longtail.features.linear import fit_attributes, fit_linear
-from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
@@ -84,6 +84,9 @@ def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watc
     [
         ("crl", {}, True),
         ("bcl", {}, True),
+        ("triplet", {"metric": MetricOptions(beside=True)}, True),
+        ("triplet", {}, False),
+        ("lmle", {"feature_layer": "vector"}, True),
         ("crl-iccv", {}, False),
         ("crl-iccv", {"crl": CRLOptions("instance")}, True),
         ("crl", {"feature_layer": "rectified"}, False),
@@ -311,3 +314,11 @@ def test_an_unreadable_image_stops_or_is_left_out(frozen, folder, watcher):
     options = replace(frozen.data_options, skip_unreadable=True)
     train(replace(frozen, data_options=options), watcher=watcher)
     assert "1 unreadable images left out" in watcher.lines
+
+
+def test_a_regression_does_not_go_on_from_a_run_with_a_layer_below_the_classifier(frozen, tmp_path):
+    layered = replace(frozen, method_options=MethodOptions(feature_layer="rectified"))
+    first = str(train(layered))
+    linear = replace(frozen, method="linear", freeze=False, start=first, output=str(tmp_path / "second"))
+    with pytest.raises(InputError, match="another feature layer rectified, not vector"):
+        train(linear)

@@ -230,6 +230,8 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     allow(method)
     if row_of(method).on_vectors:
         base = _for_vectors(base)
+    if row_of(method).solved:  # on the vectors themselves
+        base = replace(base, method_options=replace(base.method_options, feature_layer=None))
     try:
         parts, options = [parse_part(value) for value in values], base.method_options
         if name in LEVELS:
@@ -263,9 +265,7 @@ def _for_vectors(base: TrainConfig) -> TrainConfig:
     named = base.backbone
     kept = named if named in EXPECTED or (named or "").startswith(TIMM_PREFIX) else None
     augment = base.augment if base.augment in ON_VECTORS else None
-    options = replace(base.method_options, feature_layer=None)  # no layer learns
-    base = replace(base, finetune=None, layer_decay=None, augment=augment, method_options=options)
-    return replace(base, backbone=kept, from_scratch=False)
+    return replace(base, backbone=kept, from_scratch=False, finetune=None, layer_decay=None, augment=augment)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

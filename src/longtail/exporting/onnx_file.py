@@ -90,7 +90,7 @@ def onnx_bytes(decider: nn.Module, card: FileCard, network: str) -> bytes:
     # An example of one image would fix their number.
     example = torch.zeros(2, 50, 60, 3, dtype=torch.uint8)
     try:
-        with _quiet():
+        with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
                 decider.eval(),
                 (example,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from longtail.errors import InputError
 from longtail.methods.find import row_of
@@ -75,10 +75,13 @@ def reads(method: str, full: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
-def compares_features(method: str, full: Recipe) -> bool:
-    """Whether a loss beside cross entropy compares the features that the classifier reads."""
-    tables = reads(method, full)
-    return "bcl" in tables or ("crl" in tables and full.crl.level == "instance")
+def compared(method: str, full: Recipe) -> Literal["features", "vectors"] | None:
+    """What of the images a loss compares: what the classifier reads, or the backbone's vectors below it."""
+    tables = set(reads(method, full))
+    if tables & {"deepid2", "mtct"}:
+        return "vectors"
+    on_features = tables & {"bcl", "lmle", "metric"} or ("crl" in tables and full.crl.level == "instance")
+    return "features" if on_features else None
 
 
 def shown(method: str, options: MethodOptions) -> dict[str, Any]:

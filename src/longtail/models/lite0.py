@@ -242,15 +242,16 @@ class _PadAsTensorFlow(nn.Module):
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution whose weights learn twice to five times as fast where the map is smaller than the kernel.
+    """A convolution whose weights learn faster on a CPU where the map is smaller than the kernel.
 
     oneDNN has no fast gradient of the weights there. Some of the zeros around the map that the convolution
-    would assume are written out, which makes it large enough and changes no number.
+    would assume are written out, which makes it large enough (docs/performance.md).
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
-        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+        learns = torch.is_grad_enabled() and self.weight.requires_grad and not torch.jit.is_tracing()
+        if not learns or input.device.type != "cpu":
             return super().forward(input)
         zeros = -(-(self.kernel_size[0] - min(input.shape[2:])) // 2)
         rest = int(self.padding[0]) - zeros

@@ -244,6 +244,7 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
     training = data.training(config.planned_epochs)
     facts = class_of(config.method).facts(training)
     start = beginning.card
+    said = config.method_options.feature_layer is not None or config.row.solved  # on the vectors themselves
     backbone = beginning.backbone or default_backbone(*data.loader.size)
     mean, std = _normalisation(beginning, data)
     return ModelCard(
@@ -261,7 +262,7 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
         method_options=config.method_options,
         identities=facts.identities,
         domains=facts.domains,
-        feature_layer=start.feature_layer if start and not config.method_options.feature_layer else own,
+        feature_layer=start.feature_layer if start and not said else own,
         tuning=config.tuning,
         bits=config.data_options.bits or MOST_BITS,
     )

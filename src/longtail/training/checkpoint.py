@@ -18,7 +18,7 @@ from longtail.methods.base import build_method
 from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
 from longtail.methods.options import LOSSES, MethodOptions
-from longtail.methods.recipe import compares_features, recipe
+from longtail.methods.recipe import compared, recipe
 from longtail.models.adapters import add_adapters
 from longtail.models.backbones import FeatureLayer, Tuning
 from longtail.models.classifier import Classifier, build_classifier
@@ -90,10 +90,9 @@ class ModelCard:
 
     @property
     def without_effect(self) -> bool:
-        """Whether the method compares features, but none learn."""
-        return self.fixed_features and compares_features(
-            self.method, recipe(self.method, self.method_options)
-        )
+        """Whether a loss compares what does not learn: vectors of a frozen network."""
+        what = compared(self.method, recipe(self.method, self.method_options))
+        return self.fixed_features if what == "features" else what == "vectors" and self.tuning == "head"
 
     def build(self, weights: Weights | None = None) -> Learner:
         """A learner with fresh weights, or with those of a backbone in it."""

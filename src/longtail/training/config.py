@@ -213,7 +213,7 @@ class TrainConfig(Settings):
                 "method that takes steps, such as --method balanced-softmax"
             )
         layer = self.method_options.feature_layer
-        if solved and layer not in (None, "vector"):
+        if not is_outside(self.method) and self.row.solved and layer not in (None, "vector"):
             raise InputError(
                 f"--feature-layer {layer}: {self.method} is solved on the vectors of a backbone, without a "
                 "layer that would have to learn; leave it out"

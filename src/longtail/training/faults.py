@@ -39,8 +39,8 @@ FEW_VALIDATION = 5
 
 
 WITHOUT_EFFECT = (
-    "the loss on features has no effect, since the vectors of a frozen network do not learn; --feature-layer "
-    "rectified adds a layer that learns, --finetune last lets the network learn"
+    "a loss compares images by the vectors of a frozen network, which do not learn: it has no effect; "
+    "--finetune last in place of --freeze lets them learn"
 )
 
 FEW_CLASSES = 0.1
@@ -60,7 +60,7 @@ class Evidence:
             them apart, or those of a frozen network, which no training brings there.
         planned: epochs of a training that is not finished; None where it came to its end.
         leak: a sentence on near duplicates on two sides of the split; None without such.
-        idle: whether a loss compares features of which none learn.
+        idle: whether a loss compares what does not learn.
     """
 
     epochs: Sequence[EpochRecord]
@@ -114,7 +114,7 @@ def collapsed(results: Results, evidence: Evidence) -> Iterator[str]:
 
 
 def without_effect(_: Results, evidence: Evidence) -> Iterator[str]:
-    """A row of a comparison that is another one to the last digit is to say why."""
+    """A method that is another one, but for the time that it takes, is to say so."""
     if evidence.idle:
         yield WITHOUT_EFFECT
 
