@@ -250,8 +250,9 @@ class _Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
-        learns = torch.is_grad_enabled() and self.weight.requires_grad and not torch.jit.is_tracing()
-        if not learns or input.device.type != "cpu":
+        learns = torch.is_grad_enabled() and self.weight.requires_grad
+        traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        if traced or not learns or input.device.type != "cpu":
             return super().forward(input)
         zeros = -(-(self.kernel_size[0] - min(input.shape[2:])) // 2)
         rest = int(self.padding[0]) - zeros
