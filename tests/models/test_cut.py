@@ -27,7 +27,8 @@ def test_the_parts_one_after_the_other_are_the_whole(build, image, shape):
     flat = flat_maps(images)
     assert parts.shape == shape
     assert flat.shape == (3, numbers) == (3, math.prod(shape))
-    torch.testing.assert_close(parts.vectors(flat), backbone(images))
+    # the layout of the maps changes the order of sums
+    torch.testing.assert_close(parts.vectors(flat), backbone(images), rtol=1e-5, atol=1e-4)
 
 
 def test_the_parts_share_their_weights_with_the_whole():
