@@ -6,7 +6,7 @@ import pytest
 
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
-from longtail.methods.recipe import Recipe, check_decision, recipe, shown
+from longtail.methods.recipe import Recipe, check_decision, compared, recipe, shown
 from longtail.methods.rows import METHODS
 
 from .conftest import build
@@ -123,3 +123,19 @@ def test_the_user_stands_over_the_row_and_the_row_over_what_is_usual():
     assert (full.sampler, full.loss, full.mixing) == ("over", "logit-adjusted", "none")
     crl = full.crl
     assert (crl.level, crl.balance, crl.weight, crl.kappa, crl.rho) == ("instance", "attributes", 0.3, 7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "what"),
+    [
+        ("ce", {}, None),
+        ("crl-iccv", {}, None),
+        ("crl-iccv", {"crl": CRLOptions("instance")}, "features"),
+        ("crl", {}, "features"),
+        ("bcl", {}, "features"),
+        ("deepid2", {}, "vectors"),
+        ("mtct", {}, "vectors"),
+    ],
+)
+def test_what_a_loss_compares_follows_from_the_method_and_its_level(method, options, what):
+    assert compared(method, recipe(method, MethodOptions(**options))) == what

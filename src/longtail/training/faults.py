@@ -37,11 +37,11 @@ COLLAPSED = 0.02
 FEW_VALIDATION = 5
 """With fewer validation images than this, one image moves the recall of a class by more than 20 points."""
 
-
 WITHOUT_EFFECT = (
     "a loss compares images by the vectors of a frozen network, which do not learn: it has no effect; "
     "--finetune last in place of --freeze lets them learn"
 )
+"""Said when such a training begins, and of its results."""
 
 FEW_CLASSES = 0.1
 """Share of such classes up to which they are left to the figures of the others."""
