@@ -44,14 +44,9 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
     Example:
         >>> count(1, "image"), count(2000, "class", "classes")
-        ('1 image', '2000 classes')
+        ('1 image', '2,000 classes')
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def amount(number: int, noun: str) -> str:
-    """'1 image', '2,000 images'."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -122,7 +122,7 @@ def test_a_tail_is_imposed_on_one_attribute_of_the_training_part_only() -> None:
     assert set(kept) <= set(train)
     assert (np.diff(counts) < 0).all()
     assert counts[-1] == counts[0] // 20
-    assert f"{len(kept)} of 1400 training images kept, {counts[0]} … {counts[-1]} per class" in note
+    assert f"{len(kept):,} of 1,400 training images kept, {counts[0]:,} … {counts[-1]} per class" in note
 
 
 def test_an_unknown_attribute_is_answered_with_the_nearest() -> None:

@@ -41,7 +41,7 @@ def test_it_says_what_the_model_is_and_how_it_decides(results: Results):
     lines = model_card(results, CARD, CONFIG).splitlines()
     assert lines[0] == "# clothing, crl"
     for line in (
-        "| Trained on | clothing; images: 5000 train, 600 val, 1200 test |",
+        "| Trained on | clothing; images: 5,000 train, 600 val, 1,200 test |",
         "| Recognises | colour (3 classes), kids (2 classes) |",
         "| Takes | images, cut to their middle and brought to 96x64 pixels |",
         "| Network | lite0, 464,154 parameters; its last stage was fine-tuned |",

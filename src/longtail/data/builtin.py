@@ -58,7 +58,7 @@ def _load(name: str, attributes: tuple[Attribute, ...]) -> Dataset:
     labels = np.stack(columns[: len(attributes)], 1).astype(np.int64)
     names = Names(f"{name}-{row:04d}" for row in range(len(images)))
     schema = LabelSchema(attributes)
-    notes = (f"{len(images)} images of scikit-learn, 8×8 grey", *describe_attributes(schema, labels))
+    notes = (f"{len(images):,} images of scikit-learn, 8×8 grey", *describe_attributes(schema, labels))
     return Dataset(name, schema, labels, names, ArrayStore(images, names), notes=notes)
 
 

@@ -53,7 +53,7 @@ def describe_attributes(schema: LabelSchema, labels: NDArray[np.int64]) -> list[
 
 def _describe(attribute: Attribute, labels: NDArray[np.int64]) -> str:
     counts = np.bincount(labels[labels >= 0], minlength=len(attribute.classes))
-    return f"{attribute.name} ({len(counts)} classes, {counts.max()} … {counts.min()} images)"
+    return f"{attribute.name} ({len(counts)} classes, {counts.max():,} … {counts.min():,} images)"
 
 
 def odd_values(column: str, classes: Sequence[str], labels: NDArray[np.int64]) -> list[str]:

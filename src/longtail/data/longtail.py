@@ -204,8 +204,8 @@ def impose_on(
     kept = impose(labels, sizes, seed, dataset.schema.attributes[column].classes)
     without = int((labels < 0).sum())
     note = (
-        f"long tail imposed on {attribute}: {len(kept)} of {len(train)} training images kept, {sizes.max()} …"
-        f" {sizes.min()} per class ({profile.shape}, ratio {profile.ratio:g})"
+        f"long tail imposed on {attribute}: {len(kept):,} of {len(train):,} training images kept, "
+        f"{sizes.max():,} … {sizes.min():,} per class ({profile.shape}, ratio {profile.ratio:g})"
         + (f"; {without} without a label left out" if without else "")
     )
     return train[kept], note

@@ -118,7 +118,7 @@ def split_dataset(
         side = stratify(pairs, np.array(fractions), seed)
         whole = f"{count(pairs.num_units, 'group')}, each whole in one split"
         notes = [] if dataset.groups is None else [whole]
-    sizes = ", ".join(f"{split} {int((side == s).sum())}" for s, split in enumerate(SPLITS))
+    sizes = ", ".join(f"{split} {int((side == s).sum()):,}" for s, split in enumerate(SPLITS))
     few = "images" if dataset.groups is None else "groups"
     reason = "" if dataset.split is not None else f" (too few {few}, or tied to rarer classes)"
     notes = [f"split: {sizes} images", *notes, *_lacking(side, pairs, dataset.schema, reason)]

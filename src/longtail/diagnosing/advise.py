@@ -21,7 +21,7 @@ from longtail.diagnosing.examine import AttributeDiagnosis, ClassDiagnosis, Diag
 from longtail.diagnosing.image_check import ALMOST_BLACK
 from longtail.images.bits import usual_bits
 from longtail.reporting.wording import FEW_TEST_IMAGES
-from longtail.words import amount, listed, shortened
+from longtail.words import count, listed, shortened
 
 EXTREME_RATIO = 100
 """From 100 : 1 on, never to name the smaller of two classes costs less than a point of accuracy on both."""
@@ -87,7 +87,7 @@ def contradicting_duplicates(diagnosis: Diagnosis) -> Iterator[str]:
     """Equal pixels give equal predictions, so of two different labels at least one counts as a mistake."""
     if (check := diagnosis.image_check) and check.conflicting:
         yield (
-            f"{amount(len(check.conflicting), 'set')} of identical images with different labels: no model "
+            f"{count(len(check.conflicting), 'set')} of identical images with different labels: no model "
             "can be right about all of them. Correct the labels, or remove the images."
         )
 
@@ -96,7 +96,7 @@ def duplicates_across_splits(diagnosis: Diagnosis) -> Iterator[str]:
     """An image that was trained on and is tested on measures memory, not recognition."""
     if (check := diagnosis.image_check) and check.across_splits:
         yield (
-            f"In more than one of the given splits: {amount(len(check.across_splits), 'set')} of identical "
+            f"In more than one of the given splits: {count(len(check.across_splits), 'set')} of identical "
             "images. On them, the figures measure memory: keep each image in one split."
         )
 
@@ -120,7 +120,7 @@ def duplicates_to_be_split(diagnosis: Diagnosis) -> Iterator[str]:
     if found:
         common = "" if diagnosis.groups is None else "common "
         yield (
-            f"Without a {common}group: {amount(len(found), 'set')} of identical images. A split can put the "
+            f"Without a {common}group: {count(len(found), 'set')} of identical images. A split can put the "
             "same image in training and test: keep one of each, or give them one group."
         )
 
@@ -129,7 +129,7 @@ def fewer_images_than_a_batch(diagnosis: Diagnosis) -> Iterator[str]:
     """A batch is drawn without replacement: it cannot hold more than there is."""
     if diagnosis.training_images < diagnosis.batch_size:
         yield (
-            f"{amount(diagnosis.training_images, 'image')} for training, fewer than a batch of "
+            f"{count(diagnosis.training_images, 'image')} for training, fewer than a batch of "
             f"{diagnosis.batch_size:,}: every batch is the whole data set."
         )
 
@@ -208,7 +208,7 @@ def unlabelled_images(diagnosis: Diagnosis, attribute: AttributeDiagnosis) -> It
     if attribute.unlabelled and attribute.labelled:
         share = _percent(attribute.unlabelled / diagnosis.images)
         yield (
-            f"{amount(attribute.unlabelled, 'image')} ({share}) without a label; they count neither in "
+            f"{count(attribute.unlabelled, 'image')} ({share}) without a label; they count neither in "
             "training nor in the test of this attribute."
         )
 
@@ -317,7 +317,7 @@ def _with_larger_batches(attribute: AttributeDiagnosis, now: int, larger: Sequen
 
 
 def _named(found: ClassDiagnosis) -> str:
-    return f"{shortened(found.name, 40)} ({amount(found.train_images, 'image')})"
+    return f"{shortened(found.name, 40)} ({count(found.train_images, 'image')})"
 
 
 def _of_classes(names: Sequence[str], attribute: AttributeDiagnosis) -> str:

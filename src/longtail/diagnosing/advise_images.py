@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from longtail.diagnosing.examine import Diagnosis
 from longtail.diagnosing.image_check import DuplicateSet
-from longtail.words import amount
+from longtail.words import count
 
 SHRUNK = 4
 """From this many times the size of the model on, details of the images are lost."""
@@ -74,8 +74,8 @@ def tiny_images(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _size(near: Sequence[DuplicateSet]) -> str:
     """'3 groups of near duplicates (8 images)'."""
-    images = amount(sum(len(group.ids) for group in near), "image")
-    return f"{amount(len(near), 'group')} of near duplicates ({images})"
+    images = count(sum(len(group.ids) for group in near), "image")
+    return f"{count(len(near), 'group')} of near duplicates ({images})"
 
 
 def _median_size(diagnosis: Diagnosis) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from longtail.diagnosing.image_check import DuplicateSet
 from longtail.diagnosing.pictures import picture
 from longtail.images.decode import MOST_BITS
 from longtail.reporting.html import render
-from longtail.words import NOTHING, amount
+from longtail.words import NOTHING, count
 
 MOST_GROUPS = 50
 """Groups shown; with `MOST_IMAGES` about a megabyte."""
@@ -60,11 +60,11 @@ def render_near(
         ),
         "facts": {
             "images": f"{len(dataset):,}",
-            "groups": f"{len(near):,}, of {amount(sum(len(group.ids) for group in near), 'image')}",
-            "shown": f"{amount(len(shown), 'group')}, at most {MOST_IMAGES} images of each",
+            "groups": f"{len(near):,}, of {count(sum(len(group.ids) for group in near), 'image')}",
+            "shown": f"{count(len(shown), 'group')}, at most {MOST_IMAGES} images of each",
         },
         "parts": [_part(dataset, group, rows, bits) for group in shown],
-        "rest": f"{amount(left, 'group')} more not shown." if left else "",
+        "rest": f"{count(left, 'group')} more not shown." if left else "",
         "origin": origin,
     }
     return render("near.html", values, "longtail.diagnosing")
@@ -75,12 +75,12 @@ def _part(dataset: Dataset, group: DuplicateSet, rows: Mapping[str, int], bits: 
     return Part(
         ", ".join(_facts(group)),
         tuple(_shown(dataset, rows[name], bits) for name in group.ids[:MOST_IMAGES]),
-        f"{amount(left, 'image')} more" if left > 0 else "",
+        f"{count(left, 'image')} more" if left > 0 else "",
     )
 
 
 def _facts(group: DuplicateSet) -> Iterator[str]:
-    yield amount(len(group.ids), "image")
+    yield count(len(group.ids), "image")
     if group.conflicts:
         yield f"different {', '.join(conflict.attribute for conflict in group.conflicts)}"
     if len(group.splits) > 1:

@@ -18,7 +18,7 @@ from longtail.diagnosing.examine import AttributeDiagnosis, Diagnosis
 from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis, ImageProblem, Spread
 from longtail.diagnosing.near import MOST_COMPARED
 from longtail.diagnosing.planned import Plan, Rarest
-from longtail.words import NOTHING, amount, count, of_hundred, shortened, shown
+from longtail.words import NOTHING, count, of_hundred, shortened, shown
 
 MOST_IDS = 4
 """Ids and labels shown of one set of identical images; the dict holds all."""
@@ -71,9 +71,9 @@ def _class_lists(diagnosis: Diagnosis, attribute: AttributeDiagnosis) -> dict[st
 
 
 def _head(diagnosis: Diagnosis) -> RenderableType:
-    parts = [amount(diagnosis.images, "image"), amount(len(diagnosis.attributes), "attribute")]
+    parts = [count(diagnosis.images, "image"), count(len(diagnosis.attributes), "attribute")]
     if diagnosis.groups is not None:
-        parts.append(amount(diagnosis.groups, "group"))
+        parts.append(count(diagnosis.groups, "group"))
     if diagnosis.split_sizes is not None:
         parts += [f"{name} {size:,}" for name, size in zip(SPLITS, diagnosis.split_sizes) if size]
     title = Text.assemble((shown(diagnosis.name), "bold"), ": ", ", ".join(parts))
@@ -122,7 +122,7 @@ def _duplicates(diagnosis: Diagnosis, check: ImageDiagnosis) -> Iterator[str]:
         yield "none"
         return
     sets, pairs = len(check.duplicates), sum(found.pairs for found in check.duplicates)
-    yield f"{amount(sets, 'set')} of identical images ({amount(pairs, 'pair')})"
+    yield f"{count(sets, 'set')} of identical images ({count(pairs, 'pair')})"
     yield f"{len(check.conflicting):,} with different labels"
     if diagnosis.groups is not None:
         yield f"{len(check.across_groups):,} across groups"
@@ -135,7 +135,7 @@ def _near(diagnosis: Diagnosis) -> Iterator[str]:
     if not near:
         yield "none" if near is not None else f"not looked for among more than {MOST_COMPARED:,} images"
         return
-    yield f"{amount(len(near), 'group')} ({amount(sum(len(found.ids) for found in near), 'image')})"
+    yield f"{count(len(near), 'group')} ({count(sum(len(found.ids) for found in near), 'image')})"
     yield f"{sum(bool(found.conflicts) for found in near):,} with different labels"
     if diagnosis.groups is not None:
         yield f"{sum((found.groups or 0) > 1 for found in near):,} across groups"

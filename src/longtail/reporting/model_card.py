@@ -72,7 +72,7 @@ def started_from(card: ModelCard, config: TrainConfig) -> str:
 
 def _facts(results: Results, card: ModelCard, config: TrainConfig) -> list[tuple[str, str]]:
     data, (height, width) = results.data, card.image_size
-    images = ", ".join(f"{number} {name}" for name, number in data.images.items())
+    images = ", ".join(f"{number:,} {name}" for name, number in data.images.items())
     names = ", ".join(f"{a.name} ({count(len(a.classes), 'class', 'classes')})" for a in results.attributes)
     network = f"{card.backbone}, {results.model.parameters:,} parameters; {LEARNED[card.tuning]}"
     return [

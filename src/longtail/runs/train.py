@@ -139,7 +139,7 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
         rehearse(feed.fabric, run.learner, run.config, feed)
     if not run.fabric.is_global_zero:
         return []
-    sizes = ", ".join(f"{len(run.data.splits.of(name))} {name}" for name in SPLITS)
+    sizes = ", ".join(f"{len(run.data.splits.of(name)):,} {name}" for name in SPLITS)
     return [
         f"images: {sizes}",
         *training.notes,
