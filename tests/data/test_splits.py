@@ -43,9 +43,9 @@ def test_splits_are_sorted_disjoint_and_complete() -> None:
 def test_a_class_too_small_for_a_split_is_named() -> None:
     labels = np.concatenate([LABELS, [[3], [4], [4]]])
     splits = make_splits(labels, None, LabelSchema.single("kind", list("abcde")))
-    assert "kind: 1 class without a test image (too few images, or tied to rarer classes): d" in splits.notes
+    assert "kind: 1 class without a test image (too few images, or tied to other classes): d" in splits.notes
     assert (
-        "kind: 2 classes without a validation image (too few images, or tied to rarer classes): d, e"
+        "kind: 2 classes without a validation image (too few images, or tied to other classes): d, e"
         in splits.notes
     )
     assert {100, 101, 102} - set(splits.test.tolist()) <= set(splits.train.tolist())

@@ -211,5 +211,17 @@ def test_covering_takes_from_where_nothing_is_lost() -> None:
     labels = np.array([[0], [0], [0], [1], [1], [1]])
     pairs = Pairs.of(labels, None, LabelSchema.single("a", ["x", "y"]))
     side = np.array([0, 0, 0, 2, 2, 1], np.int8)
-    cover(pairs, side, list(PRIORITY))
+    cover(pairs, side, np.full(3, 1 / 3))
     assert [sorted(side[:3].tolist()), sorted(side[3:].tolist())] == [[0, 1, 2], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("large", [150, 300, 600])
+def test_no_large_group_is_moved_for_the_sake_of_one_rare_class(large: int) -> None:
+    labels = np.zeros((1000, 1), np.int64)
+    labels[[0, large]] = 1  # one in the large group, one in a group of two
+    labels[large + 1] = 2  # that holds the only image of another class, too
+    groups = np.arange(1000)
+    groups[:large], groups[large + 1] = 0, large
+    pairs = Pairs.of(labels, groups, LabelSchema.single("a", ["frequent", "rare", "single"]))
+    sizes = np.bincount(stratify(pairs, np.array([0.7, 0.1, 0.2]), 0), minlength=3)
+    assert np.abs(sizes - [700, 100, 200]).max() <= 2

@@ -98,7 +98,8 @@ def split_dataset(
     """Split images so that every class of every attribute is shared out in the same fractions.
 
     Groups stay whole. A class with enough groups (or images, where there are none) is in all three
-    splits; with fewer it is in train first, then test, then val, and the notes name it. See
+    splits, unless that takes a group too large for the split; with fewer it is in train first, then test,
+    then val, and the notes name it. See
     `longtail.data.stratify` for the rule. The result depends on the arguments alone. Splits that the
     data come with are kept; a val or test that they lack is cut from train.
 
@@ -120,7 +121,7 @@ def split_dataset(
         notes = [] if dataset.groups is None else [whole]
     sizes = ", ".join(f"{split} {int((side == s).sum()):,}" for s, split in enumerate(SPLITS))
     few = "images" if dataset.groups is None else "groups"
-    reason = "" if dataset.split is not None else f" (too few {few}, or tied to rarer classes)"
+    reason = "" if dataset.split is not None else f" (too few {few}, or tied to other classes)"
     notes = [f"split: {sizes} images", *notes, *_lacking(side, pairs, dataset.schema, reason)]
     train, val, test = (np.flatnonzero(side == s) for s in range(len(SPLITS)))
     return Splits(train, val, test, tuple(notes))

@@ -131,7 +131,7 @@ def stratify(pairs: Pairs, fractions: NDArray[np.float64], seed: int) -> NDArray
         dealing.deal(largest_first=i == 0)
         dealing.refine()
     side = min(dealings, key=_Dealing.imbalance).side
-    cover(pairs, side, [s for s in PRIORITY if fractions[s] > 0])
+    cover(pairs, side, fractions)
     return side[pairs.unit]
 
 
@@ -239,23 +239,27 @@ def spread(quota: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int
     return np.repeat(np.arange(len(quota)), quota)[np.argsort(place, kind="stable")].astype(np.int8)
 
 
-def cover(pairs: Pairs, side: NDArray[np.int8], order: list[int]) -> None:
-    """Move single units until every class is in as many splits as it has units, in this order of splits.
+def cover(pairs: Pairs, side: NDArray[np.int8], fractions: NDArray[np.float64]) -> None:
+    """Move single units until every class is in as many splits as it has units, in the order of `PRIORITY`.
 
-    A move never takes the last unit of any class from a split that comes earlier in the order.
+    A move never takes the last unit of any class from a split that comes earlier in that order, and never a
+    unit that is larger than most and than half of what the split is to hold: for one class more, it would
+    leave all others with other shares.
     """
     width = pairs.num_pairs + 2
     owner = pairs.owner
     cells = side[owner].astype(np.int64) * width + pairs.pair
     held = np.bincount(cells, minlength=3 * width).reshape(3, width)
     units_of = pairs.units_of[:-2]
+    order = [s for s in PRIORITY if fractions[s] > 0]
     for rank, split in enumerate(order):
+        most = max(fractions[split] * len(pairs.unit) / 2, float(np.median(pairs.size)))
         wanting = np.flatnonzero((held[split, :-2] == 0) & (units_of > rank))
         for pair in wanting.tolist():
             if held[split, pair]:
                 continue
             units = owner[pairs.pair == pair]
-            unit = _best_move(pairs, side, held, units, order, rank)
+            unit = _best_move(pairs, side, held, units[pairs.size[units] <= most], order, rank)
             if unit is not None:
                 mine, _ = pairs.of_unit(unit)
                 held[side[unit], mine] -= 1

@@ -90,7 +90,7 @@ def grouped(dataset: Dataset, bits: int | None = None, on_progress: Progress | N
     sizes = np.bincount(near)
     several = sizes[sizes > 1]
     whole, parts = count(len(dataset), "image"), count(len(several), "group")
-    note = f"near duplicates: {several.sum()} of {whole}, in {parts}"
+    note = f"near duplicates: {several.sum():,} of {whole}, in {parts}"
     return replace(
         dataset,
         groups=near if own is None else united(own, near),

@@ -175,7 +175,7 @@ class ImageLoader:
         kept = self.decodable(rows)
         if len(rows) > 0 and len(kept) == 0:
             last = self.unreadable[-1]
-            raise InputError(f"none of the {len(rows)} images can be read; {last.name}: {last.reason}")
+            raise InputError(f"none of the {len(rows):,} images can be read; {last.name}: {last.reason}")
         return kept
 
     def decodable(self, indices: Rows) -> NDArray[np.int64]:

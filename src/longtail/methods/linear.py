@@ -44,7 +44,7 @@ class Linear(Method):
             for j, (fit, size) in enumerate(zip(fits, data.schema.num_classes, strict=True)):
                 head.weight[j, :, :size] = torch.from_numpy(fit.weight / length)
                 head.bias[j, 0, :size] = torch.from_numpy(fit.bias)
-        known = f"{len(validation)} validation images"
+        known = f"{len(validation):,} validation images"
         strengths = ", ".join(f"{n} {fit.strength:g}" for n, fit in zip(data.schema.names, fits))
         note = (
             f"chosen on {known}: {strengths}" if many else f"{STRENGTH:g}: {known} are too few to choose it"

@@ -332,7 +332,7 @@ class Run:
         if wrong:
             raise InputError(
                 f"{self.folder.model}: its scores of {name(int(rows[wrong[0]]))} are not finite "
-                f"({len(wrong)} of {len(rows)} images); training diverged or the file is damaged: train "
+                f"({len(wrong):,} of {len(rows):,} images); training diverged or the file is damaged: train "
                 "again with a lower learning rate"
             )
 
