@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 import tracemalloc
 import zipfile
@@ -31,11 +32,15 @@ def zip_store(tmp_path: Path, method: int = zipfile.ZIP_DEFLATED) -> ZipStore:
     return packed(tmp_path / "some.zip", CONTENT, method).store(np.arange(len(CONTENT)))
 
 
+def without_dot(entry: zipfile.ZipInfo) -> str:
+    return re.sub(r"^(\./+)+", "", entry.filename.replace("\\", "/"))
+
+
 def assert_as_zipfile_reads(path: Path) -> None:
     found = read_members(path)
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        assert found.names == [entry.filename.replace("\\", "/") for entry in entries]
+        entries = [entry for entry in archive.infolist() if without_dot(entry)]
+        assert found.names == [without_dot(entry) for entry in entries]
         assert found.offset.tolist() == [entry.header_offset for entry in entries]
         assert found.packed.tolist() == [entry.compress_size for entry in entries]
         assert found.size.tolist() == [entry.file_size for entry in entries]
@@ -75,6 +80,37 @@ def test_an_archive_with_fields_of_8_bytes_is_read(tmp_path: Path, monkeypatch: 
     packed(tmp_path / "x.zip", CONTENT)
     assert b"PK\x06\x06" in (tmp_path / "x.zip").read_bytes()
     assert_as_zipfile_reads(tmp_path / "x.zip")
+
+
+def unflagged(path: Path) -> None:
+    """As programs write it that do not say that names are UTF-8: bit 11 of both headers is off."""
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        for found in re.finditer(re.escape(signature), bytes(content)):
+            content[found.start() + flags] &= 0xF7
+    path.write_bytes(content)
+
+
+def test_names_in_utf_8_are_read_whether_the_archive_says_so_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    packed(path, {"Bär/1.jpg": b"1", "Café/2.jpg": b"2"})
+    unflagged(path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() != ["Bär/1.jpg", "Café/2.jpg"]
+    assert read_members(path).names == ["Bär/1.jpg", "Café/2.jpg"]
+
+
+def test_names_in_the_old_code_page_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    packed(path, {"Bör/1.jpg": b"1"})
+    unflagged(path)
+    path.write_bytes(path.read_bytes().replace("ö".encode(), "öö".encode("cp437")))
+    assert read_members(path).names == ["Böör/1.jpg"]
+
+
+def test_a_folder_of_photos_packed_with_a_leading_dot_is_found(tmp_path: Path) -> None:
+    packed(tmp_path / "x.zip", {"./": b"", "./photos/cat/1.jpg": b"1", "./photos/dog/2.jpg": b"2"})
+    assert list_source(tmp_path / "x.zip").images == ["cat/1.jpg", "dog/2.jpg"]
 
 
 def test_a_name_that_is_not_utf_8_though_it_says_so_is_one_line(tmp_path: Path) -> None:

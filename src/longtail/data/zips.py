@@ -197,11 +197,27 @@ def _entries(directory: bytes) -> Iterator[tuple[str, int, int, int, int, int, i
         if signature != b"PK\x01\x02" or place > len(directory):
             raise ValueError(f"its directory is damaged at byte {start - _ENTRY.size}")
         raw = directory[start : start + length]
-        name = raw.decode("ascii" if raw.isascii() else "utf-8" if flags & _UTF_8 else "cp437")
         if _ELSEWHERE in (packed, size, offset):
             extra = directory[start + length : start + length + more]
             size, packed, offset = _wide(extra, size, packed, offset)
-        yield name.replace("\\", "/"), flags, method, check, packed, size, offset
+        if name := _name(raw, bool(flags & _UTF_8)):
+            yield name, flags, method, check, packed, size, offset
+
+
+def _name(raw: bytes, is_utf_8: bool) -> str:
+    """A member's name with forward slashes and without leading './'; '' of the place that all lie in.
+
+    Many programs write UTF-8 and do not say so; names in code page 437 are hardly ever valid UTF-8.
+    """
+    try:
+        name = raw.decode("utf-8").replace("\\", "/")
+    except UnicodeDecodeError:
+        if is_utf_8:
+            raise
+        name = raw.decode("cp437").replace("\\", "/")
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return name
 
 
 def _wide(extra: bytes, *fields: int) -> list[int]:
