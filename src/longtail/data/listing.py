@@ -99,6 +99,7 @@ class Listing:
         others: how many files there are of every other ending.
         tars: paths of the tar archives among them.
         packed: the archive's members; of a folder, None.
+        inside: the folder in the archive that all paths are below, '' where that is the archive itself.
         leaving: images that a symbolic link fetches from outside of the root.
         hollow: folders without an image in them or below them.
         notes: what to say about the listing itself.
@@ -110,6 +111,7 @@ class Listing:
     others: Counter[str]
     tars: tuple[str, ...] = ()
     packed: Packed | None = None
+    inside: str = ""
     leaving: frozenset[str] = frozenset()
     hollow: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ class Listing:
         return replace(
             self,
             root=self.root / top if self.packed is None else self.root,
+            inside="" if self.packed is None else f"{self.inside}/{top}".lstrip("/"),
             images=[name[start:] for name in self.images],
             manifests=[name[start:] for name in self.manifests],
             leaving=frozenset(name[start:] for name in self.leaving),

@@ -122,3 +122,9 @@ def test_the_share_counts_texts_that_name_an_image() -> None:
 )  # fmt: skip
 def test_absolute_and_climbing_paths_leave_the_root(text: str, leaves: bool) -> None:
     assert leaves_root(text) is leaves
+
+
+def test_paths_may_begin_with_the_folder_that_an_archive_keeps_everything_in() -> None:
+    found = Listing(Path("x.zip"), ["cat/1.jpg", "dog/2.jpg"], [], Counter(), inside="export/photos")
+    texts = ["photos/cat/1.jpg", "export/photos/dog/2", "x.zip/export/photos/cat/1.jpg", "export/cat/1.jpg"]
+    assert [Resolver(found).find(text) for text in texts] == [0, 1, ABSENT, ABSENT]

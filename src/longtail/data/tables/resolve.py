@@ -35,26 +35,36 @@ class Resolver:
 
     def __init__(self, found: Listing) -> None:
         self._listed = found.images
+        self._of_depth: dict[int, dict[str, int | list[int]]] = {}
         self._whole = {path: place for place, path in enumerate(found.images)}
-        roots = {_composed(found.root.absolute().as_posix()), _composed(found.root.resolve().as_posix())}
+        places = (found.root.absolute().as_posix(), found.root.resolve().as_posix(), found.inside)
+        roots = {_composed(place) for place in places if place}
         self._roots = {root[start:] + "/" for root in roots for start in _starts(root)}
 
     @cached_property
     def _images(self) -> list[str]:
         return list(map(_composed, self._listed))
 
-    @cached_property
-    def _places(self) -> dict[str, int | list[int]]:
-        """By name without folder and ending: the image, or all of them. Whole paths do without it."""
-        places: dict[str, int | list[int]] = {}
-        for position, path in enumerate(self._images):
-            name = _stem(path[path.rfind("/") + 1 :])
-            found = places.setdefault(name, position)
-            if isinstance(found, list):
-                found.append(position)
-            elif found != position:
-                places[name] = [found, position]
-        return places
+    def _places(self, depth: int) -> dict[str, int | list[int]]:
+        """By the last `depth` folders and the name without ending: the image, or all of them.
+
+        Made when asked for, as whole paths do without; of each depth once, so that many images of one name
+        in as many folders are found as fast as others.
+        """
+        if depth not in self._of_depth:
+            places: dict[str, int | list[int]] = {}
+            for position, path in enumerate(self._images):
+                names = _stem(path).rsplit("/", depth + 1)
+                if len(names) <= depth:
+                    continue
+                tail = "/".join(names[-depth - 1 :])
+                found = places.setdefault(tail, position)
+                if isinstance(found, list):
+                    found.append(position)
+                elif found != position:
+                    places[tail] = [found, position]
+            self._of_depth[depth] = places
+        return self._of_depth[depth]
 
     def whole(self, texts: Iterable[str]) -> NDArray[np.int64]:
         """Position in `found.images` of each text that is a whole path there, else ABSENT."""
@@ -65,7 +75,7 @@ class Resolver:
         if text in self._whole:
             return self._whole[text]
         if not is_image(text) and "/" not in text:
-            place = self._places.get(text)
+            place = self._places(0).get(text)
             if isinstance(place, int):
                 return place  # an id that names one image: most of a large manifest
         reading, fits = self._read(text)
@@ -90,14 +100,14 @@ class Resolver:
     def nearest(self, text: str) -> str:
         """The image whose name is most like that of a text which names none; '' where none is like it."""
         name = _composed(text.strip()).replace("\\", "/").rpartition("/")[2].partition("?")[0].casefold()
-        names = {stem.strip().casefold(): stem for stem in self._places}
+        names = {stem.strip().casefold(): stem for stem in self._places(0)}
         near = get_close_matches(_stem(name), islice(names, _MOST_COMPARED), n=1)
         alike = [stem for stem in (_stem(name), name.rpartition(".")[0], *near) if stem in names]
         return self._listed[self._named(names[alike[0]])[0]] if alike else ""
 
-    def _named(self, stem: str) -> list[int]:
-        """Positions of the images of a name without folder and ending."""
-        places = self._places.get(stem, [])
+    def _named(self, tail: str) -> list[int]:
+        """Positions of the images whose paths without endings end with these folders and this name."""
+        places = self._places(tail.count("/")).get(tail, [])
         return places if isinstance(places, list) else [places]
 
     def _read(self, text: str) -> tuple[str, list[int]]:
@@ -113,10 +123,10 @@ class Resolver:
 
     def _fitting(self, text: str) -> list[int]:
         stem = _stem(text)
-        places = self._named(stem[stem.rfind("/") + 1 :])
-        paths = [self._images[place] for place in places]
-        tails = paths if stem != text else [_stem(path) for path in paths]
-        return [place for place, tail in zip(places, tails) if tail == text or tail.endswith("/" + text)]
+        places = self._named(stem)
+        if stem == text:
+            return places
+        return [place for place in places if f"/{self._images[place]}".endswith(f"/{text}")]
 
     def share(self, texts: Iterable[str]) -> float:
         """The share of texts that name an image."""
