@@ -103,8 +103,7 @@ def _class_rows(
 
 def _figures(attribute: AttributeDiagnosis, k: int, splits: Sequence[str], groups: bool) -> list[str]:
     found, batches = attribute.classes[k], attribute.batches[0]
-    # images of no split are trained on
-    images = [found.train_images if split == "train" else found.in_split(split) for split in splits]
+    images = [found.in_split(split) for split in splits]
     shares = (batches.kept[k], batches.skipped[k], batches.majority[k], batches.absent[k])
     return [
         *(f"{number:,}" for number in images or [found.images]),

@@ -196,11 +196,11 @@ def _check_arguments(dataset: Dataset, batch_size: int, rho: float) -> None:
 
 
 def _training_rows(dataset: Dataset) -> NDArray[np.bool_]:
-    """(N,) bool: images not given to val or test; all, where that would leave none."""
+    """(N,) bool: images given to train; all, where the data have no splits or none for training."""
     everything = np.ones(len(dataset), np.bool_)
     if dataset.split is None:
         return everything
-    rows = (dataset.split == SPLITS.index("train")) | (dataset.split < 0)
+    rows = dataset.split == SPLITS.index("train")
     return rows if rows.any() else everything
 
 

@@ -153,7 +153,7 @@ def check_images(
     """
     readings = list(_read_all(dataset.images, on_progress, bits))
     usable = [r for r in readings if r.digest]
-    training = dataset.split <= 0 if dataset.split is not None else [True] * len(readings)  # -1: in none
+    training = dataset.split == SPLITS.index("train") if dataset.split is not None else [True] * len(readings)
     formats = Counter(r.format for r in usable)
     return ImageDiagnosis(
         checked=len(readings),
