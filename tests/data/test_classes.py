@@ -81,7 +81,16 @@ def test_one_name_written_in_two_ways_is_mentioned_so_that_they_can_be_told_apar
 
 
 @pytest.mark.parametrize(
-    "texts", [["1", "-1", "10"], ["B", "B-", "B+"], ["nan", "inf", "Infinity"], ["1_0", "10"], ["a b", "ab"]]
+    "texts",
+    [
+        ["1", "-1", "10"],
+        ["B", "B-", "B+"],
+        ["nan", "inf", "Infinity"],
+        ["1_0", "10"],
+        ["a b", "ab"],
+        ["12e34567890", "12e34567891", "0e999999999"],  # hashes, beyond every number
+        ["1" * 32, "1" * 31 + "2"],
+    ],
 )
 def test_names_of_different_things_are_not_mentioned(texts: list[str]) -> None:
     assert written_differently(texts) == []

@@ -30,7 +30,8 @@ def make_zip(path: Path, *names: str, method: int = zipfile.ZIP_STORED) -> Path:
 
 MIXED = (
     "a/1.JPG", "a/deep/er/2.jpeg", "b/3.webp", "labels.csv", "b/notes.txt", "README",
-    "__MACOSX/a/1.jpg", "a/.DS_Store", ".git/4.jpg", "b/.hidden.png",
+    "__MACOSX/a/1.jpg", "a/.DS_Store", ".git/4.jpg", "b/.hidden.png", "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+    "$RECYCLE.BIN/5.jpg", "#recycle/6.jpg",
 )  # fmt: skip
 
 

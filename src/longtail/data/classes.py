@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, getcontext
 from unicodedata import category, normalize
 
 import numpy as np
@@ -23,6 +23,7 @@ SPLIT_NAMES = {
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _LOOKS_MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
 _YES_OR_NO = {"true": "1", "yes": "1", "false": "0", "no": "0"}
+_MOST_DIGITS = getcontext().prec
 _CERTAIN_SEPARATORS = ("|", ";", "\n")  # in no class name that people write
 _LIST = re.compile(r"\s*(\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
 _SEPARATORS = (", ", ",", "/", "+", "&", " ")  # in many, so that more must speak for several labels
@@ -122,7 +123,11 @@ def _as_number(text: str) -> str:
         number = Decimal(text.strip())
     except InvalidOperation:
         return ""
-    return str(number.normalize() + 0) if number.is_finite() and "_" not in text else ""
+    if not number.is_finite() or "_" in text:
+        return ""
+    # beyond that a number is rounded, or too large, as the hash 12e34567890 is
+    exact = max(len(number.as_tuple().digits), abs(number.adjusted())) <= _MOST_DIGITS
+    return str(number.normalize() + 0) if exact else ""
 
 
 def several_labels(texts: Sequence[str]) -> str:

@@ -307,7 +307,7 @@ def _list_packed(root: Path, members: Members, names: list[str]) -> Listing:
     for number, name in enumerate(names):
         if ".." in name or name[:1] == "/" or name[1:2] == ":":
             _check_inside(root, name)
-        if _in_hidden(name):
+        if hidden(name):
             continue
         if name.endswith("/"):
             folders.add(name.rstrip("/"))
@@ -321,12 +321,6 @@ def _list_packed(root: Path, members: Members, names: list[str]) -> Listing:
 
 def _numbers(names: list[str], places: dict[str, int]) -> NDArray[np.int64]:
     return np.fromiter(map(places.__getitem__, names), np.int64, len(names))
-
-
-def _in_hidden(name: str) -> bool:
-    """Whether a file, or a folder on the way to it, is hidden."""
-    looks = name[:1] == "." or "/." in name or "__MACOSX" in name  # most names do not
-    return looks and any(map(hidden, name.split("/")))
 
 
 def _check_inside(path: Path, name: str) -> None:

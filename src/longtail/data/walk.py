@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+_HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|#recycle|\$RECYCLE\.BIN|System Volume Information)(/|$))")
 
-def hidden(part: str) -> bool:
-    """Whether a name in a path is one that people do not see, or that macOS adds to archives."""
-    return part.startswith(".") or part == "__MACOSX"
+
+def hidden(path: str) -> bool:
+    """Whether a file, or a folder on the way to it, is one that people do not see.
+
+    That is what begins with a dot, and what macOS adds to archives, storage servers to folders of photos
+    (small copies of them), and systems to disks.
+    """
+    return _HIDDEN.search(path) is not None
 
 
 class Walk:

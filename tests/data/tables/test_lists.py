@@ -41,9 +41,10 @@ def test_a_list_has_no_columns_to_choose(tmp_path: Path) -> None:
 
 
 def test_a_list_on_its_own_has_no_split(tmp_path: Path) -> None:
-    root = write(tmp_path, trained=lines(0, 1, 2), test=lines(3))
-    data = open_dataset(str(root / "trained.txt"))
-    assert (len(data), data.split, data.name) == (3, None, "trained")
+    root = write(tmp_path, trained=lines(0, 1, 2), test=lines(3), trainval=lines(0, 1), latest=lines(2, 3, 4))
+    for name, images in (("trained", 3), ("trainval", 2), ("latest", 3)):
+        data = open_dataset(str(root / f"{name}.txt"))
+        assert (len(data), data.split, data.name) == (images, None, name)
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,24 @@ def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> N
     [
         ("id;label\n1;a,b\n2;c\n", "fields are separated by ';'"),
         ("id\tlabel\n1\ta,b\n2\tc\n", r"fields are separated by '\t'"),
+        ("id;label;(cat, dog, a bird)\n1;a,b;\n2;c;\n", "fields are separated by ';'"),
+        ("sep=;\nid;label\n1;a,b\n2;c\n", "fields are separated by ';'"),
+        ('"sep=;";;\r\n\r\nid;label;\r\n1;a,b;\r\n2;c;\r\n', "fields are separated by ';'"),
+        ("\n  \nid;label\n1;a,b\n2;c\n", "fields are separated by ';'"),
     ],
 )
 def test_another_separator_is_seen_in_the_header_and_said(text: str, note: str) -> None:
     table = read(text)
     assert cells(table)["label"] == ["a,b", "c"]
     assert table.notes == (f"labels.csv: {note}",)
+
+
+def test_lines_above_the_header_count() -> None:
+    table = read("sep=,\n\nid,label\n1,a\n\n2,b\n")
+    assert cells(table) == {"id": ["1", "2"], "label": ["a", "b"]}
+    assert [table.where(row) for row in range(2)] == ["labels.csv, line 4", "labels.csv, line 6"]
+    with pytest.raises(InputError, match=r"labels.csv, line 3: expected 2 fields as in the header, got 3"):
+        read("\nid,label\n1,a,b\n")
 
 
 def test_a_tsv_has_tabs() -> None:
@@ -149,11 +161,20 @@ def test_parquet_columns_of_any_scalar_kind_are_text() -> None:
 
 
 def test_parquet_columns_that_are_no_text_are_left_out_and_said() -> None:
-    table = read_table("x.parquet", parquet(id=["a"], box=[[1, 2]], data=[b"\x00"]))
+    import pyarrow as pa
+
+    kinds = {
+        "data": pa.binary(),
+        "large": pa.large_binary(),
+        "digest": pa.binary(1),
+        "view": pa.binary_view(),
+    }
+    of_bytes = {name: pa.array([b"\xff"], kind) for name, kind in kinds.items()}
+    table = read_table("x.parquet", parquet(id=["a"], box=[[1, 2]], **of_bytes))
     assert list(table.columns) == ["id"]
     assert [note.partition(" holds")[0] for note in table.notes] == [
         "x.parquet: column box",
-        "x.parquet: column data",
+        *(f"x.parquet: column {name}" for name in kinds),
     ]
 
 

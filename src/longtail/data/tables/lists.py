@@ -46,7 +46,7 @@ def read_lists(path: Path) -> Table:
 
 def _siblings(path: Path) -> dict[str, Path]:
     """The lists of the splits, where the file's own name tells one."""
-    own = re.fullmatch(rf"(.*?)({'|'.join(SPLITS)})([^a-z].*)", path.name, re.IGNORECASE)
+    own = re.fullmatch(rf"(|.*?[^a-z])({'|'.join(SPLITS)})([^a-z].*)", path.name, re.IGNORECASE)
     if own is None:
         return {}
     found = {split: path.with_name(own[1] + split + own[3]) for split in SPLITS}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from longtail.files import decode_line
 from longtail.words import did_you_mean, joined
 
 _ROWS_AT_ONCE = 4096
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +110,13 @@ class _Codes(dict[str, int]):
 
 def _read_text(path: str, file: BinaryIO) -> Table:
     lines = (decode_line(path, number, line) for number, line in enumerate(file, 1))
-    header = next(lines, "")
-    delimiter = _delimiter(path, header)
-    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+    start: list[str] = []  # up to the first row below the header
+    while sum(map(_holds_a_row, start)) < 2 and (line := next(lines, "")):
+        start.append(line)
+    delimiter = _delimiter(path, start)
+    reader = csv.reader(chain(start, lines), delimiter=delimiter, strict=True)
     try:
-        names = _column_names(path, next(reader, []))
+        names = _column_names(path, next((row for row in reader if _holds_a_row(delimiter.join(row))), []))
         codes = [_Codes() for _ in names]
         columns = [array("i") for _ in names]
         places = array("q")
@@ -131,9 +135,31 @@ def _read_text(path: str, file: BinaryIO) -> Table:
     return Table(path, found, np.array(places, np.int64), notes)
 
 
-def _delimiter(path: str, header: str) -> str:
-    """Comma, semicolon or tab: whichever the header has most of; a .tsv has tabs."""
-    return "\t" if suffix(path) == "tsv" else max(",;\t", key=header.count)
+def _holds_a_row(line: str) -> bool:
+    """Whether a line is neither blank nor Excel's 'sep=;', which names the separator of the others."""
+    return bool(line.strip()) and _SEPARATOR.fullmatch(line.rstrip("\r\n")) is None
+
+
+def _delimiter(path: str, start: Sequence[str]) -> str:
+    """What separates fields: tabs in a .tsv, else comma, semicolon or tab.
+
+    It is what a line says that is there to say it, or else what cuts the header into as many fields as the
+    row below it, or else what the header has most of.
+    """
+    if suffix(path) == "tsv":
+        return "\t"
+    if said := next((found[1] for line in start if (found := _SEPARATOR.fullmatch(line.rstrip("\r\n")))), ""):
+        return said
+    header, *below = [line for line in start if _holds_a_row(line)] or [""]
+
+    def fits(delimiter: str) -> tuple[bool, int]:
+        try:
+            widths = {len(fields) for fields in csv.reader([header, *below], delimiter=delimiter)}
+        except csv.Error:  # said with its line once the rows are read
+            widths = set[int]()
+        return len(widths) == 1 and delimiter in header, header.count(delimiter)
+
+    return max(",;\t", key=fits)
 
 
 def _column_names(path: str, header: list[str]) -> list[str]:
@@ -192,10 +218,13 @@ def _read_parquet(path: str, file: BinaryIO) -> Table:
     columns: dict[str, Column] = {}
     notes: list[str] = []
     for name, values in zip(names, table.columns, strict=True):
-        if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+        try:
+            if "binary" in str(values.type):  # four types, of which some turn into text and some do not
+                raise pa.ArrowNotImplementedError
+            coded = values.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
+        except pa.ArrowException:
             notes.append(f"{path}: column {name} holds {values.type}, no text or number: left out")
             continue
-        coded = values.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
         try:
             values = coded.dictionary.to_pylist()
         except UnicodeDecodeError as error:
