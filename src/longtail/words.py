@@ -25,7 +25,7 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 def joined(words: Iterable[str], limit: int = 12) -> str:
     """The words with commas; from `limit` on, how many more there are."""
     words = list(words)
-    more = f" and {len(words) - limit} more" if len(words) > limit else ""
+    more = f" and {len(words) - limit:,} more" if len(words) > limit else ""
     return ", ".join(words[:limit]) + more
 
 
@@ -36,7 +36,7 @@ def first_of(names: Sequence[str]) -> str:
         >>> first_of(["a.jpg"]), first_of(["a.jpg", "b.jpg", "c.jpg"])
         ('a.jpg', 'a.jpg (and 2 more)')
     """
-    return f"{names[0]} (and {len(names) - 1} more)" if len(names) > 1 else names[0]
+    return f"{names[0]} (and {len(names) - 1:,} more)" if len(names) > 1 else names[0]
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

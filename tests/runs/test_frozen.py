@@ -123,7 +123,7 @@ def test_unreadable_images_are_left_out_again_when_all_others_are_cached(frozen,
     frozen = replace(frozen, data_options=replace(frozen.data_options, skip_unreadable=True))
     train(frozen)
     train(replace(frozen, output=str(tmp_path / "again")), watcher=watcher)
-    assert "1 unreadable images left out" in watcher.lines
+    assert "1 unreadable image left out" in watcher.lines
 
 
 def test_a_stopped_training_goes_on_to_the_same_head(frozen, tmp_path):
@@ -313,7 +313,7 @@ def test_an_unreadable_image_stops_or_is_left_out(frozen, folder, watcher):
         train(frozen)
     options = replace(frozen.data_options, skip_unreadable=True)
     train(replace(frozen, data_options=options), watcher=watcher)
-    assert "1 unreadable images left out" in watcher.lines
+    assert "1 unreadable image left out" in watcher.lines
 
 
 def test_a_regression_does_not_go_on_from_a_run_with_a_layer_below_the_classifier(frozen, tmp_path):

@@ -348,6 +348,18 @@ def test_an_unreadable_image_stops_or_is_left_out_and_listed(config, folder, wat
     assert evaluate(run).mean == RESULTS.read(run / "results.json").mean
 
 
+def test_a_name_that_no_file_of_a_run_could_hold_is_said_before_the_work(config, folder):
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    first = next(folder.rglob("*.png"))
+    try:
+        first.rename(first.with_name(name))
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    with pytest.raises(InputError, match=r"caf\\udce9.png': the name of this image is not UTF-8"):
+        train(replace(config, data=str(folder)))
+    assert not Path(output_of(config)).exists()
+
+
 def test_without_images_for_a_test_the_validation_images_judge(config, watcher):
     options = DataOptions(val_share=0.2, test_share=0.0, tail_ratio=20)
     run = train(replace(config, data_options=options), watcher=watcher)

@@ -54,7 +54,8 @@ def describe_attributes(schema: LabelSchema, labels: NDArray[np.int64]) -> list[
 
 def _describe(attribute: Attribute, labels: NDArray[np.int64]) -> str:
     counts = np.bincount(labels[labels >= 0], minlength=len(attribute.classes))
-    return f"{attribute.name} ({len(counts)} classes, {counts.max():,} … {counts.min():,} images)"
+    classes = count(len(counts), "class", "classes")
+    return f"{attribute.name} ({classes}, {counts.max():,} … {counts.min():,} images)"
 
 
 def odd_values(column: str, classes: Sequence[str], labels: NDArray[np.int64]) -> list[str]:
@@ -190,7 +191,7 @@ def describe_split(
         schema, labels, split: as in `Dataset`.
         outside: what is said of images in none.
     """
-    sizes = ", ".join(f"{which} {int((split == s).sum())}" for s, which in enumerate(SPLITS))
+    sizes = ", ".join(f"{which} {int((split == s).sum()):,}" for s, which in enumerate(SPLITS))
     none = int((split < 0).sum())
     notes = [f"splits {origin}: {sizes} images", *uneven_classes(schema, labels, split)]
     return [*notes, f"{count(none, 'image')} {outside}"] if none else notes

@@ -51,7 +51,7 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
 
 def _describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:
     sizes = np.bincount(split, minlength=len(SPLITS)).tolist()
-    given = ", ".join(f"{which} {size}" for which, size in zip(SPLITS, sizes) if size)
+    given = ", ".join(f"{which} {size:,}" for which, size in zip(SPLITS, sizes) if size)
     return [f"splits by folder: {given} images", *uneven_classes(schema, labels, split)]
 
 

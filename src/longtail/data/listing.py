@@ -160,7 +160,7 @@ class Listing:
         if self.leaving:
             notes.append(f"{count(len(self.leaving), 'file')} fetched from outside by symbolic links")
         if self.others:
-            kinds = joined(f"{ending or 'without ending'} {n}" for ending, n in sorted(self.others.items()))
+            kinds = joined(f"{ending or 'without ending'} {n:,}" for ending, n in sorted(self.others.items()))
             notes.append(f"{count(self.others.total(), 'other file')} left out, no image: {kinds}")
         return notes
 

@@ -165,8 +165,8 @@ def impose(
     if len(short):
         k = int(short[0])
         raise InputError(
-            f"class {names[k] if names else k}: expected at least {sizes[k]} training images for the long"
-            f" tail, found {available[k]}; ask for a smaller largest class"
+            f"class {names[k] if names else k}: expected at least {sizes[k]:,} training images for the long"
+            f" tail, found {available[k]:,}; ask for a smaller largest class"
         )
     rng = np.random.default_rng(seed)
     kept = [rng.permutation(np.flatnonzero(labels == k))[:size] for k, size in enumerate(sizes.tolist())]
@@ -206,6 +206,6 @@ def impose_on(
     note = (
         f"long tail imposed on {attribute}: {len(kept):,} of {len(train):,} training images kept, "
         f"{sizes.max():,} … {sizes.min():,} per class ({profile.shape}, ratio {profile.ratio:g})"
-        + (f"; {without} without a label left out" if without else "")
+        + (f"; {without:,} without a label left out" if without else "")
     )
     return train[kept], note

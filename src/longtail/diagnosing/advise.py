@@ -322,7 +322,7 @@ def _named(found: ClassDiagnosis) -> str:
 
 def _of_classes(names: Sequence[str], attribute: AttributeDiagnosis) -> str:
     """'1 of 12 classes has', '2 of 12 classes have'."""
-    return f"{len(names)} of {len(attribute.classes)} classes {'has' if len(names) == 1 else 'have'}"
+    return f"{len(names):,} of {len(attribute.classes):,} classes {'has' if len(names) == 1 else 'have'}"
 
 
 def _percent(share: float) -> str:

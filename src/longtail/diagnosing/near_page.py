@@ -86,7 +86,7 @@ def _facts(group: DuplicateSet) -> Iterator[str]:
     if len(group.splits) > 1:
         yield f"in {', '.join(group.splits)}"
     if group.groups is not None and group.groups > 1:
-        yield f"{group.groups} groups"
+        yield count(group.groups, "group")
 
 
 def _shown(dataset: Dataset, row: int, bits: int) -> Shown:

@@ -86,12 +86,12 @@ def _balance(diagnosis: Diagnosis) -> RenderableType:
     for attribute in diagnosis.attributes:
         table.add_row(
             Text(shortened(attribute.name, 20)),
-            str(len(attribute.classes)),
+            f"{len(attribute.classes):,}",
             f"{attribute.unlabelled:,}",
             _ratio(attribute.imbalance_ratio),
             f"{attribute.omega:.1f}",
-            *(str(len(attribute.below(images))) for images in SMALL),
-            str(len(attribute.single)),
+            *(f"{len(attribute.below(images)):,}" for images in SMALL),
+            f"{len(attribute.single):,}",
             whole_percent(attribute.batches[0].without_pair),
         )
     meaning = (

@@ -25,6 +25,7 @@ from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
+from longtail.words import count
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class Data:
         for _, name, reason in self.loader.unreadable:
             watcher.say(f"left out {name}: {reason}")
         if self.loader.unreadable:
-            watcher.say(f"{len(self.loader.unreadable)} unreadable images left out")
+            watcher.say(f"{count(len(self.loader.unreadable), 'unreadable image')} left out")
         return replace(self, splits=replace(self.splits, **parts))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,6 +92,7 @@ def read_and_split(
     dataset = read_dataset(config.data, config.data_options, watcher=watcher)
     for note in dataset.notes:
         watcher.say(note)
+    _expect_utf_8(dataset.ids)
     if splits_file is None:
         splits = _split(dataset, config)
     else:
@@ -101,6 +102,17 @@ def read_and_split(
     if len(splits.train) == 0:
         raise InputError(f"{config.data}: no image is left to train on")
     return dataset, splits
+
+
+def _expect_utf_8(names: Iterable[str]) -> None:
+    """Refuse names of images that no file of a run could hold; diagnosing and predicting bear them."""
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{name!a}: the name of this image is not UTF-8; rename it, or the folders above it"
+            ) from None
 
 
 def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str) -> DataFacts:

@@ -144,7 +144,7 @@ def _present(
     column = table.columns[name]
     text = column.values[column.codes[absent[0]]]
     expected, near = _expected(text, positions, found), resolver.nearest(text)
-    more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+    more = f" (and {len(absent) - 1:,} more)" if len(absent) > 1 else ""
     nearest = f" The nearest image is {near}." if near else ""
     raise InputError(
         f"{table.where(int(absent[0]))}, column {name}: expected image {expected}, which is not there{more};"
@@ -255,7 +255,7 @@ def _guides(table: Table, roles: Roles) -> list[str]:
     given = [name for name in (roles.group, *named.values()) if name is not None]
     return [
         *(
-            f"{what} in column {name}: {len(table.columns[name].filled)} different"
+            f"{what} in column {name}: {len(table.columns[name].filled):,} different"
             for what, name in named.items()
             if name is not None
         ),

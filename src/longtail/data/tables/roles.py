@@ -231,5 +231,5 @@ def _why_not(table: Table, name: str) -> str:
     if distinct > (len(table) - empty) / 2:
         how = several_labels(column.filled[:_SEEN])
         hint = f", which look like several labels, {how}" if how else ""
-        return f"{count(distinct, 'different text')} in {len(table) - empty} rows{hint}"
+        return f"{count(distinct, 'different text')} in {count(len(table) - empty, 'row')}{hint}"
     return ""
