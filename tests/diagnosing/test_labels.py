@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.data.dataset import Dataset
-from longtail.diagnosing.labels import check_labels, contradicting, joined
+from longtail.diagnosing.labels import MOST_TWINS, check_labels, contradicting, joined
 from longtail.schema import Attribute, LabelSchema
 
 
@@ -111,6 +111,23 @@ def test_identical_images_with_other_labels_come_first_and_name_each_other():
 
 def test_a_missing_label_contradicts_no_twin():
     assert contradicting(np.array([0, -1, 0, 1, 1]), [[0, 1], [2, 3, 4]]) == {2: (3, 4), 3: (2,), 4: (2,)}
+
+
+@given(st.lists(st.integers(-1, 3), min_size=2, max_size=12))
+def test_contradicting_rows_are_those_of_a_plain_loop(labels):
+    rows = range(len(labels))
+    found = contradicting(np.array(labels), [list(rows)])
+    slow = {i: {j for j in rows if labels[j] not in (-1, labels[i])} for i in rows if labels[i] != -1}
+    assert {i: set(others) for i, others in found.items()} == {i: own for i, own in slow.items() if own}
+    assert list(found) == sorted(found)
+
+
+def test_of_a_placeholder_that_stands_for_many_images_some_of_each_label_are_named():
+    labels = np.arange(3000) % 3
+    found = contradicting(labels, [list(range(3000))])
+    assert len(found) == 3000
+    assert all(len(others) == MOST_TWINS for others in found.values())
+    assert all(set(labels[[*others]]) == {0, 1, 2} - {labels[row]} for row, others in found.items())
 
 
 def test_a_twin_that_could_not_be_read_is_listed_too():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ NUMBERS = 256
 
 Progress = Callable[[str, int, int], None]
 """Called with a task, how much of it is done and how much there is."""
+
+MOST_TWINS = 20
+"""Identical images with another label that are named of one image."""
 
 Identical = Sequence[Sequence[int]]
 """Sets of rows whose images have the same pixels."""
@@ -37,7 +41,7 @@ class Suspect:
         suggested: the label that fits better; one of an identical image, where there are `twins`.
         suspicion: between 0 and 1; above 0.5, `suggested` fits better than `given`.
         rank: in the list of the attribute, from 1 on.
-        twins: ids of identical images with another label.
+        twins: ids of identical images with another label, at most `MOST_TWINS`.
     """
 
     row: int
@@ -203,13 +207,25 @@ def _checked(
 
 
 def contradicting(labels: Ints, identical: Identical) -> Mapping[int, tuple[int, ...]]:
-    """By row, the rows of identical images that have another label; a missing label contradicts nothing."""
+    """By row, rows of identical images that have another label; a missing label contradicts nothing.
+
+    At most `MOST_TWINS`, one of each label before a second of any: a placeholder that stands for thousands
+    of images has as many.
+    """
     found: dict[int, tuple[int, ...]] = {}
     for same in identical:
+        rows: dict[int, list[int]] = {}
         for row in same:
-            others = tuple(o for o in same if labels[o] not in (labels[row], UNLABELLED))
-            if others and labels[row] != UNLABELLED:
-                found[row] = others
+            if labels[row] != UNLABELLED:
+                rows.setdefault(int(labels[row]), []).append(row)
+        if len(rows) < 2:
+            continue
+        turns = zip_longest(*(own[:MOST_TWINS] for own in rows.values()))
+        in_turn = [(int(labels[row]), row) for turn in turns for row in turn if row is not None]
+        others = {
+            label: tuple(islice((row for of, row in in_turn if of != label), MOST_TWINS)) for label in rows
+        }
+        found |= {row: others[int(labels[row])] for row in same if labels[row] != UNLABELLED}
     return found
 
 
