@@ -173,6 +173,7 @@ def test_a_cell_has_its_own_folder_and_seed(cell, tmp_path):
         ([], "again", ["--config", "s.json", "--overwrite"]),
         (["model.safetensors"], "again", ["--config", "s.json", "--overwrite"]),
         (["state.pt"], "unfinished", ["--resume", "RUN"]),
+        (["state.pt", "results.json"], "unfinished", ["--resume", "RUN"]),  # evaluated while it was stopped
     ],
 )
 def test_a_cell_goes_on_from_what_its_folder_holds(cell, files, state, words):
@@ -195,7 +196,7 @@ def test_the_process_of_a_cell_is_told_the_method_of_ones_own(cell, files):
 
 
 def test_a_finished_cell_is_not_trained(cell):
-    written(cell, cell.config, "results.json", "state.pt")
+    written(cell, cell.config, "results.json")
     assert cell.state(overwrite=True) == "finished"
     with pytest.raises(ValueError, match="is finished"):
         cell.command(True, Path("s.json"))

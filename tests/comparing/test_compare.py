@@ -199,11 +199,11 @@ def test_the_first_method_is_the_baseline_where_ce_is_not_compared(copied):
     assert document.baseline == "crl-i+over"
 
 
-def test_one_seed_is_told_to_have_no_interval(copied):
+def test_few_seeds_are_told_to_have_no_interval(copied):
     _, comparison = copied
     watcher = Listening()
     compare(replace(comparison, seeds=1), launcher=ScriptedLauncher(train_here), watcher=watcher)
-    assert any(line.startswith("one seed: differences have no interval; --seeds 2") for line in watcher.lines)
+    assert any(line.startswith("1 seed: differences have no interval; --seeds 3") for line in watcher.lines)
 
 
 def test_a_budget_in_seconds_becomes_epochs_of_each_method(tmp_path, monkeypatch, unadjusted):

@@ -46,6 +46,11 @@ def test_a_second_stage_has_the_regime_of_its_first(monkeypatch):
     assert [config.finetune for config in configs.values()] == [None, None]
 
 
+def test_stages_may_be_named_in_any_order():
+    configs, _ = decisions("ce,ce+crt+lws,ce+crt", TrainConfig("digits", backbone="convnet"))
+    assert [config.start for config in configs.values()] == [None, "ce+crt", "ce"]
+
+
 def test_a_budget_of_seconds_takes_the_place_of_the_length():
     configs, lines = decisions("ce", TrainConfig("digits", backbone="convnet"), budget=5.0)
     assert configs["ce"].epochs == 1

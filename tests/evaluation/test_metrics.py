@@ -219,8 +219,9 @@ def test_frequency_groups_part_where_they_are_told_to():
 
 
 def test_overlapping_frequency_groups_are_refused():
-    with pytest.raises(InputError, match="few_below 101 and many_above 100"):
-        FrequencyBounds(100, 101)
+    assert FrequencyBounds(100, 101).group_of(np.array([101, 100])).tolist() == ["many", "few"]  # no medium
+    with pytest.raises(InputError, match="few_below 102 and many_above 100"):
+        FrequencyBounds(100, 102)
 
 
 def test_class_counts_count_each_attribute_apart_and_skip_the_unlabelled():

@@ -173,6 +173,13 @@ def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(
     assert run.epochs[0].loss["total"] == pytest.approx(fit.loss, abs=1e-3)
 
 
+def test_the_regression_needs_no_validation_images(frozen, folder, watcher):
+    options = replace(frozen.data_options, val_share=0.0)
+    run = train(replace(frozen, data=str(folder), method="linear", data_options=options), watcher=watcher)
+    assert RESULTS.read(run / "results.json").mean.class_balanced_accuracy is not None
+    assert any("10: 0 validation images are too few to choose it" in line for line in watcher.lines)
+
+
 def test_small_images_are_enlarged_for_a_network_of_photos(frozen, folder):
     run = train(replace(frozen, image_size=None, method="linear", freeze=False))
     assert load_model(run / "model.safetensors")[1].image_size == (64, 77)  # of 10x12

@@ -142,9 +142,9 @@ class Cell:
                 f"{self.path}: was trained with other settings; --overwrite replaces it, another --output "
                 "keeps both"
             )
-        if folder.results.exists():
-            return "finished"
-        return "unfinished" if folder.can_go_on else "again"
+        if folder.can_go_on:  # though it may have been evaluated meanwhile
+            return "unfinished"
+        return "finished" if folder.results.exists() else "again"
 
     def command(self, overwrite: bool, settings: Path) -> list[str]:
         """The command line that trains it, or goes on with it.
@@ -182,6 +182,15 @@ def _unplaced(config: TrainConfig) -> TrainConfig:
     start = config.start and Path(config.start).name
     usual = TrainConfig.checkpoint_every
     return replace(config, output=None, start=start, log_to=None, checkpoint_every=usual)
+
+
+def stages(entries: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:
+    """The entries, each after the one that it goes on from."""
+    done: set[str | None] = {None}
+    while waiting := {label: entry for label, entry in entries.items() if label not in done}:
+        stage = {label: entry for label, entry in waiting.items() if entry.first in done}
+        yield stage
+        done |= set(stage)
 
 
 def cell_of(label: str, config: TrainConfig, folder: Path, seed: int, mark: str = "") -> Cell:

@@ -18,10 +18,12 @@ from longtail.comparing.cells import (
     chosen_baseline,
     entry_of,
     shared,
+    stages,
 )
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish, this_machine
 from longtail.comparing.defaults import decided
 from longtail.comparing.document import Budget
+from longtail.comparing.figures import LEAST_SEEDS
 from longtail.comparing.launcher import Launcher, LocalLauncher, check_folder, claimed
 from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
@@ -65,12 +67,15 @@ def compare(
     entries = decision.entries
     for note in decision.notes:
         watcher.say(note)
-    if comparison.seeds == 1:
-        watcher.say("one seed: differences have no interval; --seeds 2 or more gives them one")
+    if comparison.seeds < LEAST_SEEDS:
+        watcher.say(
+            f"{count(comparison.seeds, 'seed')}: differences have no interval; --seeds {LEAST_SEEDS} or more "
+            "gives them one"
+        )
     with claimed(folder) as lock, _launched(comparison, entries, lock, launcher) as launcher:
         queue = Queue(folder, launcher, watcher, comparison.overwrite)
         progress = _Progress(comparison, queue)
-        for stage in _stages(entries):
+        for stage in stages(entries):
             progress.train(stage)
         entrants = [progress.entrant(label, entry) for label, entry in entries.items()]
         baseline = chosen_baseline(comparison.labels, comparison.baseline)
@@ -88,7 +93,7 @@ def plan(comparison: Comparison) -> list[str]:
     folder, decision = comparison.folder.absolute(), decided(comparison, comparison.entries())
     check_folder(folder)
     cells: dict[str, list[Cell]] = {}
-    for stage in _stages(decision.entries):
+    for stage in stages(decision.entries):
         cells |= _laid_out(comparison, folder, stage, _configs(stage, cells), cells)
     settled = comparison.budget is None and not comparison.tune
     return [
@@ -168,15 +173,6 @@ def _may_share(entries: Mapping[str, Entry], local: LocalLauncher) -> bool:
 def _most(comparison: Comparison) -> int:
     """Trainings that could go on at a time."""
     return len(comparison.labels) * max(comparison.seeds, comparison.tune or 0)
-
-
-def _stages(entries: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:
-    """The entries, each after the one that it goes on from."""
-    done: set[str | None] = {None}
-    while waiting := {label: entry for label, entry in entries.items() if label not in done}:
-        stage = {label: entry for label, entry in waiting.items() if entry.first in done}
-        yield stage
-        done |= set(stage)
 
 
 @dataclass

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from longtail.comparing.cells import Comparison, Entry
+from longtail.comparing.cells import Comparison, Entry, stages
 from longtail.comparing.launcher import visible_gpus
 from longtail.runs.leak import leak_note
 from longtail.runs.preparation import facts_of, read_and_split
@@ -35,7 +36,7 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry], *, leaks: bool
     device = "cuda" if base.accelerator in ("auto", "cuda") and visible_gpus() else "cpu"
     found: dict[str, Entry] = {}
     said: dict[str, list[str]] = {}
-    for label, entry in sorted(entries.items(), key=lambda item: item[1].first is not None):
+    for label, entry in chain.from_iterable(stage.items() for stage in stages(entries)):
         config = entry.config if comparison.budget is None else replace(entry.config, epochs=1, steps=None)
         if entry.first is not None:
             of_first = found[entry.first].config

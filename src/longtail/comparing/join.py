@@ -77,6 +77,10 @@ def grouped(runs: Sequence[CellRun]) -> list[Entrant]:
 
 def _finished(path: Path) -> CellRun:
     folder = RunFolder(path.absolute())
+    if folder.can_go_on:
+        raise InputError(
+            f"{path}: expected the folder of a finished run; finish it with: longtail train --resume {path}"
+        )
     if not folder.results.exists():
         raise InputError(f"{path}: expected the folder of a finished run, it has no results.json")
     return CellRun(folder.path, CONFIG.read(folder.config))

@@ -81,9 +81,9 @@ class FrequencyBounds:
     few_below: int = 20
 
     def __post_init__(self) -> None:
-        if not 0 <= self.few_below <= self.many_above:
+        if not 0 <= self.few_below <= self.many_above + 1:
             raise InputError(
-                f"groups: expected 0 <= few_below <= many_above, got few_below {self.few_below} "
+                f"groups: expected 0 <= few_below <= many_above + 1, got few_below {self.few_below} "
                 f"and many_above {self.many_above}; lower few_below or raise many_above"
             )
 

@@ -28,7 +28,8 @@ class Linear(Method):
         """Put the solutions into the model's classifier."""
         head = context.model.head
         views = [view(data.rows) for view in (context.features, context.mirrored) if view is not None]
-        own, other = torch.cat(views)[:, 0], context.features(validation)[:, 0]
+        own = torch.cat(views)[:, 0]
+        other = context.features(validation)[:, 0] if len(validation) else own[:0]
         labels = np.tile(data.labels[data.rows], (len(views), 1))
         length = own.norm(dim=1).median().item() or 1.0  # 0 where nothing is seen of them
         x, checked = (own / length).numpy(), (other / length).numpy()

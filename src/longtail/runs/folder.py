@@ -56,11 +56,16 @@ class RunFolder:
     @property
     def files(self) -> tuple[Path, ...]:
         """Everything a run may write."""
-        usual = (self.config, self.splits, self.metrics, self.model, self.results, self.report, self.readme)
-        others = (*self.path.glob("results.*.json"), *self.path.glob("report.*.html"))
-        others = (*others, *self.path.glob("model*.onnx"))
+        usual = (self.config, self.splits, self.metrics, self.model)
         more = (self.calibration, self.beforehand, self.best, self.last, self.mined, self.cost)
-        return (*usual, *more, *self.unfinished, *others)
+        return (*usual, *more, *self.unfinished, *self.judged)
+
+    @property
+    def judged(self) -> tuple[Path, ...]:
+        """What was made of the network as it was, by evaluating and exporting it."""
+        patterns = ("results.*.json", "report.*.html", "model*.onnx")
+        others = (file for pattern in patterns for file in self.path.glob(pattern))
+        return self.results, self.report, self.readme, *others
 
     @property
     def unfinished(self) -> tuple[Path, ...]:

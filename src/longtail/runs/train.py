@@ -245,6 +245,8 @@ def _open(run: Run, going: Going | None, overwrite: bool, lock: RunLock) -> None
         ORIGIN.write(folder.origin, Origin.of(folder, run.data.dataset))
         return
     folder.sweep()
+    for file in folder.judged:
+        file.unlink(missing_ok=True)
     kept = [record for record in EPOCHS.read_lines(folder.metrics) if record.epoch <= going.state.epoch]
     EPOCHS.write_lines(folder.metrics, kept)
     ORIGIN.write(folder.origin, going.origin)

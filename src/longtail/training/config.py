@@ -168,7 +168,7 @@ class TrainConfig(Settings):
     many_above: int = 100
     """Classes with more training images than this are called many."""
 
-    few_below: int = 20
+    few_below: Annotated[int, NOT_NEGATIVE] = 20
     """Classes with fewer training images than this are called few."""
 
     no_images: bool = False
