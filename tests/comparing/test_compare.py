@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
@@ -178,6 +179,18 @@ def test_runs_of_other_settings_are_kept_unless_asked(copied):
     assert [command[-1] for command in commands] == ["--overwrite"] * 2
     assert "--momentum" in document.methods[0].flags
     assert len(document.methods) == 1
+
+
+def test_runs_on_other_data_are_kept_unless_asked(copied):
+    folder, comparison = copied
+    origin = folder / "runs" / "ce-seed1" / "origin.json"
+    before = origin.read_text()
+    origin.write_text(re.sub(r'"labels": "[0-9a-f]+"', '"labels": "of other data"', before))
+    with pytest.raises(InputError, match="ce-seed1: labels or classes changed since it was trained"):
+        again(comparison)
+    commands, _ = again(replace(comparison, overwrite=True))
+    assert [command[-1] for command in commands] == ["--overwrite"]
+    assert json.loads(origin.read_text())["labels"] == json.loads(before)["labels"]
 
 
 def test_a_replaced_run_does_not_keep_the_memory_of_the_one_before(copied):

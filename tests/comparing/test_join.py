@@ -10,8 +10,9 @@ from longtail.comparing.collect import CellRun
 from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.join import grouped, join
 from longtail.errors import InputError
+from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs.train import train
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.data_options import DataOptions
 
 BASE = TrainConfig(
@@ -136,4 +137,32 @@ def test_runs_that_differ_in_seed_folder_and_place_of_the_data_are_one_method(tm
 
 def test_second_stages_that_go_on_from_runs_of_several_seeds_are_one_method(tmp_path):
     stages = [replace(entry_of("ce", BASE).config, method="crt", start=f"ce-seed{s}", seed=s) for s in (0, 1)]
-    assert labels(tmp_path, *stages) == ["crt"]
+    assert labels(tmp_path, *stages) == ["ce+crt"]
+
+
+def test_second_stages_of_different_first_stages_are_different_methods(tmp_path):
+    def kept(name: str, config: TrainConfig) -> str:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(CONFIG.encode(config))
+        return str(tmp_path / name)
+
+    light = replace(entry_of("crl-i", BASE).config, method_options=MethodOptions(crl=CRLOptions("instance")))
+    heavy = replace(light, method_options=MethodOptions(crl=CRLOptions("instance", weight=5.0)))
+    firsts = [kept("a", entry_of("ce", BASE).config), kept("b", light), kept("c", heavy)]
+    stages = [replace(entry_of("ce", BASE).config, method="crt", start=start) for start in firsts]
+    assert labels(tmp_path, *stages, *(replace(stage, seed=1) for stage in stages)) == [
+        "ce+crt",
+        "crl-i+crt --from b",
+        "crl-i+crt --from c",
+    ]
+
+
+def test_what_is_only_logged_makes_no_other_method(tmp_path):
+    ce = entry_of("ce", BASE).config
+    assert labels(tmp_path, ce, replace(ce, seed=1, log_to="tensorboard", checkpoint_every="1m")) == ["ce"]
+
+
+def test_a_run_that_is_not_finished_is_not_compared(runs, tmp_path):
+    (runs[0] / "state.pt").touch()
+    with pytest.raises(InputError, match="ce: expected the folder of a finished run; finish it with: "):
+        join(runs, tmp_path / "joined")

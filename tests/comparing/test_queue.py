@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from longtail.comparing.cells import cell_of, entry_of
 from longtail.comparing.queue import Queue, judged_validation, keep_cost, last_words, peak_memory
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.metrics import Metrics
+from longtail.runs.origin import DataMarks, start_mark
 from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.record import EPOCHS, EpochRecord
 
@@ -106,6 +108,66 @@ def test_where_the_first_cells_fail_alike_the_rest_is_not_tried(tmp_path):
     with pytest.raises(InputError, match="first 3 runs failed alike, the rest is not tried: no room left"):
         Queue(tmp_path, launcher, Listening()).run(cells(tmp_path, 9))
     assert len(launcher.commands) == 3
+
+
+def test_what_finished_before_is_not_lost_where_a_later_stage_fails_alike(tmp_path):
+    launcher, watcher = ScriptedLauncher(finishing(), parallel=1), Listening()
+    queue = Queue(tmp_path, launcher, watcher)
+    assert queue.run(cells(tmp_path, 2)) == {}
+    config = entry_of("crl", BASE).config
+    later = [cell_of("crl", config, tmp_path / "runs", seed) for seed in range(5)]
+    launcher.make = failing("error: no room left")
+    failed = queue.run(later)
+    assert set(failed) == set(later)
+    assert len(launcher.commands) == 2 + 3
+    assert failed[later[-1]] == "the first 3 runs failed alike, the rest is not tried: no room left"
+
+
+MARKS = {"images": 3, "ids": "i", "labels": "l", "tags": "t", "content": "c"}
+
+
+def begun(cell, **changes):
+    """A finished cell, and what it began with."""
+    finish(cell.path)
+    (cell.path / "config.json").write_text(CONFIG.encode(cell.config))
+    (cell.path / "origin.json").write_text(json.dumps({**MARKS, "config": "", "splits": "", **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": "other"}, "labels or classes changed since it was trained; --overwrite replaces it"),
+        ({"images": 2, "ids": "other"}, r"the images \(3, were 2\) changed"),
+    ],
+)
+def test_a_finished_cell_of_other_data_is_replaced_only_when_asked(tmp_path, changes, words):
+    known, other = cells(tmp_path, 2)
+    begun(known)
+    begun(other, **changes)
+    launcher, now = ScriptedLauncher(lambda command, log: Scripted()), DataMarks(**MARKS)
+    assert Queue(tmp_path, launcher, Listening()).run([known, other]) == {}
+    with pytest.raises(InputError, match=words):
+        Queue(tmp_path, launcher, Listening(), marks=now).run([known, other])
+    assert other.state(overwrite=False) == "finished"
+    Queue(tmp_path, launcher, Listening(), overwrite=True, marks=now).run([known, other])
+    assert [command[-1] for command in launcher.commands] == ["--overwrite"]
+
+
+def test_a_second_stage_is_not_kept_when_its_first_stage_was_trained_again(tmp_path):
+    (first,) = cells(tmp_path, 1)
+    finish(first.path)
+    (first.path / "model.safetensors").write_bytes(b"one")
+    config = replace(entry_of("ce+crt", BASE).config, start=str(first.path))
+    second = cell_of("ce+crt", config, tmp_path / "runs", 0)
+    begun(second, start=start_mark(str(first.path)))
+    launcher = ScriptedLauncher(lambda command, log: Scripted())
+    assert Queue(tmp_path, launcher, Listening()).run([second]) == {}
+    (first.path / "model.safetensors").write_bytes(b"another")
+    with pytest.raises(InputError, match="the run that it goes on from, ce-seed0, changed since it was"):
+        Queue(tmp_path, launcher, Listening()).run([second])
+    assert launcher.commands == []
+    Queue(tmp_path, launcher, Listening(), overwrite=True).run([second])
+    assert len(launcher.commands) == 1
 
 
 @pytest.mark.parametrize(

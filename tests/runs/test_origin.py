@@ -116,13 +116,23 @@ def test_what_changed_is_refused_or_goes_on_with_a_sentence(stopped, table, fold
     assert any("goes on all the same" in line for line in watcher.lines)
     again = any("epoch 2 begins again" in line for line in watcher.lines)
     assert again == (change in (reordered, added)), "batches of other rows are not gone on with"
-    assert {path.name for path in run.iterdir()} & {"origin.json", "state.pt", "before.pt", ".lock"} == set()
+    assert {path.name for path in run.iterdir()} & {"state.pt", "before.pt", ".lock"} == set()
 
 
 def test_data_that_are_the_same_go_on_without_a_word(stopped):
     watcher = Listening()
     train(stopped, resume=True, watcher=watcher)
     assert not any("changed" in line or "origin" in line for line in watcher.lines)
+
+
+def test_what_was_made_of_a_stopped_training_does_not_outlive_it(stopped, tmp_path):
+    for decision in (None, "prior"):
+        evaluate(tmp_path / "run", decision=decision, watcher=Listening())
+    before = RESULTS.read(tmp_path / "run" / "results.json")
+    assert (tmp_path / "run" / "results.prior.json").exists()
+    train(stopped, resume=True)
+    assert not (tmp_path / "run" / "results.prior.json").exists()
+    assert RESULTS.read(tmp_path / "run" / "results.json").created != before.created
 
 
 def test_a_run_without_checksums_says_that_nothing_is_known(stopped, tmp_path):

@@ -67,6 +67,7 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_to_understand_it(config, wat
         "README.md",
         "calibration.safetensors",
         "mined.json",
+        "origin.json",
     }
     results = RESULTS.read(run / "results.json")
     assert results.model.backbone == "convnet"

@@ -177,11 +177,14 @@ class Cell:
 
 
 def _unplaced(config: TrainConfig) -> TrainConfig:
-    """The configuration without the folders of its comparison, which may be moved, and without what does
-    not change what is learned."""
+    """The configuration without the folders of its comparison, which may be moved."""
     start = config.start and Path(config.start).name
-    usual = TrainConfig.checkpoint_every
-    return replace(config, output=None, start=start, log_to=None, checkpoint_every=usual)
+    return replace(as_learned(config), output=None, start=start)
+
+
+def as_learned(config: TrainConfig) -> TrainConfig:
+    """The configuration without settings that do not change what is learned."""
+    return replace(config, log_to=None, checkpoint_every=TrainConfig.checkpoint_every)
 
 
 def stages(entries: Mapping[str, Entry]) -> Iterator[dict[str, Entry]]:

@@ -73,7 +73,7 @@ def compare(
             "gives them one"
         )
     with claimed(folder) as lock, _launched(comparison, entries, lock, launcher) as launcher:
-        queue = Queue(folder, launcher, watcher, comparison.overwrite)
+        queue = Queue(folder, launcher, watcher, comparison.overwrite, decision.marks)
         progress = _Progress(comparison, queue)
         for stage in stages(entries):
             progress.train(stage)

@@ -9,6 +9,7 @@ from itertools import chain
 from longtail.comparing.cells import Comparison, Entry, stages
 from longtail.comparing.launcher import visible_gpus
 from longtail.runs.leak import leak_note
+from longtail.runs.origin import DataMarks
 from longtail.runs.preparation import facts_of, read_and_split
 from longtail.training.defaults import chosen
 from longtail.training.watcher import Silent
@@ -16,17 +17,21 @@ from longtail.training.watcher import Silent
 
 @dataclass(frozen=True)
 class Decision:
-    """Entries with nothing left open, and the sentences that say what the data are and what was chosen."""
+    """Entries with nothing left open, and the sentences that say what the data are and what was chosen.
+
+    `marks` are those of the data, where there are cells that may have seen others.
+    """
 
     entries: dict[str, Entry]
     notes: tuple[str, ...]
+    marks: DataMarks | None = None
 
 
 def decided(comparison: Comparison, entries: Mapping[str, Entry], *, leaks: bool = False) -> Decision:
     """Decide what the entries leave open, by the data as they are split for seed 0.
 
     A second stage has the regime of the runs that it goes on from. Seconds of a budget take the place of
-    the length. With `leaks`, images are looked at to say whether the split leaks.
+    the length. With `leaks`, images are looked at to say whether the split leaks, and what they are now.
 
     Raises:
         InputError: when the data cannot be used.
@@ -48,4 +53,6 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry], *, leaks: bool
     notes = [f"{', '.join(labels)}: {note}" for note, labels in said.items()]
     leak = leak_note(dataset, splits, base.data_options.bits) if leaks else None
     notes = [*dataset.notes, *splits.notes, *([leak] if leak else []), *notes]
-    return Decision({label: found[label] for label in entries}, tuple(notes))
+    there = leaks and comparison.folder.exists()
+    marks = DataMarks.of(dataset) if there else None
+    return Decision({label: found[label] for label in entries}, tuple(notes), marks)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from longtail.comparing.cells import LEVELS, chosen_baseline, shown_flags
+from longtail.comparing.cells import LEVELS, as_learned, chosen_baseline, shown_flags
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish
 from longtail.comparing.document import Budget
 from longtail.comparing.launcher import claimed
@@ -118,9 +119,21 @@ def _classes(results: Results) -> list[tuple[str, list[str]]]:
 
 
 def _without_seed(config: TrainConfig) -> TrainConfig:
-    """What makes runs one method: not the seed, not the folders, not how the data's path was written."""
-    options, start = replace(config.data_options, images=None), config.start and "a run"
-    return replace(config, seed=0, output=None, data="", start=start, data_options=options)
+    """What makes runs one method: not the seed, not the folders, not how the data's path was written, and of
+    a run that it goes on from, its method."""
+    options = replace(config.data_options, images=None)
+    start = config.start and _method_of(config.start)
+    alike = as_learned(config)
+    return replace(alike, seed=0, output=None, data="", start=start, data_options=options)
+
+
+def _method_of(run: str) -> str:
+    """The method of a run with its flags; its folder without the seed, where that is not there any more."""
+    folder = RunFolder(Path(run))
+    if not folder.config.exists():
+        return _unseeded(run)
+    config = CONFIG.read(folder.config)
+    return " ".join([_label(config), *_flag_pairs(_without_seed(config))])
 
 
 def _expect_distinct_seeds(group: Sequence[CellRun]) -> None:
@@ -137,19 +150,30 @@ def _label(config: TrainConfig) -> str:
     level = next((name for name, level in LEVELS.items() if options.crl.level == level), config.method)
     name = level if config.method == "crl-iccv" else config.method
     parts = (options.sampler, options.class_weights, options.feature_layer, options.decision)
-    return "+".join([name, *(part for part in parts if part is not None)])
+    first = [] if config.start is None else [_method_of(config.start).partition(" ")[0]]
+    return "+".join([*first, name, *(part for part in parts if part is not None)])
 
 
 def _told_apart(name: str, config: TrainConfig, alike: Sequence[TrainConfig]) -> str:
     """The name, with the flags that not all configurations of that name have."""
     if len(alike) == 1:
         return name
-    pairs = [_flag_pairs(_without_seed(other)) for other in alike]
-    own = [pair for pair in _flag_pairs(_without_seed(config)) if not all(pair in other for other in pairs)]
+    pairs = [_with_start(other) for other in alike]
+    own = [pair for pair in _with_start(config) if not all(pair in other for other in pairs)]
     return " ".join([name, *own])
+
+
+def _with_start(config: TrainConfig) -> list[str]:
+    first = [] if config.start is None else [f"--from {_unseeded(config.start)}"]
+    return [*_flag_pairs(_without_seed(config)), *first]
 
 
 def _flag_pairs(config: TrainConfig) -> list[str]:
     """'--epochs 5', one text for each flag with its values."""
     words = " ".join(shown_flags(config)).split(" --")
     return [word if word.startswith("--") else f"--{word}" for word in words]
+
+
+def _unseeded(run: str) -> str:
+    """The name of a run's folder, without what a comparison says of its seed."""
+    return re.sub(r"-seed\d+$", "", Path(run).name)

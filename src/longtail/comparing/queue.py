@@ -13,12 +13,13 @@ from longtail.comparing.launcher import Ended, Job, Launcher
 from longtail.errors import InputError, Interrupted
 from longtail.evaluation.results import RESULTS
 from longtail.runs.folder import COST, Cost, RunFolder
+from longtail.runs.origin import ORIGIN, DataMarks, start_mark
 from longtail.training.best import judged_epoch
 from longtail.training.config import CONFIG
 from longtail.training.interruption import Interruption
 from longtail.training.record import EPOCHS
 from longtail.training.watcher import Watcher
-from longtail.words import count, percent
+from longtail.words import count, listed, percent
 
 PAUSE = 0.1
 """Seconds between two looks at the running trainings."""
@@ -32,23 +33,29 @@ class Queue:
     """Runs the cells of a comparison on a launcher.
 
     Settings and logs of the trainings go to `folder`/trainings. With `overwrite`, cells that were trained
-    with other settings are replaced.
+    with other settings, on other data or after another first stage are replaced.
     """
 
     folder: Path
     launcher: Launcher
     watcher: Watcher
     overwrite: bool = False
+    marks: DataMarks | None = None
+    """Of the data now, where cells may be there already."""
+
     _running: dict[Cell, Job] = field(default_factory=dict, init=False)
+    _some_good: bool = field(default=False, init=False)
 
     def run(self, cells: Sequence[Cell], what: str = "runs") -> dict[Cell, str]:
         """Train all cells that are not finished, and return what went wrong with those that failed.
 
         Raises:
             InputError: before anything runs, when a cell's folder holds something else; or when the first
-                cells of several methods fail alike and none ends well.
+                cells of several methods fail alike and none ended well, of a run before this one neither.
             Interrupted: when the user stopped it; what was trained is kept.
         """
+        for cell in cells:
+            self._expect_same(cell)
         waiting = [cell for cell in cells if cell.state(self.overwrite) != "finished"]
         pace = _Pace(what, cells, waiting)
         failed: dict[Cell, str] = {}
@@ -60,7 +67,13 @@ class Queue:
                         self._running[cell] = self._start(cell)
                     time.sleep(PAUSE)
                     failed |= self._collect(pace)
-                    _expect_some_good(cells, pace.left, failed, what)
+                    if waiting and (why := _hopeless(cells, pace.left, failed, what)):
+                        if not self._some_good:
+                            raise InputError(why)
+                        failed |= dict.fromkeys(waiting, why)
+                        pace.left -= len(waiting)
+                        waiting.clear()
+                        self.watcher.say(why)
                     self.watcher.progress(*pace.progress(self._running))
             finally:
                 self._stop()
@@ -71,7 +84,37 @@ class Queue:
                 "the same command goes on",
                 interruption.received,
             )
+        self._some_good = self._some_good or len(failed) < len(cells)
         return failed
+
+    def _expect_same(self, cell: Cell) -> None:
+        """Refuse a cell that began with other data or another first stage; to be replaced, it counts as new.
+
+        Raises:
+            InputError: when it must not be replaced.
+        """
+        folder = RunFolder(cell.path)
+        if not folder.origin.exists():
+            return
+        before = ORIGIN.read(folder.origin)
+        changed = [] if self.marks is None else before.changes_to(self.marks)
+        start = cell.config.start
+        if (
+            start
+            and before.start
+            and RunFolder(Path(start)).model.exists()
+            and before.start != start_mark(start)
+        ):
+            changed.append(f"the run that it goes on from, {Path(start).name},")
+        if not changed:
+            return
+        if not self.overwrite:
+            raise InputError(
+                f"{cell.path}: {listed(changed)} changed since it was trained; --overwrite replaces it, "
+                "another --output keeps both"
+            )
+        for file in (folder.results, *folder.unfinished):
+            file.unlink(missing_ok=True)
 
     def _start(self, cell: Cell) -> Job:
         log = self._log(cell)
@@ -128,14 +171,13 @@ class Queue:
         return ended
 
 
-def _expect_some_good(cells: Sequence[Cell], left: int, failed: Mapping[Cell, str], what: str) -> None:
-    """Stop where all that ended failed alike, and every method, or three of them, had its try."""
+def _hopeless(cells: Sequence[Cell], left: int, failed: Mapping[Cell, str], what: str) -> str | None:
+    """Why the rest need not be tried: all that ended failed alike, of every method, or of three of them."""
     words = {fault.replace(str(cell.path), "RUN") for cell, fault in failed.items()}
     tried, labels = {cell.label for cell in failed}, {cell.label for cell in cells}
     if len(failed) < max(ALIKE, len(cells) - left) or len(words) > 1 or len(tried) < min(ALIKE, len(labels)):
-        return
-    if left:
-        raise InputError(f"the first {len(failed)} {what} failed alike, the rest is not tried: {words.pop()}")
+        return None
+    return f"the first {len(failed)} {what} failed alike, the rest is not tried: {words.pop()}"
 
 
 class _Pace:

@@ -26,10 +26,11 @@ class RunFolder:
     config.json, splits.json, metrics.jsonl, model.safetensors, results.json, report.html, README.md;
     calibration.safetensors where there are validation images; mined.json of a method that mines;
     last.safetensors beside the network of the best epoch, or best.safetensors beside that of the last;
-    origin.json, state.pt and, of the time before it, before.pt while the training is not finished; results
-    and report of other decisions and splits, named after them; model.onnx, or one named after its decision,
-    where it was exported; cost.json where a comparison started the training; beforehand.json where
-    something was known before the first step; the folder tensorboard where it was asked for.
+    origin.json, what the training began with; state.pt and, of the time before it, before.pt while it is not
+    finished; results and report of other decisions and splits, named after them; model.onnx, or one named
+    after its decision, where it was exported; cost.json where a comparison started the training;
+    beforehand.json where something was known before the first step; the folder tensorboard where it was
+    asked for.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +58,7 @@ class RunFolder:
     def files(self) -> tuple[Path, ...]:
         """Everything a run may write."""
         usual = (self.config, self.splits, self.metrics, self.model)
-        more = (self.calibration, self.beforehand, self.best, self.last, self.mined, self.cost)
+        more = (self.origin, self.calibration, self.beforehand, self.best, self.last, self.mined, self.cost)
         return (*usual, *more, *self.unfinished, *self.judged)
 
     @property
@@ -70,7 +71,7 @@ class RunFolder:
     @property
     def unfinished(self) -> tuple[Path, ...]:
         """What is there only while the training is not finished."""
-        return self.before, self.state, self.origin  # in the order of their removal
+        return self.before, self.state  # in the order of their removal
 
     @property
     def can_go_on(self) -> bool:

@@ -1,13 +1,13 @@
-"""origin.json: what a training began with, so that it goes on with the same."""
+"""origin.json: what a training began with, so that it goes on, and is compared, with the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from longtail.data.dataset import Dataset, Tags
 from longtail.data.marks import content_mark
@@ -17,64 +17,86 @@ from longtail.runs.folder import RunFolder
 from longtail.words import listed
 
 
-class Origin(Part, frozen=True):
-    """Checksums (SHA-256) of what must not change while a training is stopped.
+class DataMarks(Part, frozen=True, kw_only=True):
+    """Checksums (SHA-256) of the data of a training.
 
     Attributes:
-        config: of config.json.
-        splits: of splits.json.
         images: how many there are.
         ids: of the names of the images, in their order.
         labels: of attributes, classes and labels.
         tags: of groups, splits, identities, domains and matches.
         content: of the images, see `longtail.data.marks`.
-        changes: what had changed where the training went on all the same.
     """
 
-    config: str
-    splits: str
     images: int
     ids: str
     labels: str
     tags: str
     content: str
-    changes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, folder: RunFolder, dataset: Dataset, changes: tuple[str, ...] = ()) -> Origin:
-        """Of a run's folder as it is, and of its data."""
+    def of(cls, dataset: Dataset) -> DataMarks:
+        """Of a data set as it is."""
         store = dataset.images
         marks = np.fromiter((content_mark(store, row) for row in range(len(store))), np.uint32, len(store))
-        return cls(
-            config=_of_file(folder.config),
-            splits=_of_file(folder.splits),
+        return DataMarks(
             images=len(dataset),
             ids=_digest(f"{name}\n".encode("utf-8", "surrogateescape") for name in dataset.ids),
             labels=_digest((repr(dataset.schema).encode(), dataset.labels.tobytes())),
             tags=_digest(_tags(dataset)),
             content=_digest((marks.tobytes(),)),
-            changes=changes,
         )
 
-    def same_images(self, other: Origin) -> bool:
+    def same_images(self, other: DataMarks) -> bool:
         """Whether rows of the one are rows of the other."""
         return self.ids == other.ids
+
+    def changes_to(self, now: DataMarks) -> list[str]:
+        """What is no longer as it was, in words."""
+        if not self.same_images(now):
+            number = f"{now.images:,}, were {self.images:,}"
+            return [f"the images ({number if now.images != self.images else 'renamed or reordered'})"]
+        parts = {"labels": "labels or classes", "tags": "groups or tags", "content": "the content of images"}
+        return [text for name, text in parts.items() if getattr(self, name) != getattr(now, name)]
+
+
+class Origin(DataMarks, frozen=True, kw_only=True):
+    """Checksums of all that must not change while a training is stopped.
+
+    Attributes:
+        config: of config.json.
+        splits: of splits.json.
+        start: of the model that a second stage went on from; '' of others.
+        changes: what had changed where the training went on all the same.
+    """
+
+    config: str
+    splits: str
+    start: str = ""
+    changes: tuple[str, ...] = ()
+
+    @classmethod
+    def begun(cls, folder: RunFolder, dataset: Dataset, start: str | None = None) -> Origin:
+        """Of a run's folder as it is, of its data, and of the run that it goes on from."""
+        return cls(
+            config=_of_file(folder.config),
+            splits=_of_file(folder.splits),
+            start="" if start is None else start_mark(start),
+            **asdict(DataMarks.of(dataset)),
+        )
 
     def differences(self, now: Origin) -> list[str]:
         """What is no longer as it was, in words."""
         found = [f"{name}.json" for name in ("config", "splits") if getattr(self, name) != getattr(now, name)]
-        if not self.same_images(now):
-            number = (
-                f"{now.images}, were {self.images}" if now.images != self.images else "renamed or reordered"
-            )
-            return [*found, f"the images ({number})"]
-        parts = {"labels": "labels or classes", "tags": "groups or tags", "content": "the content of images"}
-        return [*found, *(text for name, text in parts.items() if getattr(self, name) != getattr(now, name))]
+        return [*found, *self.changes_to(now)]
 
 
-ORIGIN = Form(
-    Origin, "checksums of a run", "the origin.json of an unfinished run", "start again with --overwrite", 2
-)
+def start_mark(run: str) -> str:
+    """The checksum of a run's model, for `Origin.start`."""
+    return _of_file(RunFolder(Path(run)).model)
+
+
+ORIGIN = Form(Origin, "checksums of a run", "the origin.json of a run", "start again with --overwrite", 2)
 
 
 def check_origin(folder: RunFolder, dataset: Dataset, allowed: bool) -> tuple[Origin, list[str], bool]:
@@ -87,9 +109,9 @@ def check_origin(folder: RunFolder, dataset: Dataset, allowed: bool) -> tuple[Or
         note = (
             f"{folder.origin} is missing: the data are not compared with those that the training began with"
         )
-        return Origin.of(folder, dataset), [note], True
+        return Origin.begun(folder, dataset), [note], True
     before = ORIGIN.read(folder.origin)
-    now = Origin.of(folder, dataset, before.changes)
+    now = replace(Origin.begun(folder, dataset), start=before.start, changes=before.changes)
     changed = before.differences(now)
     if not changed:
         return now, [], True
@@ -114,7 +136,8 @@ def _tags(dataset: Dataset) -> Iterator[bytes]:
 
 def _of_file(path: Path) -> str:
     try:
-        return _digest((path.read_bytes(),))
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected that of the run") from None
 

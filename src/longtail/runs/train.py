@@ -242,7 +242,7 @@ def _open(run: Run, going: Going | None, overwrite: bool, lock: RunLock) -> None
         folder.claim(overwrite, lock)
         CONFIG.write(folder.config, run.config)
         SPLITS_FILE.write(folder.splits, run.data.splits.named(run.data.dataset.ids))
-        ORIGIN.write(folder.origin, Origin.of(folder, run.data.dataset))
+        ORIGIN.write(folder.origin, Origin.begun(folder, run.data.dataset, run.config.start))
         return
     folder.sweep()
     for file in folder.judged:
