@@ -48,6 +48,14 @@ def test_what_is_computed_once_depends_on_the_stem_alone(network):
     assert digest() not in (before, after)
 
 
+def test_arguments_of_timm_count_though_the_weights_are_the_same(network):
+    def digest(name):
+        return FixedNetwork(network, (0.5,) * 3, (0.5,) * 3, (16, 16), name=name).digest
+
+    assert digest("timm:resnet18") != digest("timm:resnet18?global_pool=max")
+    assert digest("lite0") == digest("")
+
+
 def test_a_network_whose_parts_do_not_make_the_whole_is_not_cut(network):
     class Odd(Vision):
         def forward(self, images):

@@ -141,3 +141,28 @@ def test_what_is_true_in_all_processes(of_two):
     for found in of_two[1]:
         assert found["in all"].tolist() == [True, False, False, False]
     assert in_all_ranks(torch.tensor([True, False])).tolist() == [True, False]
+
+
+def test_a_job_leaves_out_what_another_has_kept_meanwhile(of_two, tmp_path, monkeypatch):
+    monkeypatch.setattr("longtail.features.vectors.SMALL_PIECE", 8)
+    monkeypatch.setenv("LONGTAIL_CACHE", str(tmp_path))
+    dataset = open_dataset(str(of_two[0] / "colours"))
+    splits, shown = split_dataset(dataset, (0.6, 0.2, 0.2), 0), []
+
+    class Slow(Seen):
+        def forward(self, images):
+            shown.append(len(images))
+            if len(shown) == 1:  # while the first piece is looked at, another job does all
+                other.readable(Silent())
+            return super().forward(images)
+
+    def job(network):
+        data = Data.of(dataset, splits, (8, 8), DataOptions(), Silent())
+        fixed = FixedNetwork(network, (0.5,) * 3, (0.2,) * 3, (8, 8))
+        return data.on_vectors(OneProcess(torch.device("cpu")), fixed, NUMBERS)
+
+    other, one = job(Seen()), job(Slow())
+    one.readable(Silent())
+    assert len(dataset) > 3 * 8
+    assert sum(shown) == 8
+    torch.testing.assert_close(one.loader.vectors(splits.train), other.loader.vectors(splits.train))

@@ -139,14 +139,19 @@ class FeatureCache:
         self._about = about
         self._pieces: list[Halves] = []
         self._places: dict[bytes, tuple[int, int]] = {}
-        for file in sorted(self.folder.glob("*.digests.npy")):
-            self._open(file)
+        self._seen: set[Path] = set()
+        self.refresh()
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._places
+
+    def refresh(self) -> None:
+        """Take in what other processes have kept since."""
+        for file in sorted(set(self.folder.glob("*.digests.npy")) - self._seen):
+            self._open(file)
 
     def missing(self, digests: Sequence[bytes]) -> NDArray[np.int64]:
         """(m,) indices of the digests that have no vector, of equal ones the first."""
@@ -206,6 +211,7 @@ class FeatureCache:
 
     def _open(self, file: Path) -> None:
         """Take a piece in; one that does not fit its vectors, or other sizes, is left alone."""
+        self._seen.add(file)
         vectors_file = file.with_name(file.name.replace(".digests.", ".vectors."))
         try:
             digests = cast("NDArray[np.uint8]", np.load(file))

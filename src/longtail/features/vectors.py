@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -18,10 +19,11 @@ from longtail.features.cache import FeatureCache, Maker, digest_of, trim
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
 from longtail.images.normalise import normalise
+from longtail.models.backbones import TIMM_PREFIX
 from longtail.ranks import in_all_ranks
 
-PIECE = 2048
-"""Images whose vectors are computed, and then kept, at a time: what a stop can lose."""
+PIECE, SMALL_PIECE = 2048, 256
+"""Images whose vectors are computed, and then kept, at a time: what a stop can lose; and of few images."""
 
 BATCH = 64
 """Images that the network sees at a time: more are no faster on a CPU, and take more memory."""
@@ -45,6 +47,7 @@ class FixedNetwork(nn.Module):
         size: (height, width) of the images.
         mirrored: whether it is shown them mirrored left to right.
         bits: that the values of images of 16 bits use.
+        name: of the backbone, where arguments in it change what the same weights compute.
     """
 
     def __init__(
@@ -55,11 +58,12 @@ class FixedNetwork(nn.Module):
         size: tuple[int, int],
         mirrored: bool = False,
         bits: int = MOST_BITS,
+        name: str = "",
     ) -> None:
         super().__init__()
         self.backbone = backbone.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
         self.mean, self.std, self.size, self.mirrored = tuple(mean), tuple(std), size, mirrored
-        self.bits = bits
+        self.bits, self.name = bits, name
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) uint8 -> (N, B), in float32 whatever the precision of the training."""
@@ -69,7 +73,7 @@ class FixedNetwork(nn.Module):
 
     def of_mirrored(self) -> FixedNetwork:
         """The same network, shown mirrored images."""
-        return FixedNetwork(self.backbone, self.mean, self.std, self.size, True, self.bits)
+        return FixedNetwork(self.backbone, self.mean, self.std, self.size, True, self.bits, self.name)
 
     @property
     def maker(self) -> Maker:
@@ -84,6 +88,7 @@ class FixedNetwork(nn.Module):
         """Of everything that a vector depends on, but the image."""
         seen = (METHOD, self.mean, self.std, self.size, *["mirrored"] * self.mirrored)
         seen = seen if self.bits == MOST_BITS else (*seen, self.bits)
+        seen = (*seen, self.name) if self.name.startswith(TIMM_PREFIX) else seen
         hashed = blake2b(repr(seen).encode(), digest_size=16)
         for name, tensor in sorted(self.backbone.state_dict().items()):
             hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -103,7 +108,9 @@ class VectorLoader:
         cache: of the network's vectors.
         compute: what the network makes of images.
         write: whether computed vectors are kept on disk; one process does that for all.
-        shared: whether all processes of a job look for the same rows, and compute missing vectors together.
+        shared: whether several processes of one job look for the same rows, and compute missing vectors
+            together. Jobs that fill a cache at once begin in different places, and leave out what others
+            have kept meanwhile.
         mirror: gives the vectors of the mirrored images, where a training sees those too.
     """
 
@@ -153,8 +160,7 @@ class VectorLoader:
         new = self._images.decodable(rows[~known])
         alike = np.unique([self._digests[row] for row in new.tolist()], return_index=True)[1]
         first = new[np.sort(alike)]  # of images that are equal
-        for start in range(0, len(first), PIECE):
-            self._keep(first[start : start + PIECE])
+        self._fill(first)
         found = rows[known | np.isin(rows, new)]
         self._places[found] = self._cache.places([self._digests[row] for row in found.tolist()])
         return found
@@ -202,6 +208,20 @@ class VectorLoader:
             return digest_of(self._dataset.images.read(row))
         except OSError:
             return None  # the decoder says what is wrong with it
+
+    def _fill(self, rows: NDArray[np.int64]) -> None:
+        piece = min(PIECE, max(SMALL_PIECE, len(rows) // 16))
+        pieces = [rows[start : start + piece] for start in range(0, len(rows), piece)]
+        if self._shared or not pieces:
+            for own in pieces:
+                self._keep(own)
+            return
+        turn = os.getpid() % len(pieces)
+        for own in (*pieces[turn:], *pieces[:turn]):
+            self._cache.refresh()
+            new = self._cache.missing([self._digests[row] for row in own.tolist()])
+            if len(new):
+                self._keep(own[new])
 
     def _keep(self, rows: NDArray[np.int64]) -> None:
         vectors = self._compute(rows).numpy()

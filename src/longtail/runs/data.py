@@ -80,13 +80,13 @@ class Data:
         if not isinstance(images, ImageLoader):
             return self
 
-        shared = not self.rehearsed
-        together = fabric if shared else OneProcess(fabric.device)
+        together = OneProcess(fabric.device) if self.rehearsed else fabric
+        shared = together.world_size > 1
 
         def vectors_of(network: FixedNetwork, mirror: VectorLoader | None = None) -> VectorLoader:
             network = network.to(fabric.device)
             compute = partial(outputs_of, together, network, images, network, batch_size=BATCH)
-            write = fabric.is_global_zero and shared
+            write = fabric.is_global_zero and not self.rehearsed
             cache = open_cache(cache_folder(), network, size, trimmed=fabric.is_global_zero)
             return VectorLoader(images, self.dataset, cache, compute, write, mirror, shared)
 

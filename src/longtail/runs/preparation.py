@@ -307,7 +307,7 @@ def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data:
     trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
     part, numbers = fixed_part(trunk, vector, config.tuning, (len(mean), *size), backbone)
     bits = config.data_options.bits or MOST_BITS
-    network = FixedNetwork(part, mean, std, size, bits=bits)
+    network = FixedNetwork(part, mean, std, size, bits=bits, name=backbone)
     return data.on_vectors(fabric, network, numbers, mirrored=config.augment == MIRROR)
 
 

@@ -266,7 +266,7 @@ class Run:
         if card.tuning not in COMPUTED_ONCE:
             return data
         part, numbers = self.learner.model.fixed_part
-        network = FixedNetwork(part, card.mean, card.std, card.image_size, bits=card.bits)
+        network = FixedNetwork(part, card.mean, card.std, card.image_size, bits=card.bits, name=card.backbone)
         return data.on_vectors(self.fabric, network, numbers)
 
     @cached_property
