@@ -57,6 +57,18 @@ def test_a_budget_of_seconds_takes_the_place_of_the_length():
     assert not [line for line in lines if "--epochs" in line]
 
 
+def test_on_a_cluster_the_nodes_have_the_gpus(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        defaults, "facts_of", lambda *facts: asked.append(facts[-1]) or preparation.facts_of(*facts)
+    )
+    base = TrainConfig("digits", backbone="convnet")
+    for engine in ("local", "slurm"):
+        comparison = Comparison(base, ("ce",), Path("unused"), engine=engine)
+        decided(comparison, comparison.entries())
+    assert asked == ["cpu", "cuda"]
+
+
 def test_a_split_that_leaks_is_said_only_where_images_may_be_looked_at(monkeypatch):
     monkeypatch.setattr(defaults, "leak_note", lambda dataset, splits, bits: "the split leaks")
     comparison = Comparison(TrainConfig("digits"), ("ce",), Path("unused"))

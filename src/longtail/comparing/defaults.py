@@ -38,7 +38,8 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry], *, leaks: bool
     """
     base = comparison.base
     dataset, splits = read_and_split(base, Silent())
-    device = "cuda" if base.accelerator in ("auto", "cuda") and visible_gpus() else "cpu"
+    gpus = comparison.engine == "slurm" or visible_gpus()  # the nodes of a cluster have what is asked for
+    device = "cuda" if base.accelerator in ("auto", "cuda") and gpus else "cpu"
     found: dict[str, Entry] = {}
     said: dict[str, list[str]] = {}
     for label, entry in chain.from_iterable(stage.items() for stage in stages(entries)):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -100,7 +101,8 @@ def sample_images(run: Run, seed: int = 0) -> tuple[list[Batch], str | None]:
     """Images of the run's own data in random sizes; made-up ones, and the reason, where there are none."""
     random = np.random.default_rng(seed)
     try:
-        images, reason = _readable(run.data.dataset.images, sum(BATCHES), run.card.bits), None
+        own = _readable(run.data.dataset.images, sum(BATCHES), run.card.bits)
+        images, reason = chain([next(own)], own), None
     except InputError as error:
         images, reason = _made_up(random), str(error)
     return [
@@ -142,27 +144,23 @@ def _borderline(run: Run, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _readable(store: ImageStore, number: int, bits: int) -> Iterator[Pixels]:
-    """Whole images from all over a store, again and again.
+    """Whole images from all over a store, again and again; one at a time, as photos of cameras are large.
 
     Raises:
         InputError: when none of them can be read.
     """
-    rows = np.unique(np.linspace(0, len(store) - 1, min(number, len(store))).astype(int))
-    images: list[Pixels] = []
+    rows = np.unique(np.linspace(0, len(store) - 1, min(number, len(store))).astype(int)).tolist()
     failure = "there are no images"
-    for row in rows.tolist():
-        try:
-            images.append(_whole(store, row, bits))
-        except (InputError, OSError) as error:
-            failure = str(error)
-    if not images:
-        raise InputError(failure)
-    return _cycle(images)
-
-
-def _cycle(images: list[Pixels]) -> Iterator[Pixels]:
-    while True:
-        yield from images
+    while rows:
+        for row in tuple(rows):
+            try:
+                image = _whole(store, row, bits)
+            except (InputError, OSError) as error:
+                failure = str(error)
+                rows.remove(row)
+            else:
+                yield image
+    raise InputError(failure)
 
 
 def _whole(store: ImageStore, row: int, bits: int) -> Pixels:
