@@ -172,7 +172,8 @@ def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         TypeError: when the logits are not floating point.
-        ValueError: when the shapes do not fit, or a label is no index of a class of the logits.
+        ValueError: when the shapes do not fit, or a label is no index below K. (A label of a class that its
+            attribute lacks, where logits are -inf, has an infinite loss.)
     """
     if not logits.dtype.is_floating_point:
         raise TypeError(f"logits: expected floating point, got {logits.dtype}")

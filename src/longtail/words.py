@@ -67,8 +67,8 @@ def of_hundred(share: float) -> str:
     return f"{100 * share:.0f}"
 
 
-HIDING = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-"""Characters that a terminal obeys, or that turn the direction of writing: for use in [...]."""
+HIDING = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff"
+"""Characters that a terminal obeys, that turn the direction of writing, or that no page holds: for [...]."""
 
 
 def shown(text: str) -> str:

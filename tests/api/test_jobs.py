@@ -46,6 +46,15 @@ def test_labels_are_judged_where_that_is_asked_for(monkeypatch):
     assert longtail.diagnose("digits", check_images=False).suspects == ()
 
 
+def test_options_that_have_no_effect_are_refused(tmp_path):
+    with pytest.raises(longtail.InputError, match=r"--knn\.k: has no effect with --method ce; leave it out"):
+        longtail.train("digits", method="ce", knn={"k": 3}, output=str(tmp_path / "a"))
+    with pytest.raises(
+        longtail.InputError, match=r"--lmle\.k: has no effect with --methods ce,crl; leave it out"
+    ):
+        longtail.compare("digits", methods="ce,crl", lmle={"k": 3}, output=str(tmp_path / "a"))
+
+
 def test_methods_are_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")  # no row of a network of photos beside them
     monkeypatch.setattr(compare, "WorkerLauncher", lambda local: ScriptedLauncher(train_here))

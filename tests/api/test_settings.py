@@ -5,7 +5,7 @@ import pytest
 from longtail.api.settings import data_settings, settings
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 
 
 def test_arguments_are_the_settings_of_their_names():
@@ -48,3 +48,14 @@ def test_what_is_read_has_settings_of_its_own():
     assert data_settings(tail_ratio=10.0).tail_ratio == 10
     with pytest.raises(InputError, match="epochs: no such argument"):
         data_settings(epochs=3)
+
+
+def test_a_training_that_starts_from_a_run_has_its_settings_below_its_own(tmp_path):
+    first = TrainConfig("digits", epochs=7, seed=3, batch_size=16, method="ce")
+    (tmp_path / "config.json").write_text(CONFIG.encode(first))
+    found = settings("digits", start=tmp_path, method="crt", batch_size=8)
+    assert (found.seed, found.epochs, found.batch_size, found.method) == (3, 7, 8, "crt")
+    assert found.start == str(tmp_path)
+    assert settings("digits", start=tmp_path, method="crt", steps=5).epochs is None
+    with pytest.raises(InputError, match=r"there is no config\.json in it"):
+        settings("digits", start=tmp_path / "x", method="crt")

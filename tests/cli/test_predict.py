@@ -210,3 +210,11 @@ def test_a_pipe_gets_the_rows(run: Run, model: str, noise: Noise, tmp_path: Path
         assert len(rows(reader.stdout.read())) == 1
     assert ended.code == 0
     assert pipe.is_fifo()
+
+
+def test_a_table_that_is_read_is_not_written_over(run: Run, model: str, tmp_path: Path):
+    table = tmp_path / "new.csv"
+    table.write_text("image,label\na.png,red\n")
+    ended = run("predict", model, str(table), "--output", str(table))
+    assert (ended.code, table.read_text()) == (2, "image,label\na.png,red\n")
+    assert "is what is read; choose another place" in ended.err

@@ -11,7 +11,7 @@ import pytest
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
 from longtail.data.names import Names
-from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
+from longtail.data.splits import SPLITS_FILE, NamedSplits, Splits, split_dataset, split_further
 from longtail.data.stores import ArrayStore
 from longtail.errors import InputError
 from longtail.schema import LabelSchema
@@ -38,6 +38,32 @@ def test_splits_are_sorted_disjoint_and_complete() -> None:
     assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
     assert sorted(np.concatenate(parts)) == list(range(100))
     assert splits.notes == ("split: train 70, val 10, test 20 images",)
+
+
+def test_images_that_were_split_before_stay_and_new_ones_join_their_group_or_are_dealt() -> None:
+    labels = np.repeat([0, 1], [60, 40])[:, None]
+    groups = np.arange(100) // 2
+    names = Names(map(str, range(100)))
+    store = ArrayStore(np.zeros((100, 1, 1, 1), np.uint8), names)
+    data = Dataset("d", LabelSchema.single("kind", ["a", "b"]), labels, names, store, groups)
+    known = NamedSplits([str(i) for i in range(0, 50, 2)] + ["gone"], ["50", "52"], ["54"])
+    splits = split_further(data, known, (0.7, 0.1, 0.2), 0)
+    assert splits is not None
+    side = {row: s for s in ("train", "val", "test") for row in splits.of(s).tolist()}
+    assert all(side[i] == "train" for i in range(50))  # those of odd number are new, their groups are not
+    assert [side[i] for i in (51, 53, 55)] == ["val", "val", "test"]
+    assert sorted(side) == list(range(100))
+    dealt = [side[i] for i in range(56, 100)]
+    assert abs(dealt.count("train") - 31) <= 2
+    assert all(side[i] == side[i + 1] for i in range(0, 100, 2))
+    assert splits.notes[1:] == (
+        "1 image of these splits no longer there",
+        "72 images in none of them: dealt out",
+    )
+    kept = split_further(data, known, (0.7, 0.1, 0.2), 0, deal=False)
+    assert kept is not None
+    assert kept.notes[-1] == "72 images in none of them: left out"
+    assert split_further(data, NamedSplits(["x"], [], ["y"])) is None
 
 
 def test_a_class_too_small_for_a_split_is_named() -> None:

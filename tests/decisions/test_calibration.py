@@ -37,6 +37,7 @@ def test_tempered_scores_are_the_softmax_of_divided_logits(seed, temperature):
 def test_scores_of_nought_stay_nought():
     found = tempered(torch.tensor([[[0.0, 1.0, 0.0]], [[0.0, 0.5, 0.5]]]), torch.tensor([3.0]))
     assert found.tolist() == [[[0, 1, 0]], [[0, 0.5, 0.5]]]
+    assert tempered(torch.zeros(1, 2, 3), torch.ones(2)).tolist() == [[[0] * 3] * 2]  # no neighbour, no vote
 
 
 @settings(deadline=None, derandomize=True, max_examples=25)
@@ -45,10 +46,11 @@ def test_the_temperature_is_that_of_a_general_minimiser(seed, n, classes):
     scores, labels, weights = random_scores(seed, n, classes)
 
     def loss(log_temperature):
-        total = 0.0
+        total, effective = 0.0, sum(weights.tolist()) ** 2 / sum(w**2 for w in weights.tolist())
         for q, y, w in zip(scores.tolist(), labels.tolist(), weights.tolist()):
             sharpened = [value ** (1 / math.exp(log_temperature)) for value in q]
-            total -= w * math.log(max(sharpened[y] / sum(sharpened), 1e-300))
+            logs = [math.log(max(value / sum(sharpened), 1e-300)) for value in sharpened]
+            total -= w * (logs[y] + 10 / effective * sum(p * log for p, log in zip(q, logs)))
         return total
 
     expected = minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x
@@ -64,10 +66,34 @@ def test_a_softmax_of_doubled_logits_is_halved_again():
     assert found == pytest.approx(2, rel=0.1)
 
 
-def test_scores_that_are_always_right_get_the_sharpest_temperature_and_chance_the_flattest():
-    sure = torch.tensor([[0.6, 0.4], [0.4, 0.6]])
-    assert best_temperature(sure, torch.tensor([0, 1]), torch.ones(2)) == pytest.approx(0.05)
-    assert best_temperature(sure, torch.tensor([1, 0]), torch.ones(2)) == pytest.approx(20)
+def test_the_more_images_the_further_scores_that_are_always_right_or_wrong_are_moved():
+    def found(right, pairs):
+        sure = torch.tensor([[0.9, 0.1], [0.1, 0.9]]).repeat(pairs, 1)
+        labels = (torch.arange(2 * pairs) + (not right)) % 2
+        return best_temperature(sure, labels, torch.ones(2 * pairs))
+
+    right, wrong = ([found(way, pairs) for pairs in (1, 10, 100, 10**6)] for way in (True, False))
+    assert right == sorted(right, reverse=True)
+    assert wrong == sorted(wrong)
+    assert 0.8 < right[0] < 1 < wrong[0] < 2.5
+    assert right[-1] < 0.2
+    assert wrong[-1] == pytest.approx(20)
+
+
+def test_an_easy_attribute_whose_few_images_are_all_right_is_not_made_surer_than_sure():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.zeros(4060, 2, dtype=torch.float64)
+    logits[:, 0] = 5 + torch.randn(4060, generator=generator)  # right in 98.5 %, and as sure
+    scores = logits.softmax(1)
+    labels = scores.multinomial(1, generator=generator)[:, 0]
+    checked = torch.nonzero(labels == 0)[:60, 0]
+    temperature = best_temperature(scores[checked], labels[checked], torch.ones(60))
+    assert 0.6 < temperature < 1
+
+    def log_loss(q):
+        return -q[60:].gather(1, labels[60:, None]).log().mean()
+
+    assert log_loss(tempered(scores[:, None], torch.tensor([temperature]))[:, 0]) < 1.3 * log_loss(scores)
 
 
 def typicality_by_loops(scores, assumed, shares):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -45,6 +47,24 @@ def test_values_of_so_many_bits_become_the_nearest_of_8(bits: int) -> None:
 
 def test_other_images_are_as_they_are() -> None:
     assert decode(png(0, 7, 255, kind=np.uint8), "x", (1, 3), 1, bits=12).ravel().tolist() == [0, 7, 255]
+
+
+def wide_png(width: int, colour: int, *samples: int) -> bytes:
+    """A PNG of 16 bits a sample, as Pillow writes none but grey ones."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, 1, 16, colour, 0, 0, 0)
+    row = zlib.compress(b"\0" + struct.pack(f">{len(samples)}H", *samples))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("image", [wide_png(1, 2, 4095, 2000, 0), wide_png(1, 4, 4095, 65535)])
+def test_bits_that_cannot_be_told_apart_are_refused_and_not_read_as_black(image: bytes) -> None:
+    with pytest.raises(InputError, match="--bits 12: 16 bits of a colour are read as 8"):
+        decode(image, "x", (1, 1), 3, bits=12)
+    assert decode(image, "x", (1, 1), 3).shape == (1, 1, 3)
 
 
 def test_a_larger_value_than_was_said_is_refused() -> None:

@@ -195,6 +195,11 @@ def test_a_colour_declared_transparent_is_laid_over_white():
     assert decode(data, "a", (1, 2)).tolist() == [[[255, 255, 255], [4, 5, 6]]]
 
 
+def test_a_value_of_16_bits_declared_transparent_is_laid_over_white():
+    data = encoded(np.array([[100, 60000]], np.uint16), "PNG", transparency=100)
+    assert decode(data, "a", (1, 2), 1).ravel().tolist() == [255, 233]
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_the_first_frame_of_an_animation_is_taken(kind):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]

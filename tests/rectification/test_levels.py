@@ -10,6 +10,7 @@ from torch import Tensor
 
 from longtail.rectification.comparison import HardPairs
 from longtail.rectification.levels import FEW_CLASSES, ClassLevel, InstanceLevel
+from longtail.rectification.loss import ClassRectificationLoss
 
 LOGITS = torch.tensor([[[0.0, 1.0, -math.inf], [0.0, 1.0, 2.0]]])  # of two and of three classes
 LABELS = torch.zeros(1, 2, dtype=torch.int64)
@@ -70,3 +71,14 @@ def test_instance_level_mines_on_features_of_unit_length_if_asked(normalize):
     features = torch.tensor([[[3.0, 4.0]]])
     scores = InstanceLevel(None, normalize).scores(LOGITS, LABELS, features)
     assert scores.norm().item() == pytest.approx(1 if normalize else 5)
+
+
+def test_a_feature_without_a_direction_has_no_gradient():
+    features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    features[5] = 0
+    features.requires_grad_()
+    labels = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
+    loss = ClassRectificationLoss("instance", normalize=True)(torch.zeros(8, 3), labels, features)
+    (gradient,) = torch.autograd.grad(loss, features)
+    assert gradient[5].abs().max() == 0
+    assert 0 < gradient.abs().max() < 10

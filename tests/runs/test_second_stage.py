@@ -1,5 +1,6 @@
 """Second stages on a finished run."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -94,6 +95,25 @@ def test_any_method_can_start_from_a_trained_network(first, tmp_path):
     )
     before, after = network(run), network(train(again))
     torch.testing.assert_close(before["head.weight"], after["head.weight"])
+
+
+def test_no_image_is_tested_on_that_the_first_stage_was_trained_on(first, tmp_path):
+    config, run = first
+    known = json.loads((run / "splits.json").read_text())
+    other = replace(config, method="crt", start=str(run), seed=7, output=str(tmp_path / "second"))
+    found = json.loads(
+        (train(replace(other, data_options=DataOptions(val_share=0.3))) / "splits.json").read_text()
+    )
+    for split in ("train", "val", "test"):
+        assert set(known[split]) <= set(found[split])
+    assert found["notes"][0].startswith("splits of ")
+
+
+def test_a_classifier_of_cosines_is_not_scaled_by_lws(first, tmp_path):
+    config, _ = first
+    cosines = train(replace(config, method="ldam-drw", output=str(tmp_path / "ldam")))
+    with pytest.raises(InputError, match="ldam: its classifier gives cosines, lws would scale other logits"):
+        train(replace(config, method="lws", start=str(cosines), output=str(tmp_path / "second")))
 
 
 def test_tau_norm_is_chosen_on_validation_images_of_any_trained_run(first):

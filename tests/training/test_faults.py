@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import Results
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.training.config import TrainConfig
-from longtail.training.faults import Evidence, chance, faults
+from longtail.training.faults import Evidence, _guessed, chance, faults
 from longtail.training.learner import feature_spread
 from longtail.training.record import EpochRecord
 
@@ -109,6 +110,16 @@ def test_one_fault_is_said_for_the_attributes_whose_features_collapsed():
 def test_an_interval_that_covers_one_class_for_all_is_guessing():
     assert found(low=0.25) == ["guessing"]
     assert found(low=0.2501) == []
+
+
+def test_only_classes_with_test_images_are_guessed_among():
+    def of(*tested: int, low: float = 0.46) -> SimpleNamespace:
+        metrics = SimpleNamespace(class_balanced_accuracy=Estimate(0.5, low, 0.54))
+        return SimpleNamespace(metrics=metrics, classes=[SimpleNamespace(test_count=n) for n in tested])
+
+    assert _guessed(cast("Any", of(9, 9, *[0] * 8)))
+    assert not _guessed(cast("Any", of(*[9] * 10)))
+    assert _guessed(cast("Any", of(9, 0, low=0.98)))
 
 
 def test_images_whose_loss_stays_near_that_of_the_shares_are_not_fitted():

@@ -11,7 +11,7 @@ from typing import Unpack
 
 from longtail.api.model import Model, load
 from longtail.api.options import Arguments, DataArguments
-from longtail.api.settings import data_settings, settings
+from longtail.api.settings import data_settings, flags_of, settings
 from longtail.api.shown import Table, table
 from longtail.api.watching import watching
 from longtail.comparing import compare as comparing
@@ -28,6 +28,7 @@ from longtail.runs.data import read_dataset
 from longtail.runs.loggers import Logger, expect_logger
 from longtail.runs.resuming import resumed_config
 from longtail.runs.suspects import find_suspects
+from longtail.training.defaults import possible, refuse_idle
 from longtail.training.watcher import Silent
 
 
@@ -59,6 +60,7 @@ def train(
         print(model.table())
     """
     config = settings(data, **options)
+    refuse_idle(flags_of(options), possible(config), f"--method {config.method}")
     if logger is not None:
         expect_logger(logger)
     with closing(watching(progress)) as watcher:
@@ -121,7 +123,7 @@ class Compared:
 def compare(
     data: str | Path,
     *,
-    methods: Sequence[str] = ("ce", "balanced-softmax", "crl"),
+    methods: str | Sequence[str] = ("ce", "balanced-softmax", "crl"),
     seeds: int = 5,
     baseline: str | None = None,
     tune: int | None = None,
@@ -151,6 +153,7 @@ def compare(
         found = longtail.compare("digits", methods=["ce", "crl"], seeds=2, tail_ratio=20.0, epochs=2)
         print(found.table())
     """
+    methods = methods.split(",") if isinstance(methods, str) else methods
     base = settings(data, **options)
     folder = Path(base.output or f"runs/{Path(base.data).stem}-comparison")
     comparison = Comparison(
@@ -166,6 +169,8 @@ def compare(
         engine=engine,
         command="longtail.compare",
     )
+    configs = [entry.config for entry in comparison.entries().values()]
+    refuse_idle(flags_of(options), configs, f"--methods {','.join(methods)}")
     with closing(watching(progress)) as watcher:
         comparing.compare(comparing.with_linear(comparison, watcher), watcher=watcher)
     return Compared(folder)

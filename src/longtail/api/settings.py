@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import msgspec
 
 from longtail.api.options import Arguments, DataArguments
+from longtail.cli.config_file import run_layer
 from longtail.documents import unknown_key
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
@@ -22,16 +23,32 @@ _TABLES = {"data_options": DataOptions, "method_options": MethodOptions}
 
 
 def settings(data: str | Path, **given: Unpack[Arguments]) -> TrainConfig:
-    """A training as the flags of the same names make it.
+    """A training as the flags of the same names make it; one that starts from a run has the settings of that.
 
     Raises:
-        InputError: when a name or a value is none that can be.
+        InputError: when a name or a value is none that can be, or there is no such run.
 
     Example:
         >>> settings("photos/", epochs=3, val_share=0.2, crl={"level": "class"}).data_options.val_share
         0.2
     """
-    return _converted(_sorted({"data": data, **given}), TrainConfig)
+    start = given.get("start")
+    below = {} if start is None else dict(run_layer(Path(start)).values)
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in given and other not in given:
+            below.pop(other, None)  # the argument takes the place of both
+    return _converted(_sorted({**below, "data": data, **given}), TrainConfig)
+
+
+def flags_of(given: Mapping[str, object]) -> list[str]:
+    """The flags that tables of options stand for.
+
+    Example:
+        >>> flags_of({"epochs": 3, "crl": {"raw_features": True}})
+        ['--crl.raw-features']
+    """
+    tables = {name: value for name, value in given.items() if isinstance(value, Mapping)}
+    return [f"--{name}.{key}".replace("_", "-") for name, table in tables.items() for key in table]
 
 
 def data_settings(**given: Unpack[DataArguments]) -> DataOptions:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from longtail.api.jobs import Compared, Diagnosed
     from longtail.comparing.document import ComparisonDocument
     from longtail.diagnosing.examine import Diagnosis
     from longtail.evaluation.results import Results
@@ -42,19 +43,22 @@ class Table:
         return f"<pre style='line-height:1.2'>{escape(self._text)}</pre>"
 
 
-def table(found: Results | ComparisonDocument | Diagnosis) -> Table:
+def table(found: Results | Compared | ComparisonDocument | Diagnosed | Diagnosis) -> Table:
     """What a job found, as a table.
 
     Example::
 
         print(longtail.table(longtail.load("runs/first").evaluate(split="val")))
     """
+    from longtail.api.jobs import Compared, Diagnosed
     from longtail.comparing.document import ComparisonDocument
     from longtail.comparing.tables import terminal_table
     from longtail.diagnosing.examine import Diagnosis
     from longtail.diagnosing.show import render
     from longtail.reporting.terminal import results_table
 
+    if isinstance(found, Compared | Diagnosed):
+        return found.table()
     if isinstance(found, ComparisonDocument):
         return Table(terminal_table(found))
     return Table(render(found) if isinstance(found, Diagnosis) else results_table(found))

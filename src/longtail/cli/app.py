@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from longtail import __version__
 from longtail.errors import Incomplete, InputError, Interrupted, Terminated, Unfinished
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model of a training that is not finished, 130 when stopped by Ctrl-C, 143 by SIGTERM.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as services do
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     try:
         with _terminated():
             _run(tokens)

@@ -15,11 +15,11 @@ from longtail.cli.config_file import Layer, file_layer
 from longtail.cli.parsing import Typed
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
-from longtail.cli.train import refuse_idle
 from longtail.comparing.cells import Comparison, Engine
 from longtail.data.patterns import plain_name
 from longtail.errors import Incomplete, InputError
 from longtail.training.config import TrainConfig
+from longtail.training.defaults import refuse_idle
 from longtail.words import count
 
 USAGE = "longtail compare DATA [OPTIONS]\n       longtail compare RUN RUN... [OPTIONS]"

@@ -79,7 +79,7 @@ def _parsed(path: Path) -> Any:
     if parse is None:
         raise InputError(f"--config {path}: expected a file that ends in .toml, .yaml or .json")
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"--config {path}: there is no such file") from None
     except (ValueError, RecursionError) as error:  # what the readers raise, and text that is not UTF-8
@@ -103,7 +103,8 @@ def _yaml(text: str) -> Any:
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            _expect_once([key.value for key, _ in node.value])
+            if isinstance(node, yaml.MappingNode):
+                _expect_once([key.value for key, _ in node.value])
             return super().construct_mapping(node, deep)
 
     try:

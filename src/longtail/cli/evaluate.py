@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from longtail.cli.config_file import Layer
 from longtail.cli.parsing import READING, Typed
 from longtail.cli.progress import display
-from longtail.cli.stdio import expect_writable, show
+from longtail.cli.stdio import expect_no_input, expect_writable, show
 from longtail.errors import InputError
 from longtail.methods.options import DecisionName
 from longtail.training.config import Accelerator
@@ -69,6 +69,7 @@ def evaluate(
     """
     if output is not None:
         expect_writable(output, "--output")
+        expect_no_input(output, "--output", data, source and source.images)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         from longtail.runs import evaluate as job
 

@@ -183,8 +183,9 @@ def section(heading: str, rows: Iterable[Row]) -> str:
 def row(label: str, text: str) -> str:
     """A label and the text beside it, which keeps its indentation where it is wrapped."""
     indent = text[: len(text) - len(text.lstrip())]
+    width = max(_width() - COLUMN, COLUMN)  # of a terminal that is narrower than any
     lines = textwrap.wrap(
-        text, _width() - COLUMN, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )
     head = f"  {label}"
     if len(head) + 2 > COLUMN:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeGuard, get_args
 from cyclopts import Parameter
 
 from longtail.cli.progress import display
-from longtail.cli.stdio import expect_writable
+from longtail.cli.stdio import expect_no_input, expect_writable
 from longtail.errors import Incomplete, InputError
 from longtail.methods.options import DecisionName
 from longtail.training.config import Accelerator
@@ -92,6 +92,8 @@ def predict(
         raise InputError(f"IMAGES is missing: expected {_SOURCES}")
     form = _form(output, format)
     _expect_fitting(output, form, features=vectors, resume=resume)
+    if output is not None:
+        expect_no_input(output, "--output", *images)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         from longtail.data.unlabelled import STANDARD_INPUT, ManifestReading, open_images
         from longtail.runs.run import Run

@@ -31,6 +31,16 @@ def expect_writable(path: Path, flag: str) -> None:
         raise InputError(f"{flag} {path}: the folder {path.parent} does not exist")
 
 
+def expect_no_input(path: Path, flag: str, *inputs: str | Path | None) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        InputError: when the path is one of the inputs.
+    """
+    if any(given is not None and path.resolve() == Path(given).resolve() for given in inputs):
+        raise InputError(f"{flag} {path}: is what is read; choose another place")
+
+
 @contextmanager
 def writing(path: Path) -> Generator[TextIO]:
     """A text file that takes the place of `path` when the block ends well, see `written_aside`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,8 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import show
 from longtail.errors import InputError
 from longtail.methods.find import allow, is_outside
-from longtail.methods.recipe import reads, recipe
 from longtail.training.config import TrainConfig
-from longtail.training.defaults import possible
+from longtail.training.defaults import possible, refuse_idle
 
 AUTOMATIC = Path("auto")
 """What --resume takes in place of a run, for scripts that are started again."""
@@ -119,19 +117,6 @@ def layers(typed: Typed) -> list[Layer]:
         if f"--{one}" in typed and f"--{other}" not in typed:
             below = [layer.without(other) for layer in below]  # the flag takes the place of both
     return below
-
-
-def refuse_idle(typed: Typed, trained: Iterable[TrainConfig], methods: str) -> None:
-    """Refuse a flag of a method that is not trained; a file may hold tables of several."""
-    used = {
-        table
-        for config in trained
-        for table in reads(config.method, recipe(config.method, config.method_options))
-    }
-    for flag in typed:
-        table, dot, _ = flag.removeprefix("--").partition(".")
-        if dot and table not in used:
-            raise InputError(f"{flag}: has no effect with {methods}; leave it out")
 
 
 def _refuse_others(typed: Typed) -> None:

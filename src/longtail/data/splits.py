@@ -127,6 +127,75 @@ def split_dataset(
     return Splits(train, val, test, tuple(notes))
 
 
+def split_further(
+    dataset: Dataset,
+    known: NamedSplits,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    seed: int = 0,
+    *,
+    deal: bool = True,
+) -> Splits | None:
+    """Splits in which every image that was split before stays where it was, so that none is tested on that
+    a network has been trained on.
+
+    Of the others, those of a known group go to its split, the rest is dealt as `split_dataset` does, or goes
+    where the data's own split says.
+
+    Args:
+        dataset: as it is now.
+        known: the splits of before.
+        fractions, seed: of the images that are dealt.
+        deal: whether others are dealt, or left out.
+
+    Returns:
+        The splits; None where no image of the data was split before.
+    """
+    _check_fractions(fractions)
+    places = {name: row for row, name in enumerate(dataset.ids)}
+    side, missing = np.full(len(dataset), -1, np.int8), 0
+    for s, names in enumerate((known.train, known.val, known.test)):
+        rows = [places[name] for name in names if name in places]
+        side[rows] = s
+        missing += len(names) - len(rows)
+    if (side < 0).all():
+        return None
+    notes = [f"{count(missing, 'image')} of these splits no longer there"] if missing else []
+    new = np.flatnonzero(side < 0)
+    if len(new) and deal:
+        side[new] = _side_of_new(dataset, side, new, fractions, seed)
+    left_out = int((side < 0).sum())
+    if dealt := len(new) - left_out:
+        notes.append(f"{count(dealt, 'image')} in none of them: dealt out")
+    if left_out:
+        notes.append(f"{count(left_out, 'image')} in none of them: left out")
+    sizes = ", ".join(f"{split} {int((side == s).sum()):,}" for s, split in enumerate(SPLITS))
+    train, val, test = (np.flatnonzero(side == s) for s in range(len(SPLITS)))
+    return Splits(train, val, test, (f"split: {sizes} images", *notes))
+
+
+def _side_of_new(
+    dataset: Dataset,
+    side: NDArray[np.int8],
+    new: NDArray[np.int64],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> NDArray[np.int8]:
+    """(n,) splits of new images; -1 where the data's own split has none."""
+    if dataset.split is not None:
+        return dataset.split[new].astype(np.int8)
+    found, groups = np.full(len(new), -1, np.int8), dataset.groups
+    if groups is not None:
+        old = np.flatnonzero(side >= 0)
+        names, first = np.unique(groups[old], return_index=True)
+        place = np.searchsorted(names, groups[new]).clip(max=len(names) - 1)
+        found = np.where(names[place] == groups[new], side[old[first[place]]], found).astype(np.int8)
+    rest = found < 0
+    own = new[rest]
+    part = Pairs.of(dataset.labels[own], None if groups is None else groups[own], dataset.schema)
+    found[rest] = stratify(part, np.array(fractions), seed)
+    return found
+
+
 def _check_fractions(fractions: tuple[float, float, float]) -> None:
     if len(fractions) != len(SPLITS) or abs(sum(fractions) - 1) > 1e-6 or min(fractions) < 0:
         raise InputError(f"--fractions: expected train, val and test that sum to 1, got {fractions}")

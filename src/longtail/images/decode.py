@@ -162,7 +162,19 @@ def _from_pillow(data: bytes, name: str, channels: int, bits: int) -> Pixels:
     image = open_image(data, name)
     with refusing_damage(name):
         image.load()
+        if bits != MOST_BITS and _has_wide_colours(image, data):
+            refuse(name, f"--bits {bits}: 16 bits of a colour are read as 8, whatever they use; save 8")
         return _upright(_convert(image, name, channels, bits), _orientation(image, data))
+
+
+def _has_wide_colours(image: Image.Image, data: bytes) -> bool:
+    """Whether an image of several channels has 16 bits in each, of which Pillow keeps the upper 8."""
+    if image.mode.startswith("I"):
+        return False
+    if image.format == "PNG":
+        return data[24] == 16
+    tags = getattr(image, "tag_v2", None)  # of TIFF
+    return tags is not None and max(tags.get(258, (8,))) == 16
 
 
 def pixels_of(image: Image.Image, name: str, channels: int = 3, bits: int = MOST_BITS) -> Pixels:
@@ -209,7 +221,9 @@ def _orientation(image: Image.Image, data: bytes) -> int:
 def _convert(image: Image.Image, name: str, channels: int, bits: int = MOST_BITS) -> Pixels:
     """(H, W, channels) uint8 of any mode Pillow has."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bits(np.asarray(image), name, bits))
+        values, clear = np.asarray(image), image.info.get("transparency")
+        pixels = _to_8_bits(values, name, bits)
+        image = Image.fromarray(np.where(values == clear, 255, pixels) if isinstance(clear, int) else pixels)
     elif image.has_transparency_data:
         image = _over_white(image)
     grey_or_colour = image.convert("RGB" if channels == 3 else "L")

@@ -173,6 +173,7 @@ METHODS: Mapping[str, Row] = {
         "logistic regression on features of a frozen backbone, divided by the prior: the baseline to beat",
         "linear:Linear",
         MethodOptions(feature_layer="vector", decision="prior"),
+        refuses={"tau-norm": "linear solves for differences of classes, whose lengths say nothing"},
         on_vectors=True,
         solved=True,
     ),

@@ -11,13 +11,12 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize as unit_length
 
 from longtail.rectification.comparison import HardPairs
 from longtail.rectification.mining import mine_class_level, mine_instance_level
 from longtail.rectification.share import ALONE, Share
 from longtail.schema import as_features
-from longtail.tensors import full_precision
+from longtail.tensors import full_precision, unit_vectors
 
 DEFAULT_MARGIN = 0.5
 """On probabilities and on features of unit length."""
@@ -77,8 +76,8 @@ class InstanceLevel:
         """Features, (N, J, D) or (N, 1, D); ValueError without them."""
         if features is None:
             raise ValueError("features: expected a tensor at instance level, got None")
-        features = full_precision(as_features(features, labels))
-        return unit_length(features, dim=2) if self.normalize else features
+        features = as_features(features, labels)
+        return unit_vectors(features) if self.normalize else full_precision(features)
 
     def margins(self, logits: Tensor) -> Tensor:
         """The same for every attribute, or by its number of classes |Z_j|."""

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
 from longtail.data.longtail import TailProfile, impose_on
-from longtail.data.splits import SPLITS_FILE, Splits, split_dataset
+from longtail.data.splits import SPLITS_FILE, Splits, split_dataset, split_further
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS, MIRROR
@@ -22,6 +22,7 @@ from longtail.images.decode import MOST_BITS
 from longtail.images.load import MEASURED, ImageLoader
 from longtail.images.sizes import suggest_size
 from longtail.methods.find import class_of
+from longtail.methods.options import LOSSES
 from longtail.methods.recipe import recipe
 from longtail.models.adapters import MARK
 from longtail.models.backbones import (
@@ -329,9 +330,18 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
 
 
 def _split(dataset: Dataset, config: TrainConfig) -> Splits:
-    """Train, val and test rows, with the imposed tail on the training rows."""
+    """Train, val and test rows, with the imposed tail on the training rows.
+
+    A training that goes on from a run has the splits of that run: its network has seen the training images.
+    """
     options = config.data_options
     shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
+    before = None if config.start is None else RunFolder(Path(config.start)).splits
+    if before is not None and before.exists():
+        known, deal = SPLITS_FILE.read(before), options.tail_ratio is None
+        splits = split_further(dataset, known, shares, config.seed, deal=deal)
+        if splits is not None:
+            return replace(splits, notes=(f"splits of {config.start}", *splits.notes))
     splits = split_dataset(dataset, shares, config.seed)
     if options.tail_ratio is None:
         return splits
@@ -339,6 +349,10 @@ def _split(dataset: Dataset, config: TrainConfig) -> Splits:
     attribute = options.tail_attribute or dataset.schema.names[0]
     train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
     return replace(splits, train=train, notes=(*splits.notes, note))
+
+
+def _has_cosines(card: ModelCard) -> bool:
+    return LOSSES[recipe(card.method, card.method_options).loss].cosine
 
 
 def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: str) -> None:
@@ -353,6 +367,10 @@ def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: st
         if found != expected:
             said = "" if what == "schema" else f" {found}, not {expected}"
             raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
+    if card.method == "lws" and start and _has_cosines(start) and not _has_cosines(card):
+        raise InputError(
+            f"--from {run}: its classifier gives cosines, lws would scale other logits; choose --method crt"
+        )
     known, own = network or {}, learner.model.state_dict()
     fresh = {name: own[name] for name in own.keys() - known.keys() if MARK in name}  # the run had none
     try:

@@ -104,7 +104,8 @@ def over_sampling(
         num_classes: |Z_j| of every attribute.
         replicate: the second, longer epoch.
         power: of the weights, from 0 (every image alike) to 1 (classes as even as they can be).
-        limit: how many times the mean an image may weigh, at least 1; our choice.
+        limit: how many times the mean an image may weigh, at least 1, before all are brought to mean 1 again;
+            our choice.
 
     Raises:
         ValueError: when the labels do not fit `num_classes`, or power or limit is out of range.

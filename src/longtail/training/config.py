@@ -165,7 +165,7 @@ class TrainConfig(Settings):
     workers: Annotated[int, NOT_NEGATIVE] = 0
     """Number of processes that decode images, if the decoded images do not fit in memory."""
 
-    many_above: int = 100
+    many_above: Annotated[int, NOT_NEGATIVE] = 100
     """Classes with more training images than this are called many."""
 
     few_below: Annotated[int, NOT_NEGATIVE] = 20
@@ -222,6 +222,8 @@ class TrainConfig(Settings):
             raise InputError("--layer-decay: goes with --finetune; without it all layers have one rate")
         asked = "--freeze" if self.freeze else f"--finetune {self.finetune}" if self.finetune else ""
         flag = asked or (f"--method {self.method}" if solved else "")
+        if flag and self.method == "mtct":  # ranks images of two domains by the whole backbone
+            raise InputError(f"{flag}: mtct trains a backbone of its own from the start; leave it out")
         if flag and self.from_scratch:
             raise InputError(f"{flag}: keeps pretrained weights; leave out --from-scratch")
         if flag and self.tuning in COMPUTED_ONCE and self.augment not in (None, *ON_VECTORS):

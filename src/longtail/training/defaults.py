@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 from longtail.errors import InputError
@@ -154,6 +154,28 @@ def possible(config: TrainConfig) -> list[TrainConfig]:
     recommended = {_recommended(regime, attributes) for regime in regimes for attributes in (1, 2)}
     methods = {next(_candidates(config.method_options, method)) for method in recommended}
     return [replace(config, method=method) for method in sorted(methods)]
+
+
+def refuse_idle(flags: Iterable[str], trained: Iterable[TrainConfig], methods: str) -> None:
+    """Refuse an option of a method that is not trained; a file may hold tables of several.
+
+    Args:
+        flags: that were given, as '--crl.level'.
+        trained: what may be trained.
+        methods: how that is called, as '--method ce'.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    used = {
+        table
+        for config in trained
+        for table in reads(config.method, recipe(config.method, config.method_options))
+    }
+    for flag in flags:
+        table, dot, _ = flag.removeprefix("--").partition(".")
+        if dot and table not in used:
+            raise InputError(f"{flag}: has no effect with {methods}; leave it out")
 
 
 def _regime_is_open(config: TrainConfig) -> bool:

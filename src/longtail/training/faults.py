@@ -244,7 +244,8 @@ def entropy(shares: Sequence[float]) -> float:
 
 def _guessed(attribute: AttributeResults) -> bool:
     balanced = attribute.metrics.class_balanced_accuracy
-    return balanced is not None and len(attribute.classes) > 1 and balanced.low <= 1 / len(attribute.classes)
+    tested = sum(entry.test_count > 0 for entry in attribute.classes)
+    return balanced is not None and len(attribute.classes) > 1 and balanced.low <= 1 / tested
 
 
 def _cross_entropy(epochs: Sequence[EpochRecord]) -> float | None:
