@@ -141,8 +141,9 @@ class Predictions:
         return self.labels[:, column] != UNLABELLED
 
     def of_attribute(self, column: int) -> tuple[NDArray[np.floating], Ints]:
-        """Scores (n, C) and labels (n,) of the n images labelled in one attribute."""
-        rows = self.labelled(column)
+        """Scores (n, C) and labels (n,) of the n images labelled in one attribute; views where that is all."""
+        known = self.labelled(column)
+        rows = slice(None) if known.all() else known
         return self.scores[rows, column, : self.schema.num_classes[column]], self.labels[rows, column]
 
     def decided(self, column: int) -> NDArray[np.intp]:

@@ -34,7 +34,7 @@ def trust(
         plain: (n, J, K) its scores before their temperature.
         attributes: the results without.
     """
-    members = run.members(predictions.scores.astype(np.float64))
+    members = run.members(predictions.scores.astype(np.float64, copy=False))
     for j, attribute in enumerate(attributes):
         yield structs.replace(
             attribute,
