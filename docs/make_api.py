@@ -18,7 +18,8 @@ PLACE = Path(__file__).parent / "api.md"
 HEAD = """# Python
 
 Made by `make docs` from the docstrings. `import longtail` is light: torch is loaded when a name needs it.
-Keyword arguments of jobs are the flags of `longtail train` ([commands](commands.md)), with underscores.
+Keyword arguments of jobs are the flags of `longtail train` ([commands](commands.md)), with underscores;
+`--from RUN` is `start=RUN`.
 A mistake raises `longtail.InputError` with the line that the command prints. No function ends the program.
 """
 

@@ -79,8 +79,10 @@ def compare(
         parallel: Number of trainings at a time; by default one per GPU or core.
         engine: Who runs the trainings.
         config: Settings as for `longtail train`; flags override the file.
-        output: Folder of the comparison; by default runs/DATA-comparison.
-        overwrite: Replace runs that were trained with other settings.
+        output: Folder of the comparison; by default runs/DATA-comparison, or runs/comparison of runs that are
+            there already.
+        overwrite: Replace runs that were trained with other settings, on data that have changed since, or
+            after a first stage that was trained again; without this flag they are refused.
         dry_run: Print what would be trained, and stop.
         quiet: Show nothing but errors.
     """

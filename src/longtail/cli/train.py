@@ -47,7 +47,8 @@ def train(
     """Train on a data set, evaluate on its test images, and write a report.
 
     A configuration file holds the flags by their names with underscores, and a table for the options
-    of a method: epochs = 20, [crl], level = "class".
+    of a method: epochs = 20, [crl], level = "class". Give --from as a flag, because it takes over the
+    settings of its run.
 
     Args:
         config: Settings in TOML, YAML or JSON; flags override the file.

@@ -141,7 +141,7 @@ class Predictions:
         return self.labels[:, column] != UNLABELLED
 
     def of_attribute(self, column: int) -> tuple[NDArray[np.floating], Ints]:
-        """Scores (n, C) and labels (n,) of the n images labelled in one attribute; views where that is all."""
+        """Scores (n, C) and labels (n,) of the n images labelled in one attribute; views where all are."""
         known = self.labelled(column)
         rows = slice(None) if known.all() else known
         return self.scores[rows, column, : self.schema.num_classes[column]], self.labels[rows, column]

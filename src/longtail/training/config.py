@@ -63,7 +63,8 @@ class TrainConfig(Settings):
     the data."""
 
     start: str | None = None
-    """Start from the trained network of a run, with its data and settings."""
+    """Start from the trained network of a run, with its data, splits and settings, but not its method and the
+    options of that. --seed and the shares then split only images that are new."""
 
     output: str | None = None
     """Folder of the run; by default runs/DATA-METHOD-seedSEED, without METHOD if none is named."""

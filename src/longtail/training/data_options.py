@@ -60,7 +60,8 @@ class DataOptions(Settings):
     """Attribute that the tail is imposed on; by default the first."""
 
     bits: Annotated[int | None, IMAGE_BITS] = None
-    """Bits that 16-bit images use, such as 12 if the largest value is 4095; by default 16."""
+    """Bits that grey 16-bit images use, such as 12 if the largest value is 4095; by default 16, in evaluate
+    those of the model."""
 
     skip_unreadable: bool = False
     """Leave out unreadable images, counted and listed, instead of stopping at the first."""

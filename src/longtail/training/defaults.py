@@ -37,10 +37,10 @@ STEPS = 1500
 """Budget of a training in steps."""
 
 STEPS_FINE_TUNED = 450
-"""Budget of a training of the last stage of a pretrained network, which soon memorises few images."""
+"""Budget of fine-tuning on a CPU; the last stage of a pretrained network soon memorises few images."""
 
 STEPS_ON_GPU = 6000
-"""Budget of a training of a whole network on a GPU."""
+"""Budget of a training on a GPU, where any of the backbone learns."""
 
 FEWEST_VALIDATION, FEWEST_OF_A_CLASS = 200, 5
 """Validation images, and those of the median class, that are enough to tell the best epoch."""
