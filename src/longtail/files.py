@@ -101,3 +101,8 @@ def decode_line(path: str, number: int, line: bytes) -> str:
             f"{path}, line {number}: is not UTF-8 (byte 0x{line[error.start]:02x});"
             " save the file with encoding UTF-8"
         ) from None
+
+
+def place_of(name: str) -> Path:
+    """A path in which ~ stands for the home folder; of a name that nobody has, as it is."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  Path.expanduser raises there

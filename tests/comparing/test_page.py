@@ -194,6 +194,16 @@ def test_the_headline_is_no_surer_than_the_interval(source: str):
     assert "+5.0 points against ce (95 % interval: +3.0 to +7.0; for other images" in said
     assert "corrected for 3 methods: " in headline(source)
     assert said.endswith(" +2.1 to +7.9)."), said
+    few = single_attribute()  # another seed is another split: the easier ones alone make no method better
+    few["methods"], few["features"] = few["methods"][:2], None
+    for method, values in zip(few["methods"], ((0.6, 0.62, 0.74, 0.75, 0.76), (0, 0, 0.73, 0.74, 0.752))):
+        for cell, value in zip(method["cells"], values):
+            cell["decisions"]["argmax"]["mean"]["class_balanced_accuracy"] = value
+    for cell in few["methods"][1]["cells"][:2]:
+        fail(cell, "no room")
+    said = headline(render_comparison(typed(few)))
+    assert "ce has the highest class-balanced accuracy" in said
+    assert "about 75 of 100" in said
     single = comparison([3], ["ce", "crl"], seeds=1)
     assert "It is the baseline itself" in headline(render_comparison(typed(single)))
     single["baseline"] = "crl"

@@ -104,6 +104,16 @@ def test_an_archive_that_was_cut_short_anywhere_is_refused(tmp_path: Path) -> No
             read_members([tmp_path / "x.tar"])
 
 
+def test_archives_that_were_put_together_are_refused_and_not_read_half(tmp_path: Path) -> None:
+    one, other = (packed(tmp_path / f"{name}.tar", {f"{name}.jpg": b"1"}) for name in "ab")
+    both = tmp_path / "ab.tar"
+    both.write_bytes(one.read_bytes() + other.read_bytes())
+    with pytest.raises(InputError, match=r"ab\.tar: .*holds more behind its end"):
+        read_members([both])
+    both.write_bytes(one.read_bytes() + bytes(100_000))
+    assert read_members([both]).names == ["a.jpg"]
+
+
 def test_a_damaged_header_is_one_line_or_does_no_harm(tmp_path: Path) -> None:
     content = {name: data[:9] for name, data in CONTENT.items()}
     path, rng = packed(tmp_path / "x.tar", content), np.random.default_rng(0)

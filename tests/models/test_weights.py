@@ -111,3 +111,13 @@ def test_what_is_no_file_of_weights_is_one_line(tmp_path):
     }.items():
         with pytest.raises(InputError, match=rf"^--weights f: {fault}[^\n]*$"):
             read_tensors(tmp_path / name, "--weights f")
+
+
+def test_an_old_file_that_was_cut_short_anywhere_is_one_line(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, 3):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"^--weights w: "):
+            read_tensors(path, "--weights w")

@@ -206,3 +206,15 @@ def test_paths_are_kept_whole(small, tmp_path, monkeypatch):
     assert config.weights == str(tmp_path / "w.pth")
     assert config.backbone == f"timm:local-dir:{tmp_path / 'net'}"
     assert with_whole_paths(replace(small, backbone="timm:tiny")).backbone == "timm:tiny"
+
+
+def test_a_built_in_name_is_not_a_folder_of_that_name_and_a_tilde_is_the_home(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "digits").mkdir()
+    found = {
+        name: with_whole_paths(replace(small, data=name)).data for name in ("digits", "~/digits", "./digits")
+    }
+    assert found == {"digits": "digits", **dict.fromkeys(["~/digits", "./digits"], str(tmp_path / "digits"))}
+    assert with_whole_paths(replace(small, data="~/x-{0..1}.tar")).data == str(tmp_path / "x-{0..1}.tar")
+    assert with_whole_paths(replace(small, data="~nobody-has-it/x")).data == "~nobody-has-it/x"

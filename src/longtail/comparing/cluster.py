@@ -45,9 +45,24 @@ class ClusterLauncher:
             **own_limit,
         )
 
-    def start(self, command: Sequence[str], log: Path) -> ClusterJob:
+    def start(self, command: Sequence[str], log: Path) -> ClusterJob | Refused:
         """See `Launcher`."""
-        return ClusterJob(self._executor.submit(run_command, list(command), str(log), self._threads))
+        try:
+            return ClusterJob(self._executor.submit(run_command, list(command), str(log), self._threads))
+        except RuntimeError as error:  # a queue that takes no more: one training fails, the others go on
+            log.with_suffix(".err").write_text(f"the cluster refused it: {error}".splitlines()[0] + "\n")
+            return Refused()
+
+
+class Refused:
+    """A job that the cluster did not take."""
+
+    def poll(self) -> Ended:
+        """See `Job`."""
+        return Ended(1, None)
+
+    def stop(self, at_once: bool = False) -> None:
+        """There is nothing to stop."""
 
 
 class ClusterJob:
@@ -74,8 +89,10 @@ def run_command(command: Sequence[str], log: str, threads: int | None) -> tuple[
     """Run a command, with its output in files as `Launcher.start` says; its exit code and peak memory."""
     share = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     errors = Path(log).with_suffix(".err")
+    # a training of several devices starts its processes itself, though srun started this one
+    outside = {name: value for name, value in os.environ.items() if name != "SLURM_STEP_ID"}
     with Path(log).open("a") as output, errors.open("w") as lines:
-        ended = subprocess.run(command, stdout=output, stderr=lines, env={**os.environ, **share}, check=False)
+        ended = subprocess.run(command, stdout=output, stderr=lines, env={**outside, **share}, check=False)
     return ended.returncode, peak_bytes(resource.getrusage(resource.RUSAGE_CHILDREN))
 
 

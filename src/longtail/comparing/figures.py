@@ -127,6 +127,17 @@ def standings(document: ComparisonDocument) -> list[Standing]:
     return [_standing(method, document.reference) for method in document.methods]
 
 
+def ranking(document: ComparisonDocument) -> dict[str, float]:
+    """Class-balanced accuracy of each method that has one, by its own decision, over the seeds that all have.
+
+    Another seed is another split, so that means over different seeds cannot be compared. Empty where there is
+    no such seed.
+    """
+    found = {m.name: values for m in document.methods if (values := _by_seed(m, None, _mean_balanced))}
+    common = set[int].intersection(*map(set, found.values())) if found else set[int]()
+    return {name: fmean(values[seed] for seed in common) for name, values in found.items() if common}
+
+
 def claim(document: ComparisonDocument, best: str) -> Claim | None:
     """What can be said of the method with the highest class-balanced accuracy, each by its own decision.
 

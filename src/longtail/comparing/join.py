@@ -139,10 +139,11 @@ def _method_of(run: str) -> str:
 def _expect_distinct_seeds(group: Sequence[CellRun]) -> None:
     seen: dict[int, Path] = {}
     for run in group:
-        other = seen.setdefault(run.config.seed, run.path)
-        if other != run.path:
-            seed = run.config.seed
+        seed = run.config.seed
+        if seed in seen:
+            other = seen[seed]
             raise InputError(f"{run.path}: same method, options and seed {seed} as {other}; leave one out")
+        seen[seed] = run.path
 
 
 def _label(config: TrainConfig) -> str:

@@ -123,7 +123,9 @@ def _named(row: Standing) -> str:
 
 def _best(column: Column, rows: Sequence[Standing]) -> float | None:
     """The largest mean of a column, as it is printed; None where there is nothing to be better than."""
-    means = [round(f.mean, 3) for row in rows if column.figure and (f := column.figure(row))]
+    most = max((row.finished for row in rows), default=0)  # others have means over other splits
+    whole = [row for row in rows if row.finished == most]
+    means = [round(f.mean, 3) for row in whole if column.figure and (f := column.figure(row))]
     return max(means) if len(means) > 1 else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from statistics import fmean
 
 from msgspec import structs
@@ -10,7 +11,7 @@ from msgspec import structs
 from longtail.comparing import charts
 from longtail.comparing.cells import LINEAR
 from longtail.comparing.document import AttributeFacts, ComparisonDocument
-from longtail.comparing.figures import Claim, Figures, Standing, claim, gains, standings
+from longtail.comparing.figures import Claim, Figures, Standing, claim, gains, ranking, standings
 from longtail.comparing.tables import (
     adjusted_mark,
     difference_text,
@@ -82,10 +83,12 @@ def _named_by_data(document: ComparisonDocument) -> ComparisonDocument:
 
 def _headline(document: ComparisonDocument, rows: Sequence[Standing]) -> str:
     """Which method is best by its mean, and whether chance explains what it adds to the baseline."""
-    known = [(f.mean, row) for row in rows if (f := row.own.class_balanced_accuracy)]
-    if not known:
+    if not any(row.own.class_balanced_accuracy for row in rows):
         return "No run has finished, so nothing can be said about the methods."
-    mean, best = max(known, key=lambda pair: pair[0])
+    means = ranking(document)
+    if not means:
+        return "There is no seed that all methods finished, so nothing can be said about which is best."
+    mean, best = max(((means[row.method], row) for row in rows if row.method in means), key=itemgetter(0))
     of = count(len(rows), "method")
     sentence = f"Of {of}, {best.method} has the highest class-balanced accuracy: if every class were equally "
     sentence += f"common, about {of_hundred(mean)} of 100 images would be recognised."
@@ -99,6 +102,8 @@ def _verdict(document: ComparisonDocument, best: Standing) -> str:
     if found is None:
         return f"Too few seeds were finished to say how sure its difference to {document.baseline} is."
     gain = f"That is {points(found.seeds.value)} points against {document.baseline} ({_intervals(found)})"
+    if found.seeds.high < 0:
+        return f"{gain}: on the seeds that both finished it is worse."
     if found.seeds.low <= 0:
         return f"{gain}, which seeds alone could explain."
     if found.images and found.images.low <= 0:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from longtail.comparing.document import ComparisonDocument
-from longtail.comparing.figures import Figure, Figures, Standing, standings, widening
+from longtail.comparing.figures import Figure, Figures, Standing, ranking, standings, widening
 from longtail.evaluation.metrics import METRICS
 from longtail.reporting.wording import METRIC_NAMES
 from longtail.words import NOTHING, count, listed, percent, shown
@@ -156,7 +156,7 @@ def fault_lines(document: ComparisonDocument) -> Iterator[str]:
 
 def _below_linear(document: ComparisonDocument) -> Iterator[str]:
     """Methods whose mean is not above that of the regression that takes seconds."""
-    means = {row.method: f.mean for row in standings(document) if (f := row.own.class_balanced_accuracy)}
+    means = ranking(document)
     simple = means.pop("linear", math.inf)
     below = [name for name, mean in means.items() if simple < math.inf and mean <= simple]
     if below:

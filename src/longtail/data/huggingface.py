@@ -21,10 +21,12 @@ from longtail.data.classes import SPLIT_NAMES
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.listing import Listing
 from longtail.data.names import Names
+from longtail.data.stores import read_file
 from longtail.data.tables.manifest import open_manifest
 from longtail.data.tables.roles import ColumnChoice
 from longtail.data.tables.table import Column, Table
 from longtail.errors import InputError
+from longtail.files import place_of
 from longtail.schema import UNLABELLED, Attribute, LabelSchema
 from longtail.words import did_you_mean, joined
 
@@ -71,12 +73,12 @@ class HuggingFaceStore:
             return image["bytes"]
         if image.get("path") is None:
             raise OSError(f"{self.name(index)}: has no image")
-        return Path(image["path"]).read_bytes()
+        return read_file(Path(image["path"]))
 
 
 def is_huggingface(source: str) -> bool:
     """Whether a source is on the hub, was saved by the library or downloaded from the hub; never raises."""
-    return source.startswith(PREFIX) or _is_saved(Path(source).expanduser()) or _has_shards(source)
+    return source.startswith(PREFIX) or _is_saved(place_of(source)) or _has_shards(source)
 
 
 def _is_saved(root: Path) -> bool:
@@ -85,7 +87,7 @@ def _is_saved(root: Path) -> bool:
 
 def _has_shards(source: str) -> bool:
     """Whether a folder, or data/ in it, holds files as the hub names them: train-00000-of-00002.parquet."""
-    root = Path(source).expanduser()
+    root = place_of(source)
     return any(
         _SHARD.fullmatch(file.name) for place in (root, root / "data") for file in place.glob("*.parquet")
     )
@@ -139,7 +141,7 @@ def _library(source: str) -> Any:
 def _loaded(source: str, datasets: Any) -> Any:
     try:
         if not source.startswith(PREFIX):
-            root = Path(source).expanduser()
+            root = place_of(source)
             return (datasets.load_from_disk if _is_saved(root) else datasets.load_dataset)(os.fspath(root))
         name, _, config = source.removeprefix(PREFIX).partition(":")
         return datasets.load_dataset(name, config or None)
@@ -229,4 +231,4 @@ def _name(source: str) -> str:
     """The last part of the name on the hub, or of the folder's path."""
     if source.startswith(PREFIX):
         return source.removeprefix(PREFIX).partition(":")[0].rpartition("/")[2]
-    return Path(source).expanduser().resolve().name
+    return place_of(source).resolve().name

@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from longtail.errors import InputError
+from longtail.files import place_of
 from longtail.words import first_of
 
 _MOST_SHARDS = 100_000
@@ -38,7 +39,7 @@ def shards_of(source: str) -> list[Path]:
     Raises:
         InputError: when one is not there.
     """
-    pattern = Path(source).expanduser()
+    pattern = place_of(source)
     if not is_pattern(source) or pattern.exists():
         return []
     paths = [Path(text) for text in _expanded(str(pattern))]

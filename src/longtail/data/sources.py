@@ -29,6 +29,7 @@ from longtail.data.tables.table import read_table
 from longtail.data.tars import read_members as read_tars
 from longtail.data.tars import root_of
 from longtail.errors import InputError
+from longtail.files import place_of
 from longtail.schema import LabelSchema
 from longtail.words import count, did_you_mean, joined
 
@@ -141,7 +142,7 @@ def existing(source: str, flag: str = "") -> Path:
     Raises:
         InputError: when nothing is there, with what is called alike.
     """
-    path = Path(source).expanduser()
+    path = place_of(source)
     if source and path.exists():
         return path
     parent = path.parent

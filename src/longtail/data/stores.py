@@ -43,14 +43,22 @@ class FileStore:
         Raises:
             OSError: when the file is missing, unreadable, larger than `MAX_BYTES`, or a pipe or device.
         """
-        path = self.root / self.names[index]
-        if "\0" in str(path):
-            raise OSError("a path cannot hold a null character; write one path per line")
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{path}: is no file, but a folder, pipe or device")
-        check_size(str(path), found.st_size)
-        return path.read_bytes()
+        return read_file(self.root / self.names[index])
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that may be an image.
+
+    Raises:
+        OSError: when it is missing, unreadable, larger than `MAX_BYTES`, or a pipe or device.
+    """
+    if "\0" in str(path):
+        raise OSError("a path cannot hold a null character; write one path per line")
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"{path}: is no file, but a folder, pipe or device")
+    check_size(str(path), found.st_size)
+    return path.read_bytes()
 
 
 def check_size(name: str, size: int) -> None:

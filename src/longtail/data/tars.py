@@ -159,6 +159,7 @@ def _files(file: BinaryIO) -> Iterator[_File]:
         file.seek(place)
         block = file.read(BLOCK)
         if block == _EMPTY:
+            _expect_nothing_more(file)
             return
         header = _header(block, place, length)
         content, size = place + BLOCK, header.size if wide < 0 else wide
@@ -181,6 +182,13 @@ def _files(file: BinaryIO) -> Iterator[_File]:
         elif header.kind not in (*_REGULAR, _FOLDER):
             what = "a link" if header.kind in _LINKS else "neither a file nor a folder"
             raise ValueError(f"member {name!r} is {what}; pack it again with plain files (tar -h)")
+
+
+def _expect_nothing_more(file: BinaryIO) -> None:
+    """Behind its end an archive is filled up with zeros; of those put together, another stands there."""
+    while rest := file.read(2**16):
+        if rest.strip(b"\0"):
+            raise ValueError("holds more behind its end, as archives do that were put together; pack one")
 
 
 def _header(block: bytes, place: int, length: int) -> _Header:

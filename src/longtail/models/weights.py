@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.")
 CLASSIFIERS = ("fc", "classifier", "head", "head_dist")
 """Usual names of the layer that makes classes of vectors."""
 
-_DAMAGE = (SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError, ValueError)
+_DAMAGE = (
+    *(SafetensorError, UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, struct.error),
+    *(AssertionError, AttributeError, OverflowError, TypeError),
+)
+"""What readers raise on files that are cut short or changed."""
 
 _CONTAINERS = ("state_dict", "model")
 """Keys of a training's checkpoint below which its weights lie."""

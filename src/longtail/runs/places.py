@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
+from longtail.data.builtin import BUILTIN
 from longtail.data.patterns import is_pattern, plain_name
-from longtail.files import file_name
+from longtail.files import file_name, place_of
 from longtail.models.backbones import IN_FOLDER
 from longtail.training.config import AUTO, TrainConfig
 
@@ -24,7 +24,7 @@ def with_whole_paths(config: TrainConfig) -> TrainConfig:
     options = config.data_options
     return replace(
         config,
-        data=_whole_path(config.data) or config.data,
+        data=config.data if config.data in BUILTIN else _whole_path(config.data) or config.data,
         start=_whole_path(config.start),
         weights=_whole_path(config.weights),
         backbone=_with_whole_folder(config.backbone),
@@ -40,5 +40,6 @@ def _with_whole_folder(backbone: str | None) -> str | None:
 
 
 def _whole_path(path: str | None) -> str | None:
-    """A path that exists, or names shards, as an absolute one; a built-in name, or a mistake, as it is."""
-    return str(Path(path).absolute()) if path and (Path(path).exists() or is_pattern(path)) else path
+    """A path that exists, or names shards, as an absolute one; another name, or a mistake, as it is."""
+    place = place_of(path or "")
+    return str(place.absolute()) if path and (place.exists() or is_pattern(path)) else path

@@ -251,12 +251,13 @@ def to_parquet(stream: Path, target: Path) -> None:
     with pa.OSFile(str(stream)) as file:
         reader = pa.ipc.open_stream(file)
         with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
-            waiting: list[Any] = []
+            waiting, held = list[Any](), 0
             for batch in reader:
                 waiting.append(batch)
-                if sum(piece.nbytes for piece in waiting) >= _ROW_GROUP:
+                held += batch.nbytes
+                if held >= _ROW_GROUP:
                     writer.write_table(pa.Table.from_batches(waiting))
-                    waiting = []
+                    waiting, held = [], 0
             if waiting:
                 writer.write_table(pa.Table.from_batches(waiting))
 

@@ -7,7 +7,6 @@ import warnings
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -137,7 +136,7 @@ def load_state(path: Path) -> TrainingState:
     try:
         with warnings.catch_warnings(action="ignore"):  # about pickles of other programs; they are refused
             found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError):
+    except Exception:  # what a reader raises on damage is any of a dozen
         raise InputError(
             f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
         ) from None

@@ -196,3 +196,8 @@ def test_parquet_text_that_is_not_utf8_names_its_column() -> None:
     broken = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(b"\xe5("))
     with pytest.raises(InputError, match=r"x\.parquet: column label holds text that is not UTF-8"):
         read_table("x.parquet", parquet(label=broken))
+
+
+def test_a_table_that_holds_the_images_themselves_is_told_how_to_be_opened() -> None:
+    with pytest.raises(InputError, match=r"column image holds the images themselves; name the file as the hub"):
+        read_table("x.parquet", parquet(image=[{"bytes": b"1", "path": "a.png"}], label=[0]))

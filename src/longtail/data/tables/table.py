@@ -210,7 +210,14 @@ def _read_parquet(path: str, file: BinaryIO) -> Table:
     except ImportError as error:
         raise InputError(f"{path}: reading Parquet needs pyarrow; pip install 'longtail[parquet]'") from error
     try:
-        table = pq.read_table(file)
+        found = pq.ParquetFile(file)
+        packed = [f.name for f in found.schema_arrow if str(f.type).startswith("struct<bytes: ")]
+        if packed:
+            raise InputError(
+                f"{path}: column {packed[0]} holds the images themselves; name the file as the hub does, "
+                "train-00000-of-00001.parquet, and it is read with the library datasets"
+            )
+        table = found.read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: is not a readable Parquet file ({reason})") from error
