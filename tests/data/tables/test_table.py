@@ -199,5 +199,5 @@ def test_parquet_text_that_is_not_utf8_names_its_column() -> None:
 
 
 def test_a_table_that_holds_the_images_themselves_is_told_how_to_be_opened() -> None:
-    with pytest.raises(InputError, match=r"column image holds the images themselves; name the file as the hub"):
+    with pytest.raises(InputError, match=r"column image holds the images themselves; name the file"):
         read_table("x.parquet", parquet(image=[{"bytes": b"1", "path": "a.png"}], label=[0]))
