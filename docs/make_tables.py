@@ -83,7 +83,9 @@ def table(document: ComparisonDocument, metrics: Mapping[str, str]) -> str:
 
 
 def regime_table(regime: str) -> str:
-    """Class-balanced accuracy of every method on every set, in brackets adjusted; the best of a set is bold.
+    """Class-balanced accuracy of every method on every set, in brackets adjusted.
+
+    Bold is the best of a set, among the methods with the most seeds.
 
     Methods that most sets have come first, then those with the higher mean.
     """
@@ -93,10 +95,7 @@ def regime_table(regime: str) -> str:
         for name, path in places.items()
         if path.exists()
     }
-    best = {
-        name: max(_mean(row.own.class_balanced_accuracy) for row in rows.values())
-        for name, rows in columns.items()
-    }
+    best = {name: max(_ranked(_read(places[name])).values()) for name in columns}
 
     def order(method: str) -> tuple[int, float]:
         own = [_mean(rows[method].own.class_balanced_accuracy) for rows in columns.values() if method in rows]
@@ -115,6 +114,12 @@ def regime_table(regime: str) -> str:
     methods = sorted({method for rows in columns.values() for method in rows}, key=order)
     lines = [["method", *columns], _rule(1 + len(columns))]
     return _lines([*lines, *([f"`{m}`", *(cell(m, name) for name in columns)] for m in methods)])
+
+
+def _ranked(document: ComparisonDocument) -> dict[str, float]:
+    rows = standings(document)
+    most = max(row.finished for row in rows)
+    return {row.method: _mean(row.own.class_balanced_accuracy) for row in rows if row.finished == most}
 
 
 def draw_gains(document: ComparisonDocument, path: Path) -> None:
