@@ -119,12 +119,9 @@ def split_dataset(
         side = stratify(pairs, np.array(fractions), seed)
         whole = f"{count(pairs.num_units, 'group')}, each whole in one split"
         notes = [] if dataset.groups is None else [whole]
-    sizes = ", ".join(f"{split} {int((side == s).sum()):,}" for s, split in enumerate(SPLITS))
     few = "images" if dataset.groups is None else "groups"
     reason = "" if dataset.split is not None else f" (too few {few}, or tied to other classes)"
-    notes = [f"split: {sizes} images", *notes, *_lacking(side, pairs, dataset.schema, reason)]
-    train, val, test = (np.flatnonzero(side == s) for s in range(len(SPLITS)))
-    return Splits(train, val, test, tuple(notes))
+    return _splits(side, [*notes, *_lacking(side, pairs, dataset.schema, reason)])
 
 
 def split_further(
@@ -168,6 +165,11 @@ def split_further(
         notes.append(f"{count(dealt, 'image')} in none of them: dealt out")
     if left_out:
         notes.append(f"{count(left_out, 'image')} in none of them: left out")
+    return _splits(side, notes)
+
+
+def _splits(side: NDArray[np.int8], notes: Sequence[str]) -> Splits:
+    """The rows of each split; its sizes come before the notes."""
     sizes = ", ".join(f"{split} {int((side == s).sum()):,}" for s, split in enumerate(SPLITS))
     train, val, test = (np.flatnonzero(side == s) for s in range(len(SPLITS)))
     return Splits(train, val, test, (f"split: {sizes} images", *notes))
