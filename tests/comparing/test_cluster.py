@@ -96,3 +96,26 @@ def test_without_slurm_that_is_said(submitit, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["submitit"], "AutoExecutor", refuse)
     with pytest.raises(InputError, match=r"--engine slurm: not on this machine \(no srun\)"):
         ClusterLauncher("slurm", 2, TrainConfig(data="digits"), tmp_path)
+
+
+def test_a_job_that_the_queue_refuses_fails_alone(submitit, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("sbatch: error: Job violates accounting/QOS policy\nmore")
+
+    launcher = ClusterLauncher("submitit-local", 2, TrainConfig(data="digits"), tmp_path)
+    monkeypatch.setattr(launcher._executor, "submit", refuse)
+    job = launcher.start(["x"], tmp_path / "a.log")
+    job.stop()
+    assert job.poll().code == 1
+    said = (tmp_path / "a.err").read_text()
+    assert said == "the cluster refused it: sbatch: error: Job violates accounting/QOS policy\n"
+
+
+def test_a_training_of_several_devices_is_not_taken_for_one_process_of_srun(submitit, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    launcher = ClusterLauncher("submitit-local", 2, TrainConfig(data="digits"), tmp_path)
+    code = "import os; print('SLURM_STEP_ID' in os.environ)"
+    job = launcher.start([sys.executable, "-c", code], tmp_path / "a.log")
+    while job.poll() is None:
+        pass
+    assert (tmp_path / "a.log").read_text() == "False\n"
