@@ -77,6 +77,20 @@ def test_the_configuration_of_a_run_is_a_configuration_file(tmp_path: Path):
         assert settings(written(tmp_path, "config.json", CONFIG.encode(config))) == config
 
 
+def test_a_length_takes_the_place_of_every_way_to_say_one_below_it(tmp_path: Path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(CONFIG.encode(TrainConfig("photos", epochs=7)))
+    found = settings(written(tmp_path, "a.toml", "steps = 30"), "x", "--from", str(run))
+    assert (found.steps, found.epochs) == (30, None)
+    found = settings(written(tmp_path, "a.toml", "steps = 30"), "x", "--epochs", "2")
+    assert (found.steps, found.epochs) == (None, 2)
+    found = settings(written(tmp_path, "a.toml", "batch_size = 8"), "x", "--from", str(run))
+    assert (found.steps, found.epochs) == (None, 7)
+    message = refusal(tmp_path, "steps = 30\nepochs = 2")
+    assert message == "a.toml: --steps: decides the epochs; leave out --epochs"
+
+
 def test_one_text_may_stand_for_several(tmp_path: Path):
     config = settings(written(tmp_path, "a.toml", 'attributes = "colour"'), "x")
     assert config.data_options.attributes == ("colour",)

@@ -9,7 +9,7 @@ import pytest
 from longtail.comparing import defaults
 from longtail.comparing.cells import Comparison
 from longtail.comparing.defaults import decided
-from longtail.runs import preparation
+from longtail.runs import reading
 from longtail.training.config import TrainConfig
 from longtail.training.data_options import DataOptions
 
@@ -37,8 +37,8 @@ def test_methods_get_one_length_and_what_was_chosen_is_said_once_for_all_of_them
 
 
 def test_a_second_stage_has_the_regime_of_its_first(monkeypatch):
-    monkeypatch.setattr(preparation, "has_weights", lambda: True)
-    monkeypatch.setattr(preparation, "suggest_size", lambda images: (128, 128))
+    monkeypatch.setattr(reading, "has_weights", lambda: True)
+    monkeypatch.setattr(reading, "suggest_size", lambda images: (128, 128))
     configs, _ = decisions("ce,crt", TrainConfig("digits"))
     assert [config.finetune for config in configs.values()] == ["last", "last"]
     assert configs["crt"].start == "ce"
@@ -60,7 +60,7 @@ def test_a_budget_of_seconds_takes_the_place_of_the_length():
 def test_on_a_cluster_the_nodes_have_the_gpus(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        defaults, "facts_of", lambda *facts: asked.append(facts[-1]) or preparation.facts_of(*facts)
+        defaults, "facts_of", lambda *facts: asked.append(facts[-1]) or reading.facts_of(*facts)
     )
     base = TrainConfig("digits", backbone="convnet")
     for engine in ("local", "slurm"):

@@ -11,7 +11,7 @@ from longtail.data.dataset import Dataset
 from longtail.data.splits import split_dataset
 from longtail.diagnosing.planned import plan_training
 from longtail.evaluation.intervals import share_interval
-from longtail.runs.preparation import facts_of, read_and_split
+from longtail.runs.reading import facts_of, read_and_split
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import chosen

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import msgspec
 
 from longtail.api.options import Arguments, DataArguments
-from longtail.cli.config_file import run_layer
+from longtail.cli.config_file import run_layer, stacked
 from longtail.documents import unknown_key
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
@@ -33,10 +33,7 @@ def settings(data: str | Path, **given: Unpack[Arguments]) -> TrainConfig:
         0.2
     """
     start = given.get("start")
-    below = {} if start is None else dict(run_layer(Path(start)).values)
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if one in given and other not in given:
-            below.pop(other, None)  # the argument takes the place of both
+    below = {} if start is None else stacked(given, [run_layer(Path(start))])[0].values
     return _converted(_sorted({**below, "data": data, **given}), TrainConfig)
 
 

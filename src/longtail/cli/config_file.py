@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,10 @@ from longtail.errors import InputError
 
 FLAT = ("data_options", "method_options")
 """Fields of `TrainConfig` whose own fields have no prefix, as flags and in files."""
+
+
+LENGTH = ("steps", "epochs", "budget")
+"""The ways to say how long a training is: one of them takes the place of all in what lies below."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,15 @@ class Layer:
     def without(self, *names: str) -> Layer:
         """The layer that leaves some settings to those below it."""
         return Layer(self.source, {key: value for key, value in self.values.items() if key not in names})
+
+
+def stacked(given: Container[str], layers: Iterable[Layer]) -> list[Layer]:
+    """Layers under what is given, the uppermost first, without a length that one above takes the place of."""
+    said, kept = {name for name in LENGTH if name in given}, list[Layer]()
+    for layer in layers:
+        kept.append(layer.without(*(name for name in LENGTH if said and name not in said)))
+        said |= {name for name in LENGTH if layer.values.get(name) is not None}
+    return kept
 
 
 def file_layer(path: Path) -> Layer:

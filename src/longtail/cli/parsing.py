@@ -31,7 +31,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from longtail.cli.config_file import FLAT, Layer
+from longtail.cli.config_file import FLAT, Layer, stacked
 from longtail.errors import InputError
 from longtail.words import did_you_mean
 
@@ -129,7 +129,8 @@ class _Sources:
         }
         for argument in arguments:
             _expect_usable(argument)
-        for layer in self._layers(self.typed):
+        flags = {flag.removeprefix("--") for flag in self.typed}
+        for layer in stacked(flags, self._layers(self.typed)):
             _lay(layer, arguments)
         self._places = {
             argument.name: token.source

@@ -114,9 +114,6 @@ def layers(typed: Typed) -> list[Layer]:
             f"DATA is missing{greedy}: expected a folder, a manifest, an archive or a built-in name; "
             "`longtail data` says more"
         )
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if f"--{one}" in typed and f"--{other}" not in typed:
-            below = [layer.without(other) for layer in below]  # the flag takes the place of both
     return below
 
 

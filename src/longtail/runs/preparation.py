@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,15 +11,13 @@ from lightning_fabric import Fabric
 
 from longtail.data.builtin import BUILTIN
 from longtail.data.dataset import Dataset
-from longtail.data.longtail import TailProfile, impose_on
-from longtail.data.splits import SPLITS_FILE, Splits, split_dataset, split_further
+from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS, MIRROR
 from longtail.images.bits import sampled_bits, usual_bits
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import MEASURED, ImageLoader
-from longtail.images.sizes import suggest_size
 from longtail.methods.find import class_of
 from longtail.methods.options import LOSSES
 from longtail.methods.recipe import recipe
@@ -34,16 +31,13 @@ from longtail.models.backbones import (
 )
 from longtail.models.classifier import build_backbone
 from longtail.models.cut import fixed_part
-from longtail.models.lite0 import has_weights
 from longtail.runs.beginning import Beginning
-from longtail.runs.data import Data, class_counts, read_dataset
+from longtail.runs.data import Data
 from longtail.runs.folder import RunFolder
 from longtail.runs.other_processes import other_processes
 from longtail.runs.run import Run
-from longtail.sampling.weighted import over_sampling, under_sampling
 from longtail.training.checkpoint import ModelCard
 from longtail.training.config import TrainConfig
-from longtail.training.defaults import DataFacts
 from longtail.training.faults import WITHOUT_EFFECT
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
@@ -58,7 +52,6 @@ TUNED: Mapping[Tuning | None, str] = {
     "adapters": " (with adapters)",
 }
 """What is said of the backbone, by what learns of it."""
-
 
 READ = 1024
 """Training images whose vectors set the units of what is read."""
@@ -80,61 +73,6 @@ class Training:
     run: Run
     feed: Feed
     notes: tuple[str, ...]
-
-
-def read_and_split(
-    config: TrainConfig, watcher: Watcher, splits_file: Path | None = None
-) -> tuple[Dataset, Splits]:
-    """Read and split the data, and say what was found; a run that goes on has a splits.json.
-
-    Raises:
-        InputError: when the data cannot be used as they are.
-    """
-    dataset = read_dataset(config.data, config.data_options, watcher=watcher)
-    for note in dataset.notes:
-        watcher.say(note)
-    _expect_utf_8(dataset.ids)
-    if splits_file is None:
-        splits = _split(dataset, config)
-    else:
-        splits = SPLITS_FILE.read(splits_file).rows(dataset.ids, str(splits_file))
-    for note in splits.notes:
-        watcher.say(note)
-    if len(splits.train) == 0:
-        raise InputError(f"{config.data}: no image is left to train on")
-    return dataset, splits
-
-
-def _expect_utf_8(names: Iterable[str]) -> None:
-    """Refuse names of images that no file of a run could hold; diagnosing and predicting bear them."""
-    for name in names:
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise InputError(
-                f"{name!a}: the name of this image is not UTF-8; rename it, or the folders above it"
-            ) from None
-
-
-def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str) -> DataFacts:
-    """What the choice of defaults is made by; the kind of the device is that of torch."""
-    labels, classes = dataset.labels[splits.train], dataset.schema.num_classes
-    options, drawn = config.method_options, len(splits.train)
-    if options.replicate:
-        drawn = over_sampling(labels, classes, replicate=True)[1]
-    elif (options.sampler or config.row.options.sampler) == "under":
-        drawn = under_sampling(labels, classes)[1]
-    checked = class_counts(dataset, splits.val)
-    return DataFacts(
-        attributes=len(classes),
-        training=len(splits.train),
-        validation=len(splits.val),
-        of_a_class=min(float(np.median(counts)) for counts in checked),
-        drawn=max(drawn, 1),
-        side=max(config.size or suggest_size(dataset.images)),
-        weights=has_weights(),
-        gpu=device == "cuda",
-    )
 
 
 def prepare_data(
@@ -327,28 +265,6 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
     if config.augment not in AUGMENTATIONS:
         raise InputError(f"--augment: expected one of {', '.join(AUGMENTATIONS)}, got {config.augment!r}")
     return config.augment
-
-
-def _split(dataset: Dataset, config: TrainConfig) -> Splits:
-    """Train, val and test rows, with the imposed tail on the training rows.
-
-    A training that goes on from a run has the splits of that run: its network has seen the training images.
-    """
-    options = config.data_options
-    shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
-    before = None if config.start is None else RunFolder(Path(config.start)).splits
-    if before is not None and before.exists():
-        known, deal = SPLITS_FILE.read(before), options.tail_ratio is None
-        splits = split_further(dataset, known, shares, config.seed, deal=deal)
-        if splits is not None:
-            return replace(splits, notes=(f"splits of {config.start}", *splits.notes))
-    splits = split_dataset(dataset, shares, config.seed)
-    if options.tail_ratio is None:
-        return splits
-    profile = TailProfile(options.tail_profile, options.tail_ratio, largest=options.tail_largest)
-    attribute = options.tail_attribute or dataset.schema.names[0]
-    train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
-    return replace(splits, train=train, notes=(*splits.notes, note))
 
 
 def _has_cosines(card: ModelCard) -> bool:

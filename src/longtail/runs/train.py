@@ -26,13 +26,8 @@ from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.mined import keep_mined
 from longtail.runs.origin import ORIGIN, Origin
 from longtail.runs.places import output_of, with_whole_paths
-from longtail.runs.preparation import (
-    Training,
-    facts_of,
-    prepare_data,
-    prepare_training,
-    read_and_split,
-)
+from longtail.runs.preparation import Training, prepare_data, prepare_training
+from longtail.runs.reading import facts_of, read_and_split
 from longtail.runs.resuming import Going, going_on, unfinished
 from longtail.runs.run import Run
 from longtail.training.best import judged_epoch

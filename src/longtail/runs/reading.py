@@ -1,0 +1,99 @@
+"""From a configuration to data that are read and split, and to what defaults are chosen by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from longtail.data.dataset import Dataset
+from longtail.data.longtail import TailProfile, impose_on
+from longtail.data.splits import SPLITS_FILE, Splits, split_dataset, split_further
+from longtail.errors import InputError
+from longtail.images.sizes import suggest_size
+from longtail.models.lite0 import has_weights
+from longtail.runs.data import class_counts, read_dataset
+from longtail.runs.folder import RunFolder
+from longtail.sampling.weighted import over_sampling, under_sampling
+from longtail.training.config import TrainConfig
+from longtail.training.defaults import DataFacts
+from longtail.training.watcher import Watcher
+
+
+def read_and_split(
+    config: TrainConfig, watcher: Watcher, splits_file: Path | None = None
+) -> tuple[Dataset, Splits]:
+    """Read and split the data, and say what was found; a run that goes on has a splits.json.
+
+    Raises:
+        InputError: when the data cannot be used as they are.
+    """
+    dataset = read_dataset(config.data, config.data_options, watcher=watcher)
+    for note in dataset.notes:
+        watcher.say(note)
+    _expect_utf_8(dataset.ids)
+    if splits_file is None:
+        splits = _split(dataset, config)
+    else:
+        splits = SPLITS_FILE.read(splits_file).rows(dataset.ids, str(splits_file))
+    for note in splits.notes:
+        watcher.say(note)
+    if len(splits.train) == 0:
+        raise InputError(f"{config.data}: no image is left to train on")
+    return dataset, splits
+
+
+def _expect_utf_8(names: Iterable[str]) -> None:
+    """Refuse names of images that no file of a run could hold; diagnosing and predicting bear them."""
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{name!a}: the name of this image is not UTF-8; rename it, or the folders above it"
+            ) from None
+
+
+def _split(dataset: Dataset, config: TrainConfig) -> Splits:
+    """Train, val and test rows, with the imposed tail on the training rows.
+
+    A training that goes on from a run has the splits of that run: its network has seen the training images.
+    """
+    options = config.data_options
+    shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
+    before = None if config.start is None else RunFolder(Path(config.start)).splits
+    if before is not None and before.exists():
+        known, deal = SPLITS_FILE.read(before), options.tail_ratio is None
+        splits = split_further(dataset, known, shares, config.seed, deal=deal)
+        if splits is not None:
+            return replace(splits, notes=(f"splits of {config.start}", *splits.notes))
+    splits = split_dataset(dataset, shares, config.seed)
+    if options.tail_ratio is None:
+        return splits
+    profile = TailProfile(options.tail_profile, options.tail_ratio, largest=options.tail_largest)
+    attribute = options.tail_attribute or dataset.schema.names[0]
+    train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
+    return replace(splits, train=train, notes=(*splits.notes, note))
+
+
+def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str) -> DataFacts:
+    """What the choice of defaults is made by; the kind of the device is that of torch."""
+    labels, classes = dataset.labels[splits.train], dataset.schema.num_classes
+    options, drawn = config.method_options, len(splits.train)
+    if options.replicate:
+        drawn = over_sampling(labels, classes, replicate=True)[1]
+    elif (options.sampler or config.row.options.sampler) == "under":
+        drawn = under_sampling(labels, classes)[1]
+    checked = class_counts(dataset, splits.val)
+    return DataFacts(
+        attributes=len(classes),
+        training=len(splits.train),
+        validation=len(splits.val),
+        of_a_class=min(float(np.median(counts)) for counts in checked),
+        drawn=max(drawn, 1),
+        side=max(config.size or suggest_size(dataset.images)),
+        weights=has_weights(),
+        gpu=device == "cuda",
+    )
