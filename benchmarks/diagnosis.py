@@ -50,7 +50,8 @@ from longtail.runs.data import Data
 from longtail.runs.device import launch
 from longtail.runs.evaluate import predictions_of
 from longtail.runs.folder import RunFolder
-from longtail.runs.preparation import prepare_data, prepare_training, read_and_split
+from longtail.runs.preparation import prepare_data, prepare_training
+from longtail.runs.reading import read_and_split
 from longtail.training.config import TrainConfig
 from longtail.training.data_options import DataOptions
 from longtail.training.fit import fit
@@ -208,7 +209,7 @@ class Training:
     def train(self, learner: Learner) -> None:
         """Train the model of a learner, which is the run's or one around it."""
         run = self.run
-        fit(self.feed.fabric, learner, run.config, self.feed, Journal())
+        fit(learner, run.config, self.feed, Journal())
 
     def judged(self) -> Evaluation:
         """Figures on validation images by the learner's own decision."""

@@ -37,7 +37,7 @@ from longtail.runs.prediction_file import Asked, PredictionFile
 from longtail.runs.prediction_rows import Columns, rows_of
 from longtail.runs.run import Run
 from longtail.schema import LabelSchema
-from longtail.training.checkpoint import ModelCard, save_model
+from longtail.training.checkpoint import ModelCard, weights_of, write_model
 
 BATCH = 64
 CLASSES = 20
@@ -92,7 +92,7 @@ def _run(folder: Path, size: int) -> Run:
         method_options=MethodOptions(),
     )
     folder.mkdir()
-    save_model(folder / "model.safetensors", card.build(), card)
+    write_model(folder / "model.safetensors", weights_of(card.build()), card)
     return Run.open(folder, "cpu")
 
 

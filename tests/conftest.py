@@ -149,7 +149,7 @@ def untrained(tmp_path):
     """Writes the folder of a run that nothing was trained in: enough to predict with."""
     from longtail.methods.options import MethodOptions
     from longtail.schema import Attribute, LabelSchema
-    from longtail.training.checkpoint import ModelCard, save_model
+    from longtail.training.checkpoint import ModelCard, weights_of, write_model
 
     def write(name="run", seed=0, **attributes):
         torch.manual_seed(seed)
@@ -169,7 +169,7 @@ def untrained(tmp_path):
             method_options=MethodOptions(),
         )
         (tmp_path / name).mkdir()
-        save_model(tmp_path / name / "model.safetensors", card.build(), card)
+        write_model(tmp_path / name / "model.safetensors", weights_of(card.build()), card)
         return tmp_path / name
 
     return write

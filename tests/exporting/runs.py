@@ -15,7 +15,7 @@ from longtail.methods.recipe import recipe
 from longtail.models.classifier import Classifier
 from longtail.runs.calibration import Calibration
 from longtail.schema import Attribute, LabelSchema
-from longtail.training.checkpoint import ModelCard, save_model
+from longtail.training.checkpoint import ModelCard, weights_of, write_model
 from longtail.training.learner import Learner
 
 ONE = LabelSchema.single("kind", ("a", "b", "c"))
@@ -79,7 +79,7 @@ def _spread(model: Classifier, size: tuple[int, int]) -> None:
 def write_run(folder: Path, of: ModelCard) -> Path:
     """A folder that can be opened to predict."""
     folder.mkdir()
-    save_model(folder / "model.safetensors", learner(of), of)
+    write_model(folder / "model.safetensors", weights_of(learner(of)), of)
     return folder
 
 

@@ -136,5 +136,5 @@ def _newton_step(slope, bend):
 
 def scores_of(method, logits):
     """(X, K) scores of the method's decision."""
-    output = ModelOutput(logits[:, None], torch.zeros(len(logits), 1, 4))
+    output = ModelOutput(logits[:, None], torch.zeros(len(logits), 1, 4), torch.zeros(len(logits), 4))
     return method.scores(output)[:, 0]

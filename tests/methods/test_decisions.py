@@ -55,5 +55,5 @@ def test_validation_images_choose_the_power():
     rule.choose(model.head, logits, torch.tensor([[1, -1], [0, -1]]))
     assert 0.5 < rule.tau.item() <= 0.7  # 4^τ must exceed 2 before class b wins its image, and no more
     plain = Softmax(Recipe(), SETTING)
-    chosen = rule.scores(ModelOutput(logits, features), plain, torch.zeros(2, 3)).argmax(2)
+    chosen = rule.scores(ModelOutput(logits, features, features[:, 0]), plain, torch.zeros(2, 3)).argmax(2)
     assert chosen[:, 0].tolist() == [1, 0]

@@ -14,7 +14,7 @@ from longtail.images.load import ImageLoader
 from longtail.runs.calibration import Calibration
 from longtail.runs.predict import notes_on, predict, predict_blocks
 from longtail.runs.run import Run
-from longtail.training.checkpoint import load_model, save_model
+from longtail.training.checkpoint import load_model, weights_of, write_model
 
 
 @pytest.fixture
@@ -46,7 +46,8 @@ def test_scores_are_those_of_the_network_in_the_order_of_the_images(run, noise, 
 
 def test_features_come_with_the_same_scores(run, noise):
     path = noise("1.png")[0]
-    plain, full = next(predict(run, images(path))), next(predict(run, images(path), features=True))
+    (full,) = next(predict_blocks(run, images(path), features=True)).predictions
+    plain = next(predict(run, images(path)))
     assert plain == full  # features are not compared
     assert full.features.shape == (2, 5)
     assert full.features.dtype == np.float32
@@ -101,13 +102,13 @@ def test_scores_that_are_not_finite_are_one_line_with_the_model_and_the_image(ru
         learner.model.head.weight.fill_(3e38)
         learner.model.head.bias.fill_(3e38)
         learner.model.head.feature.bias.fill_(3e38)
-    save_model(run.folder.model, learner, card)
+    write_model(run.folder.model, weights_of(learner), card)
     broken = Run.open(run.folder.path, "cpu")
     for features in (False, True):
         with pytest.raises(
             InputError, match=r"model\.safetensors: its scores of .*1\.png are not finite \(1 of 1 images\)"
         ):
-            list(predict(broken, images(*noise("1.png")), features=features))
+            list(predict_blocks(broken, images(*noise("1.png")), features=features))
 
 
 # --- thresholds and sets --------------------------------------------------------------------------

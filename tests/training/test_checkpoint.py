@@ -16,7 +16,7 @@ from longtail.images.normalise import normalise
 from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import CARD as FORM
-from longtail.training.checkpoint import ModelCard, load_model, load_network, save_model
+from longtail.training.checkpoint import ModelCard, load_model, load_network, weights_of, write_model
 from longtail.training.state import SEAL, load_state
 
 CARD = ModelCard(
@@ -38,7 +38,7 @@ CARD = ModelCard(
 def test_a_model_comes_back_with_its_card_and_the_same_scores(tmp_path):
     learner = CARD.build()
     learner.train()(torch.randn(6, 3, 8, 16), torch.randint(0, 2, (6, 2)), torch.arange(6))  # moves the norms
-    save_model(tmp_path / "m", learner, CARD)
+    write_model(tmp_path / "m", weights_of(learner), CARD)
     again, card = load_model(tmp_path / "m")
     assert card == CARD
     images = torch.randn(4, 3, 8, 16)
@@ -85,7 +85,7 @@ def test_missing_empty_and_truncated_files_are_one_line(tmp_path):
     with pytest.raises(InputError, match="m: "):
         load_model(path)
     whole = tmp_path / "whole"
-    save_model(whole, CARD.build(), CARD)
+    write_model(whole, weights_of(CARD.build()), CARD)
     for size in (0, 5, whole.stat().st_size // 2):
         path.write_bytes(whole.read_bytes()[:size])
         with pytest.raises(InputError, match=r"m: .*") as caught:
@@ -96,14 +96,14 @@ def test_missing_empty_and_truncated_files_are_one_line(tmp_path):
 def test_equal_weights_are_equal_bytes_in_any_process(tmp_path):
     code = """if True:
         import sys, torch
-        from longtail.training.checkpoint import load_model, save_model
+        from longtail.training.checkpoint import load_model, weights_of, write_model
         from pathlib import Path
         learner, card = load_model(Path(sys.argv[1]))
         held = learner.state_dict()
         learner.state_dict = lambda: dict(sorted(held.items(), key=lambda item: hash(item[0])))
-        save_model(Path(sys.argv[2]), learner, card)
+        write_model(Path(sys.argv[2]), weights_of(learner), card)
     """
-    save_model(tmp_path / "m", CARD.build(), CARD)
+    write_model(tmp_path / "m", weights_of(CARD.build()), CARD)
     arguments = [sys.executable, "-c", code, tmp_path / "m", tmp_path / "again"]
     subprocess.run(arguments, env={**os.environ, "PYTHONHASHSEED": "1"}, check=True)
     assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
@@ -111,7 +111,7 @@ def test_equal_weights_are_equal_bytes_in_any_process(tmp_path):
 
 def test_metadata_stand_in_the_order_of_their_names(tmp_path):
     for i in range(8):  # the library orders them anew in every call
-        save_model(tmp_path / "m", CARD.build(), CARD)
+        write_model(tmp_path / "m", weights_of(CARD.build()), CARD)
         content = (tmp_path / "m").read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         assert list(header["__metadata__"]) == [
@@ -120,7 +120,7 @@ def test_metadata_stand_in_the_order_of_their_names(tmp_path):
 
 
 def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
-    save_model(tmp_path / "m", CARD.build(), CARD)
+    write_model(tmp_path / "m", weights_of(CARD.build()), CARD)
     content = (tmp_path / "m").read_bytes()
     numbers = 8 + int.from_bytes(content[:8], "little")
     for place in (*range(0, numbers, numbers // 60), *range(numbers, len(content), len(content) // 60)):
@@ -180,6 +180,6 @@ def test_weights_that_are_not_finite_are_one_line_with_the_file_and_the_tensor(t
     found = next(n for n, x in learner.state_dict().items() if n.startswith(name) and x.is_floating_point())
     with torch.no_grad():
         learner.state_dict()[found].fill_(number)
-    save_model(tmp_path / "m", learner, CARD)
+    write_model(tmp_path / "m", weights_of(learner), CARD)
     with pytest.raises(InputError, match=rf"m: expected finite weights, got NaN or infinity in {found}; "):
         load(tmp_path / "m")

@@ -51,14 +51,6 @@ def writing(path: Path) -> Generator[TextIO]:
         yield file
 
 
-def plain_output() -> TextIO:
-    """Standard output for data: UTF-8, lines that end in a line feed alone."""
-    stream = sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(encoding="utf-8", errors=SURROGATES, newline="")  # pyright: ignore[reportAttributeAccessIssue]
-    return stream
-
-
 def show(content: RenderableType) -> None:
     """Print a table of `longtail.reporting`, without the blanks that fill its lines."""
     from rich.console import Console

@@ -41,7 +41,7 @@ from longtail.evaluation.results import RESULTS, Results, TrainingInfo
 from longtail.files import write_text
 from longtail.methods.find import is_known, row_of
 from longtail.methods.options import DecisionName
-from longtail.methods.recipe import check_decision, recipe
+from longtail.methods.recipe import check_decision
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
 from longtail.training.config import TrainConfig
@@ -80,7 +80,7 @@ class CellRun:
             return [self.decision]
         if self.results().decision != ADJUSTED:
             with suppress(InputError):
-                full = recipe(self.config.method, self.config.method_options)
+                full = self.config.recipe
                 check_decision(self.config.method, ADJUSTED, full)
                 return [ADJUSTED]
         return []

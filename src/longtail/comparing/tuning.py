@@ -18,7 +18,7 @@ from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
 from longtail.methods.find import row_of
 from longtail.methods.options import DecisionName
-from longtail.methods.recipe import reads, recipe
+from longtail.methods.recipe import reads
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
 from longtail.training.config import TrainConfig
@@ -65,7 +65,7 @@ def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
         yield config
         return
     main = MAIN.get(config.method)
-    if main is None or main[0] not in reads(config.method, recipe(config.method, config.method_options)):
+    if main is None or main[0] not in reads(config.method, config.recipe):
         yield from (_at_rate(config, rate) for rate in RATES)
         return
     table, option, values = main

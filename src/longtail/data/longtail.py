@@ -95,13 +95,11 @@ class TailProfile:
     Attributes:
         shape: 'exponential' or 'power-law'.
         ratio: size of the first class over that of the last.
-        gamma: γ of the power law; the exponential has none.
         largest: size of the first class; None takes the largest for which no class runs out.
     """
 
     shape: Literal["exponential", "power-law"] = "exponential"
     ratio: float = 100.0
-    gamma: float = 1.0
     largest: int | None = None
 
     def sizes(self, largest: int, num_classes: int) -> NDArray[np.int64]:
@@ -113,7 +111,7 @@ class TailProfile:
         if self.shape == "exponential":
             return exponential_sizes(largest, self.ratio, num_classes)
         _check_ratio(self.ratio, largest)
-        return power_law_sizes(largest, round(largest / self.ratio), num_classes, self.gamma)
+        return power_law_sizes(largest, round(largest / self.ratio), num_classes)
 
     def fit(self, available: NDArray[np.int64]) -> NDArray[np.int64]:
         """(K,) sizes in class order for classes with this many images.

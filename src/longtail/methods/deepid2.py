@@ -82,7 +82,7 @@ class DeepID2(Method):
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """The three terms."""
         terms = {"ce": self.cross_entropy(output, batch)}
-        if not self.num_identities or output.vector is None:
+        if not self.num_identities:
             return Losses(terms)
         identity = self.identities.to(batch.index.device)[batch.index]
         first, second = full_precision(output.vector).chunk(2)

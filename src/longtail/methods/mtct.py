@@ -103,8 +103,8 @@ class MTCT(Method):
         return Losses(terms)
 
     def _ranking(self, output: ModelOutput, batch: Batch) -> Tensor:
-        if self.source is None or output.vector is None:
-            raise ValueError("expected a source network and the backbone's vector")
+        if self.source is None:
+            raise ValueError("expected a source network")
         anchor = full_precision(output.vector).chunk(4)[0]
         _, positive, negative, _ = batch.images.chunk(4)
         with torch.no_grad():

@@ -41,6 +41,11 @@ class Recipe(MethodOptions):
     decision: DecisionName = "argmax"
     crl: CRLOptions = field(default_factory=lambda: CRLOptions("class", balance="sum", weight=1.0))
 
+    @property
+    def cosine(self) -> bool:
+        """Whether its logits are cosines, to which the length of a class vector means nothing."""
+        return LOSSES[self.loss].cosine
+
 
 def recipe(method: str, options: MethodOptions) -> Recipe:
     """What a method is made of when the user gives these options.
@@ -121,7 +126,7 @@ def check_decision(method: str, decision: str, full: Recipe) -> None:
         )
     if decision in row.refuses:
         raise InputError(f"--decision {decision}: {row.refuses[decision]}")
-    if facts.lengths and LOSSES[full.loss].cosine:
+    if facts.lengths and full.cosine:
         raise InputError(
             f"--decision {decision}: the class vectors of {full.loss} have no length, its logits are cosines"
         )

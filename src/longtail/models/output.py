@@ -13,10 +13,9 @@ class ModelOutput(NamedTuple):
     Attributes:
         logits: (N, J, K) float, -inf where an attribute lacks a class.
         features: (N, J, D) float, or (N, 1, D) when all attributes share one vector.
-        vector: (N, B) float, what the backbone gives and all attributes start from; None where
-            there is no backbone.
+        vector: (N, B) float, what the backbone gives and all attributes start from.
     """
 
     logits: Tensor
     features: Tensor
-    vector: Tensor | None = None
+    vector: Tensor

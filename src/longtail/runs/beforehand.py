@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import cast
 
 import numpy as np
 import torch
@@ -84,7 +83,7 @@ def _vectors(run: Run, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.n
     """(n, B) of about unit length, as the backbone gives them before its first step."""
 
     def vector(images: Tensor) -> Tensor:
-        return cast(Tensor, run.learner.output(images).vector)
+        return run.learner.output(images).vector
 
     with torch.no_grad():
         found = outputs_of(run.fabric, run.learner, run.data.loader, vector, rows)

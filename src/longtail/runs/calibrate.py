@@ -9,7 +9,7 @@ from torch import Tensor
 
 from longtail.errors import InputError
 from longtail.methods.decisions import RULES, Decision
-from longtail.methods.recipe import check_decision, recipe
+from longtail.methods.recipe import check_decision
 from longtail.runs.calibration import Calibration, save_calibrations
 from longtail.runs.run import Run
 from longtail.training.inference import outputs_of
@@ -47,7 +47,7 @@ def calibrate(run: Run) -> None:
 
 def _rules(run: Run) -> Iterator[tuple[str, Decision]]:
     """The decisions beside its own that need nothing but the network."""
-    full = recipe(run.card.method, run.card.method_options)
+    full = run.card.recipe
     for name in AT_ANY_TIME:
         if name == run.own_decision:
             continue

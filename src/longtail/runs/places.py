@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from longtail.data.builtin import BUILTIN
 from longtail.data.patterns import is_pattern, plain_name
 from longtail.files import file_name, place_of
 from longtail.models.backbones import IN_FOLDER
+from longtail.runs.folder import RunFolder
 from longtail.training.config import AUTO, TrainConfig
 
 
@@ -17,6 +19,11 @@ def output_of(config: TrainConfig) -> str:
         return config.output
     method = [] if config.method == AUTO else [file_name(config.method)]
     return f"runs/{'-'.join([plain_name(config.data), *method, f'seed{config.seed}'])}"
+
+
+def folder_of(config: TrainConfig) -> RunFolder:
+    """That folder, with the names of its files."""
+    return RunFolder(Path(output_of(config)))
 
 
 def with_whole_paths(config: TrainConfig) -> TrainConfig:

@@ -64,21 +64,18 @@ def notes_on(run: Run) -> list[str]:
     return [*([run.unfinished] if run.unfinished else []), *kept]
 
 
-def predict(
-    run: Run, blocks: Iterable[Block], *, skip_unreadable: bool = False, features: bool = False
-) -> Iterator[Prediction]:
+def predict(run: Run, blocks: Iterable[Block], *, skip_unreadable: bool = False) -> Iterator[Prediction]:
     """Classify images in their order, by the run's decision, thresholds and coverage.
 
     Args:
         run: opened.
         blocks: see `longtail.data.unlabelled.open_images`.
         skip_unreadable: leave images that cannot be read out.
-        features: whether predictions have them.
 
     Raises:
         InputError: when an image cannot be read and is not to be skipped, or scores are not finite.
     """
-    for found in predict_blocks(run, blocks, features=features):
+    for found in predict_blocks(run, blocks):
         if found.unreadable and not skip_unreadable:
             _, name, reason = found.unreadable[0]
             raise InputError(f"{name}: {reason}; repair or remove it, or leave such images out")

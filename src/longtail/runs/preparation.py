@@ -19,8 +19,6 @@ from longtail.images.bits import sampled_bits, usual_bits
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import MEASURED, ImageLoader
 from longtail.methods.find import class_of
-from longtail.methods.options import LOSSES
-from longtail.methods.recipe import recipe
 from longtail.models.adapters import MARK
 from longtail.models.backbones import (
     COMPUTED_ONCE,
@@ -42,6 +40,7 @@ from longtail.training.faults import WITHOUT_EFFECT
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
 from longtail.training.learner import Learner
+from longtail.training.state import TrainingState
 from longtail.training.watcher import Watcher
 
 TUNED: Mapping[Tuning | None, str] = {
@@ -127,20 +126,18 @@ def prepare_training(
     data: Data,
     folder: RunFolder,
     watcher: Watcher,
-    *,
-    fresh: bool = True,
-    processes: int | None = None,
+    state: TrainingState | None = None,
 ) -> Training:
     """Build the model and lay out how it is fed; nothing is written to the folder.
 
-    Batches are made for as many `processes` as a stopped training began with, else for those that there are.
-    A model that is not `fresh` lacks the weights that a training begins with: those of a stopped training
-    follow.
+    Of a training that goes on from a `state`, batches are made for as many processes as it began with, and
+    the model lacks the weights that it began with: its own follow.
 
     Raises:
         InputError: when the method or the network cannot be used with the data, or do not fit the run that
             the training starts from.
     """
+    fresh = state is None
     card = model_card(config, beginning, data)
     augmentation = augmentation_name(config, card.image_size)
     torch.manual_seed(config.seed)
@@ -149,7 +146,7 @@ def prepare_training(
         _start_from(beginning, card, learner, config.start)
     learner.method.begin(learner.model)
     known = data.training(config.planned_epochs)
-    made_for = processes or fabric.world_size
+    made_for = (state and state.processes) or fabric.world_size
     sampler = learner.method.draw(known, config.batch_size, config.seed, made_for)
     others = other_processes(config, learner, sampler, made_for, fabric.world_size)
     notes = learner.method.observe(known, sampler, config.seed)
@@ -221,7 +218,7 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
 
 def _feature_layer(config: TrainConfig) -> FeatureLayer:
     """The method's; on a known backbone none in place of one that only shrinks or rectifies."""
-    found = recipe(config.method, config.method_options).feature_layer
+    found = config.recipe.feature_layer
     if config.tuning and config.method_options.feature_layer is None and found in ("rectified", "neck"):
         return "vector"
     return found
@@ -267,10 +264,6 @@ def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
     return config.augment
 
 
-def _has_cosines(card: ModelCard) -> bool:
-    return LOSSES[recipe(card.method, card.method_options).loss].cosine
-
-
 def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: str) -> None:
     """Give a learner the weights of a run that had the same network, attributes and classes.
 
@@ -283,7 +276,7 @@ def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: st
         if found != expected:
             said = "" if what == "schema" else f" {found}, not {expected}"
             raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
-    if card.method == "lws" and start and _has_cosines(start) and not _has_cosines(card):
+    if card.method == "lws" and start and start.recipe.cosine and not card.recipe.cosine:
         raise InputError(
             f"--from {run}: its classifier gives cosines, lws would scale other logits; choose --method crt"
         )

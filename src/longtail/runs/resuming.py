@@ -16,7 +16,7 @@ from longtail.runs.folder import RunFolder
 from longtail.runs.loggers import flat
 from longtail.runs.origin import Origin, check_origin
 from longtail.runs.other_processes import with_devices
-from longtail.runs.places import output_of, with_whole_paths
+from longtail.runs.places import folder_of, with_whole_paths
 from longtail.training.best import is_over
 from longtail.training.config import AUTO, CONFIG, TrainConfig
 from longtail.training.defaults import filled
@@ -31,7 +31,7 @@ def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
     Raises:
         InputError: when a finished run of other settings is there.
     """
-    folder = RunFolder(Path(output_of(config)))
+    folder = folder_of(config)
     if folder.can_go_on:
         return "unfinished"
     if not folder.config.exists():

@@ -24,7 +24,7 @@ from longtail.losses.tables import present_classes
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES, Decision
-from longtail.methods.recipe import check_decision, recipe
+from longtail.methods.recipe import check_decision
 from longtail.models.backbones import COMPUTED_ONCE
 from longtail.ranks import Processes
 from longtail.runs.calibration import Calibration, Frequencies, load_calibrations
@@ -94,7 +94,7 @@ class Run:
     decision: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.decision = self.own_decision = recipe(self.card.method, self.card.method_options).decision
+        self.decision = self.own_decision = self.card.recipe.decision
 
     @classmethod
     def open(
@@ -126,7 +126,7 @@ class Run:
         """
         if decision in (None, self.own_decision):
             return
-        full = recipe(self.card.method, self.card.method_options)
+        full = self.card.recipe
         check_decision(self.card.method, decision, full)
         rule = RULES[decision](full, self.card.setting(self.learner.model))
         rule.learn(self._trained)
@@ -231,7 +231,7 @@ class Run:
     def caveat(self) -> str | None:
         """Why its decision is only near to what it promises after such a training, or None."""
         card, shares = self.card, self.learner.method.shares.tolist()
-        full, tagged = recipe(card.method, card.method_options), bool(card.identities or card.domains)
+        full, tagged = card.recipe, bool(card.identities or card.domains)
         return caveat(self.decision, card.method, full, shares, tagged)
 
     def _trained(self) -> TrainedRun:

@@ -25,7 +25,7 @@ from longtail.runs.lock import RunLock
 from longtail.runs.loggers import Logger, Logging, expect_installed
 from longtail.runs.mined import keep_mined
 from longtail.runs.origin import ORIGIN, Origin
-from longtail.runs.places import output_of, with_whole_paths
+from longtail.runs.places import folder_of, with_whole_paths
 from longtail.runs.preparation import Training, prepare_data, prepare_training
 from longtail.runs.reading import facts_of, read_and_split
 from longtail.runs.resuming import Going, going_on, unfinished
@@ -60,24 +60,20 @@ def train(
         InputError: when something the user gave cannot be used.
         Interrupted: when a signal stopped the training; what was trained is kept.
     """
-    with RunLock(RunFolder(Path(output_of(config))).lock) as lock:
-        return _train(config, overwrite, resume, allow_changed_data, watcher, logger, lock)
+    folder = folder_of(config)
+    with RunLock(folder.lock) as lock:
+        with _explained(config):
+            if is_first_process():
+                _lock_early(folder, resume, lock)
+            training, going = _prepared(config, overwrite, watcher, resume, allow_changed_data)
+        _train(training, going, overwrite, logger, lock)
+    return folder.path
 
 
 def _train(
-    config: TrainConfig,
-    overwrite: bool,
-    resume: bool,
-    allow_changed_data: bool,
-    watcher: Watcher | None,
-    logger: Logger | None,
-    lock: RunLock,
-) -> Path:
-    with _explained(config):
-        if is_first_process():
-            _lock_early(RunFolder(Path(output_of(config))), resume, lock)
-        training, going = _prepared(config, overwrite, watcher, resume, allow_changed_data)
-    state = going and going.state
+    training: Training, going: Going | None, overwrite: bool, logger: Logger | None, lock: RunLock
+) -> None:
+    """From the first step, or where it goes on, to the results."""
     run, fabric, config = training.run, training.feed.fabric, training.run.config
     run.watcher.begin(config.planned_epochs)
     for note in training.notes:
@@ -93,9 +89,9 @@ def _train(
     with closing(logging), _explained(config):
         if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
-            solve(fabric, run.learner, config, training.feed, known, checked, journal)
+            solve(run.learner, config, training.feed, known, checked, journal)
             journal.keep_model()
-        elif stopped := fit(fabric, run.learner, config, training.feed, journal, state):
+        elif stopped := fit(run.learner, config, training.feed, journal, going and going.state):
             again = f" --method {config.method}" if is_outside(config.method) else ""
             place = run.folder.path
             raise Interrupted(
@@ -110,7 +106,6 @@ def _train(
         for file in run.folder.unfinished:
             file.unlink(missing_ok=True)
     fabric.barrier()
-    return run.folder.path
 
 
 def _lock_early(folder: RunFolder, resume: bool, lock: RunLock) -> None:
@@ -131,7 +126,7 @@ def plan(config: TrainConfig, *, overwrite: bool = False, watcher: Watcher | Non
     with _explained(config):
         training, _ = _prepared(config, overwrite, watcher, rehearsed=True)
         run, feed = training.run, training.feed
-        rehearse(feed.fabric, run.learner, run.config, feed)
+        rehearse(run.learner, run.config, feed)
     if not run.fabric.is_global_zero:
         return []
     sizes = ", ".join(f"{len(run.data.splits.of(name)):,} {name}" for name in SPLITS)
@@ -164,7 +159,7 @@ def _prepared(
     """Everything that a training, or its rehearsal, has before its first step; where it resumes."""
     allow(config.method)
     expect_installed(config.log_to)
-    folder, config = RunFolder(Path(output_of(config))), with_whole_paths(config)
+    folder, config = folder_of(config), with_whole_paths(config)
     config, state, found = unfinished(folder, config) if resume else (config, None, [])
     if state is None and is_first_process():
         folder.check_free(overwrite)  # before the work, and again when it is claimed
@@ -179,10 +174,7 @@ def _prepared(
     config, notes = (config, ()) if choice is None else (choice.config, choice.notes)
     beginning = begin(config, None if state is None else folder)
     data = prepare_data(fabric, config, beginning, dataset, splits, watcher, rehearsed=rehearsed)
-    fresh, made_for = state is None, None if state is None else state.processes
-    training = prepare_training(
-        fabric, config, beginning, data, folder, watcher, fresh=fresh, processes=made_for
-    )
+    training = prepare_training(fabric, config, beginning, data, folder, watcher, state)
     return replace(training, notes=(*notes, *training.notes)), going
 
 

@@ -17,8 +17,8 @@ from longtail.images.decode import MOST_BITS
 from longtail.methods.base import build_method
 from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
-from longtail.methods.options import LOSSES, MethodOptions
-from longtail.methods.recipe import compared, recipe
+from longtail.methods.options import MethodOptions
+from longtail.methods.recipe import Recipe, compared, recipe
 from longtail.models.adapters import add_adapters
 from longtail.models.backbones import FeatureLayer, Tuning
 from longtail.models.classifier import Classifier, build_classifier
@@ -84,6 +84,11 @@ class ModelCard:
     bits: Annotated[int, Meta(ge=8, le=16)] = MOST_BITS
 
     @property
+    def recipe(self) -> Recipe:
+        """What the method is made of, with nothing left open."""
+        return recipe(self.method, self.method_options)
+
+    @property
     def fixed_features(self) -> bool:
         """Whether no training moves the features: they are the vectors of a frozen network."""
         return self.tuning == "head" and self.feature_layer == "vector"
@@ -91,12 +96,11 @@ class ModelCard:
     @property
     def without_effect(self) -> bool:
         """Whether a loss compares what does not learn: vectors of a frozen network."""
-        what = compared(self.method, recipe(self.method, self.method_options))
+        what = compared(self.method, self.recipe)
         return self.fixed_features if what == "features" else what == "vectors" and self.tuning == "head"
 
     def build(self, weights: Weights | None = None) -> Learner:
         """A learner with fresh weights, or with those of a backbone in it."""
-        loss = recipe(self.method, self.method_options).loss
         model = build_classifier(
             self.backbone,
             self.schema,
@@ -107,7 +111,7 @@ class ModelCard:
             weights=weights,
             hidden=self.hidden,
             layer=self.feature_layer,
-            cosine=LOSSES[loss].cosine,
+            cosine=self.recipe.cosine,
         )
         if self.tuning is not None:
             self._tune(model, self.tuning)
@@ -139,11 +143,6 @@ class ModelCard:
 CARD = Form(ModelCard, "model card", source="a model that longtail wrote", anew="train again", indent=0)
 
 
-def save_model(path: Path, learner: Learner, card: ModelCard) -> None:
-    """Write weights and card as one safetensors file; equal ones have equal bytes."""
-    write_model(path, weights_of(learner), card)
-
-
 def weights_of(learner: Learner) -> dict[str, Tensor]:
     """Weights and buffers as they are now, on the CPU; they stay so when the learner goes on learning."""
     tensors = learner.state_dict().items()
@@ -151,7 +150,7 @@ def weights_of(learner: Learner) -> dict[str, Tensor]:
 
 
 def write_model(path: Path, weights: dict[str, Tensor], card: ModelCard) -> None:
-    """`save_model` of weights that were taken before."""
+    """Write weights and card as one safetensors file; equal ones have equal bytes."""
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -162,7 +161,7 @@ def write_model(path: Path, weights: dict[str, Tensor], card: ModelCard) -> None
 
 
 def load_model(path: Path, method: str | None = None) -> tuple[Learner, ModelCard]:
-    """The learner that `save_model` wrote, on the CPU and in evaluation mode.
+    """The learner that `write_model` wrote, on the CPU and in evaluation mode.
 
     A method of the user's own that it was trained with is imported only if it is named as `method`.
 
@@ -190,7 +189,7 @@ def _mismatch(error: Exception) -> str:
 
 
 def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
-    """The weights of the `Classifier` that `save_model` wrote, whatever method trained it.
+    """The weights of the `Classifier` that `write_model` wrote, whatever method trained it.
 
     Raises:
         InputError: when the file is missing, damaged, of another format or version, or holds weights that
@@ -201,7 +200,7 @@ def load_network(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a file is one that `save_model` wrote, of any version."""
+    """Whether a file is one that `write_model` wrote, of any version."""
     try:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("format") == FORMAT

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from longtail.documents import Form
 from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
-from longtail.methods.options import LOSSES, MethodOptions
-from longtail.methods.recipe import recipe
+from longtail.methods.options import MethodOptions
+from longtail.methods.recipe import Recipe, recipe
 from longtail.methods.rows import Row
 from longtail.models.backbones import (
     COMPUTED_ONCE,
@@ -201,7 +201,7 @@ class TrainConfig(Settings):
             return
         if self.row.second_stage and self.start is None:
             raise InputError(f"--method {self.method}: goes on from a trained run, name it with --from RUN")
-        recipe(self.method, self.method_options)
+        self.recipe  # noqa: B018
 
     def _check_tuning(self) -> None:
         """Say what does not go with a backbone that is known."""
@@ -237,6 +237,11 @@ class TrainConfig(Settings):
     def row(self) -> Row:
         """The row of the method; an empty one while that is open."""
         return Row("chosen by the data") if self.method == AUTO else row_of(self.method)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the method is made of, with nothing left open."""
+        return recipe(self.method, self.method_options)
 
     @property
     def planned_epochs(self) -> int:
@@ -287,7 +292,7 @@ class TrainConfig(Settings):
             return self.weight_decay
         if self.descent == "adamw":
             return ADAMW_DECAY
-        if self.frozen and not LOSSES[recipe(self.method, self.method_options).loss].cosine:
+        if self.frozen and not self.recipe.cosine:
             return min(VECTOR_LENGTH**2 / (STRENGTH * images), MOST_DECAY)
         return self.row.weight_decay
 

@@ -167,11 +167,7 @@ def refuse_idle(flags: Iterable[str], trained: Iterable[TrainConfig], methods: s
     Raises:
         InputError: naming the flag.
     """
-    used = {
-        table
-        for config in trained
-        for table in reads(config.method, recipe(config.method, config.method_options))
-    }
+    used = {table for config in trained for table in reads(config.method, config.recipe)}
     for flag in flags:
         table, dot, _ = flag.removeprefix("--").partition(".")
         if dot and table not in used:

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import cast
 
 from longtail.evaluation.results import AttributeResults, Fault, FaultName, Results
-from longtail.methods.recipe import recipe
 from longtail.training.config import TrainConfig
 from longtail.training.record import EpochRecord
 from longtail.words import count, listed, percent
@@ -223,7 +222,7 @@ def chance(config: TrainConfig, class_counts: Sequence[Sequence[int]]) -> float 
     Classes are drawn in proportion to n^p: p = 1 shuffled, ½ by the square root, 0 evened out. None where
     classes are weighed or the loss is of another form: it has another unit then.
     """
-    full = recipe(config.method, config.method_options)
+    full = config.recipe
     weighed = full.class_weights != "none" or full.mixing != "none" or full.crl.balance == "tpami"
     if weighed or full.loss not in ("softmax", "logit-adjusted"):
         return None

@@ -29,12 +29,7 @@ from longtail.training.state import TrainingState
 
 
 def fit(
-    fabric: Fabric,
-    learner: Learner,
-    config: TrainConfig,
-    feed: Feed,
-    journal: Journal,
-    state: TrainingState | None = None,
+    learner: Learner, config: TrainConfig, feed: Feed, journal: Journal, state: TrainingState | None = None
 ) -> signal.Signals | None:
     """Train; the signal that stopped it, or None when the training came to its end.
 
@@ -47,6 +42,7 @@ def fit(
     Raises:
         InputError: when the loss is no longer finite, before it can spoil the weights.
     """
+    fabric = feed.fabric
     optimizer = build_optimizer(learner, config)
     module, stepper = fabric.setup(learner, optimizer)
     meter, start, step, seconds = Meter(), 0, 0, 0.0
@@ -70,7 +66,7 @@ def fit(
             if journal.has_enough():
                 break
             began, waited, first = time.perf_counter(), feed.loader.wait_seconds, step
-            context = _context(fabric, learner, config, feed, epoch, step)
+            context = _context(learner, config, feed, epoch, step)
             learner.method.start_epoch(context)
             learner.train()
             for batch in feed.epoch(epoch, step):
@@ -112,7 +108,6 @@ def fit(
 
 
 def solve(
-    fabric: Fabric,
     learner: Learner,
     config: TrainConfig,
     feed: Feed,
@@ -122,7 +117,7 @@ def solve(
 ) -> None:
     """Train a method that needs no steps; arguments as of `fit`, with the rows that it may look at."""
     began = time.perf_counter()
-    context = _context(fabric, learner, config, feed, 0, 0)
+    context = _context(learner, config, feed, 0, 0)
     solved = learner.method.solve(context, data, validation)
     share_state(learner)
     for note in solved.notes:
@@ -141,26 +136,25 @@ def solve(
     journal.epoch(record)
 
 
-def rehearse(fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed) -> None:
+def rehearse(learner: Learner, config: TrainConfig, feed: Feed) -> None:
     """The first step of `fit` without its update: forward and backward pass of one batch.
 
     Raises:
         InputError: as `fit` does.
     """
+    fabric = feed.fabric
     module, _ = fabric.setup(learner, build_optimizer(learner, config))
-    learner.method.start_epoch(_context(fabric, learner, config, feed, 0, 0))
+    learner.method.start_epoch(_context(learner, config, feed, 0, 0))
     learner.train()
     total, losses, _ = _losses(module, next(feed.epoch(0)))
     _agree(fabric, losses, False, 0, 0)
     fabric.backward(total)
 
 
-def _context(
-    fabric: Fabric, learner: Learner, config: TrainConfig, feed: Feed, epoch: int, step: int
-) -> EpochContext:
-    features = partial(outputs_of, fabric, learner, feed.loader, learner.features)
+def _context(learner: Learner, config: TrainConfig, feed: Feed, epoch: int, step: int) -> EpochContext:
+    features = partial(outputs_of, feed.fabric, learner, feed.loader, learner.features)
     mirror = feed.loader.mirror if isinstance(feed.loader, VectorLoader) else None
-    mirrored = mirror and partial(outputs_of, fabric, learner, mirror, learner.features)
+    mirrored = mirror and partial(outputs_of, feed.fabric, learner, mirror, learner.features)
     return EpochContext(epoch, config.planned_epochs, step, learner.model, features, mirrored)
 
 
