@@ -151,3 +151,20 @@ def test_what_it_was_loaded_for_is_what_its_predictions_have(trained, photos):
     found = model.predict(photos)
     assert all(p.labels["digit"] in p.sets["digit"] for p in found)
     assert same(found, plain)
+
+
+def test_a_model_whose_folder_was_trained_again_is_not_mixed_with_the_new_one(tmp_path):
+    how = {"method": "ce", "backbone": "convnet", "epochs": 1, "output": tmp_path / "run"}
+    longtail.train("digits", **how)
+    old = longtail.load(tmp_path / "run")
+    longtail.train("digits", seed=1, overwrite=True, **how)
+    for use in (lambda: old.results, old.evaluate, old.export):
+        with pytest.raises(longtail.InputError, match="was trained again since it was opened; open it anew"):
+            use()
+    assert longtail.load(tmp_path / "run").results.seed == 1
+
+
+def test_a_transparent_array_is_laid_over_white_as_a_file_is(trained, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 12, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    assert same(trained.predict(pixels), trained.predict(tmp_path / "clear.png"))

@@ -4,7 +4,10 @@ import os
 import threading
 from pathlib import Path
 
-from longtail.cli.stdio import writing
+import pytest
+
+from longtail.cli.stdio import expect_no_input, expect_writable, writing
+from longtail.errors import InputError
 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path):
@@ -27,3 +30,21 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
     reader.join()
     assert read == ["one\n"]
     assert path.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "splits.json"])
+def test_an_output_takes_the_place_of_nothing_that_a_run_needs(tmp_path: Path, name: str):
+    expect_writable(tmp_path / name, "--output")
+    for file in (name, "results.json", "model.onnx"):
+        (tmp_path / file).write_bytes(b"x")
+    expect_writable(tmp_path / "results.json", "--output")
+    expect_writable(tmp_path / "model.onnx", "--output")
+    with pytest.raises(InputError, match=rf"--output .*{name}: is a file of a run; choose another place"):
+        expect_writable(tmp_path / name, "--output")
+
+
+def test_an_output_takes_the_place_of_no_image(tmp_path: Path):
+    expect_no_input(tmp_path / "photo.jpg", "--output")
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"--output .*photo\.jpg: is an image; choose another place"):
+        expect_no_input(tmp_path / "photo.jpg", "--output")

@@ -64,6 +64,12 @@ def test_labels_csv_wins_over_other_manifests(tmp_path: Path) -> None:
     assert content(open_dataset(str(root))) == EXPECTED
 
 
+def test_predictions_beside_the_images_are_not_taken_for_labels(tmp_path: Path) -> None:
+    root = make(tmp_path / "x", "found.csv", "image,label,label:cat,label:dog\na.png,cat,0.9,0.1\n")
+    with pytest.raises(InputError, match=r"found\.csv: has the columns of predictions \(label, "):
+        open_dataset(str(root))
+
+
 def test_several_manifests_without_labels_csv_are_refused(tmp_path: Path) -> None:
     root = make(tmp_path / "x", "train.csv")
     (root / "test.csv").write_text(CSV)

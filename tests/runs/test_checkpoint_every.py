@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from longtail.errors import InputError
 from longtail.runs import journal
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model
+from longtail.training.config import CONFIG
 from longtail.training.record import EPOCHS
 
 from .conftest import drawn
@@ -57,22 +59,30 @@ def test_a_training_is_kept_within_its_epochs_too_and_learns_the_same(config, ke
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+KILLED = """
+import os, signal, sys
+from longtail.runs import journal
+from longtail.runs.train import train
+from longtail.training.config import CONFIG
+
+keep = journal.RunJournal.save
+
+def killing(self, state):
+    keep(self, state)
+    if (state.epoch, state.step) == (1, 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+journal.RunJournal.save = killing
+train(CONFIG.decode(sys.argv[1].encode(), "settings"))
+"""
+"""A training that is killed in its second epoch."""
+
+
 @drawn(pictures=False)
 def test_a_killed_training_goes_on_from_where_it_was_kept(config, tmp_path):
     config = replace(config, checkpoint_every="0s", output=str(tmp_path / "killed"))
-    child = os.fork()
-    if not child:
-        keep = journal.RunJournal.save
-
-        def killing(self, state):
-            keep(self, state)
-            if (state.epoch, state.step) == (1, 1):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        journal.RunJournal.save = killing
-        train(config)
-        os._exit(0)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", KILLED, CONFIG.encode(config)])
+    assert done.returncode == -signal.SIGKILL
     assert len(EPOCHS.read_lines(tmp_path / "killed" / "metrics.jsonl")) == 1
     run, whole = train(config, resume=True), train(replace(config, output=str(tmp_path / "whole")))
     first, second = (load_model(run / "model.safetensors")[0].state_dict() for run in (run, whole))

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +77,9 @@ def test_a_class_never_seen_in_training_is_named(run, folder):
 
 def test_a_class_in_capitals_has_its_name_suggested(run, folder):
     (folder / "red").rename(folder / "Red")
-    with pytest.raises(InputError, match=r"'Red', .* rename the class, .* out\. Did you mean 'red'\?$"):
+    with pytest.raises(
+        InputError, match=r"'Red', .* out\. The model's 'red' differs only in case or spaces$"
+    ):
         evaluate(run, data=str(folder))
 
 
@@ -112,6 +116,67 @@ def test_data_that_changed_under_a_run_are_not_evaluated_silently(run, folder):
     (folder / "red" / "red0.png").unlink()
     with pytest.raises(InputError, match=r"splits\.json"):
         evaluate(run)
+
+
+def test_the_data_of_a_run_in_another_place_have_its_splits(run, folder, tmp_path, watcher):
+    shutil.copytree(folder, tmp_path / "moved")
+    own = evaluate(run)
+    moved = evaluate(run, data=str(tmp_path / "moved"), watcher=watcher)
+    assert moved.mean == own.mean
+    assert [c.test_count for c in moved.attributes[0].classes] == [
+        c.test_count for c in own.attributes[0].classes
+    ]
+    assert "moved: its images are called as those of the run, whose splits count" in watcher.lines
+
+
+def test_images_of_the_training_among_others_are_counted(run, folder, tmp_path, watcher):
+    shutil.copytree(folder, tmp_path / "more")
+    shutil.copy(folder / "red" / "red0.png", tmp_path / "more" / "red" / "new.png")
+    known = json.loads((run / "splits.json").read_text())
+    found = evaluate(run, data=str(tmp_path / "more"), watcher=watcher)
+    images = sum(map(len, (known["train"], known["val"], known["test"]))) + 1
+    assert sum(c.test_count for c in found.attributes[0].classes) == images
+    expected = (
+        f"more: {len(known['train'])} of {images} images are called as images that the run was trained on"
+    )
+    assert any(line.startswith(expected) for line in watcher.lines)
+
+
+def test_a_split_that_other_data_lack_is_one_line(run, folder, tmp_path):
+    rows = [f"red/red{i}.png,red,{split}" for i, split in enumerate(["train", "val", "val"])]
+    (tmp_path / "new.csv").write_text("\n".join(["image,label,split", *rows]) + "\n")
+    options = DataOptions(images=str(folder))
+    assert evaluate(run, data=str(tmp_path / "new.csv"), split="val", options=options).split == "val"
+    with pytest.raises(InputError, match="new: its splits have no test image; name another with --split"):
+        evaluate(run, data=str(tmp_path / "new.csv"), options=options)
+
+
+def test_an_attribute_of_another_name_is_said_to_be_taken_for_it(run, folder, tmp_path, watcher):
+    (tmp_path / "new.csv").write_text("image,hue\nred/red0.png,red\nblue/blue0.png,blue\n")
+    options = DataOptions(images=str(folder), attributes=("hue",))
+    evaluate(run, data=str(tmp_path / "new.csv"), options=options, watcher=watcher)
+    assert "hue is taken for label, as the run calls it" in watcher.lines
+
+
+def test_labels_that_changed_since_the_training_are_told(config, folder, tmp_path, watcher):
+    rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["image,colour", *rows]) + "\n")
+    run = train(replace(config, data=str(table), data_options=DataOptions(images=str(folder))))
+    told = "tmp: labels have changed since the training".replace("tmp", Run.open(run).data.dataset.name)
+    evaluate(run, watcher=watcher)
+    assert told not in watcher.lines
+    rows[0] = rows[0].replace(",blue", ",red")
+    table.write_text("\n".join(["image,colour", *rows]) + "\n")
+    evaluate(run, watcher=watcher)
+    assert told in watcher.lines
+
+
+def test_a_run_that_may_not_be_written_to_is_said_before_the_work(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match="may not be written to; name a file for the results with --output"):
+        evaluate(run)
+    assert evaluate(run, output=tmp_path / "found.json").split == "test"
 
 
 def predicted(run, *sources):

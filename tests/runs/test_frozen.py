@@ -20,6 +20,7 @@ from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
 from longtail.runs.evaluate import evaluate
+from longtail.runs.resuming import standing
 from longtail.runs.run import Run
 from longtail.runs.train import _prepared, plan, train
 from longtail.training.checkpoint import load_model
@@ -251,6 +252,22 @@ def test_the_regression_takes_both_views_as_rows(frozen, folder, monkeypatch):
     assert len(x) == len(y) == 2 * n
     np.testing.assert_array_equal(y[:n], y[n:])
     assert not np.array_equal(x[:n], x[n:])
+
+
+def test_a_regression_that_was_stopped_before_its_calibration_begins_anew(frozen, monkeypatch):
+    config = replace(frozen, method="linear", freeze=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("longtail.runs.train.calibrate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    assert Run.open(Path(config.output), "cpu").planned == 1
+    assert standing(config) == "new"
+    train(config, overwrite=True)
+    assert standing(config) == "finished"
+
+
+def interrupted(_):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("changes", [{"method": "linear", "freeze": False}, {"augment": "mirror"}, {}])

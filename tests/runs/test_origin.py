@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +158,18 @@ def test_the_state_before_a_damaged_one_is_used_and_both_are_named(config, stopp
     whole = train(replace(stopped, output=str(tmp_path / "whole")))
     first, second = (load_model(path / "model.safetensors")[0].state_dict() for path in (run, whole))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_network_without_a_state_is_that_of_a_training_that_is_not_finished(config, monkeypatch):
+    def full(*_):
+        raise InputError("state.pt: cannot be written")
+
+    monkeypatch.setattr("longtail.runs.journal.save_state", full)
+    with pytest.raises(InputError):
+        train(config)
+    run = Run.open(Path(config.output), "cpu")
+    assert "is not finished (0 of 2 epochs); it cannot go on, train again with --overwrite" in run.unfinished
+    assert main(["evaluate", config.output, "--accelerator", "cpu"]) == 3
 
 
 def test_a_training_killed_in_its_first_epoch_goes_on(config, monkeypatch, tmp_path):

@@ -60,7 +60,7 @@ def test_another_network_or_other_classes_are_refused(first, tmp_path):
     start = replace(config, method="crt", start=str(run), output=str(tmp_path / "second"))
     with pytest.raises(InputError, match=r"--from .*first: was trained with another features 8, not 16"):
         train(replace(start, features=16))
-    with pytest.raises(InputError, match=r"--from .*first: was trained with another schema"):
+    with pytest.raises(InputError, match=r"--from .* other attributes or classes \(new: parity and loop\)"):
         train(replace(start, data="digits-attributes"))
     assert not (tmp_path / "second").exists()
 
@@ -102,11 +102,39 @@ def test_no_image_is_tested_on_that_the_first_stage_was_trained_on(first, tmp_pa
     known = json.loads((run / "splits.json").read_text())
     other = replace(config, method="crt", start=str(run), seed=7, output=str(tmp_path / "second"))
     found = json.loads(
-        (train(replace(other, data_options=DataOptions(val_share=0.3))) / "splits.json").read_text()
+        (
+            train(replace(other, data_options=replace(config.data_options, val_share=0.3))) / "splits.json"
+        ).read_text()
     )
     for split in ("train", "val", "test"):
         assert set(known[split]) <= set(found[split])
     assert found["notes"][0].startswith("splits of ")
+
+
+def test_images_under_other_names_are_split_anew_and_that_is_said(first, tmp_path, watcher):
+    config, run = first
+    again = replace(config, start=str(run), output=str(tmp_path / "again"), epochs=1)
+    (run / "splits.json").unlink()
+    train(again, watcher=watcher)
+    told = next(
+        line for line in watcher.lines if line.startswith(f"--from {run}: {run / 'splits.json'} is missing")
+    )
+    assert "so the images are split anew" in told
+
+
+def test_another_tail_than_the_first_stage_had_is_refused(first, tmp_path):
+    config, run = first
+    tail = replace(config.data_options, tail_ratio=7.0)
+    again = replace(config, start=str(run), data_options=tail, output=str(tmp_path / "again"))
+    with pytest.raises(InputError, match=r"--tail-ratio: --from .*, which was trained with .*; leave it out"):
+        train(again)
+
+
+def test_a_start_that_is_not_finished_is_told(first, tmp_path, watcher):
+    config, run = first
+    (run / "metrics.jsonl").write_text("")
+    train(replace(config, start=str(run), output=str(tmp_path / "again")), watcher=watcher)
+    assert f"--from {run}: its training is not finished" in watcher.lines
 
 
 def test_a_classifier_of_cosines_is_not_scaled_by_lws(first, tmp_path):

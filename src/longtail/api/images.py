@@ -100,4 +100,4 @@ def _arrays(image: object, name: str, bits: int) -> Iterator[tuple[str, NDArray[
         raise InputError(f"{name}: expected {expected} with 1 or 3 channels, got {tuple(image.shape)}")
     many = array if array.ndim == 4 else array[None]
     for place, one in enumerate(many):
-        yield f"{name}[{place}]" if array.ndim == 4 else name, np.ascontiguousarray(one[..., :3])
+        yield f"{name}[{place}]" if array.ndim == 4 else name, np.ascontiguousarray(one)

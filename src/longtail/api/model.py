@@ -79,6 +79,7 @@ class Model:
     @cached_property
     def results(self) -> Results:
         """What it achieved on the test images at the end of its training."""
+        self._run.expect_unchanged()
         return RESULTS.read(self._run.folder.results)
 
     def table(self) -> Table:
@@ -157,6 +158,7 @@ class Model:
         from longtail.exporting.export import export_onnx
 
         run = self._run
+        run.expect_unchanged()
         return export_onnx(
             run.folder.path,
             None if output is None else Path(output),

@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model of a training that is not finished, 130 when stopped by Ctrl-C, 143 by SIGTERM.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed, as services do
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
     try:
         with _terminated():
             _run(tokens)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from longtail.cli.progress import display
-from longtail.cli.stdio import expect_writable
+from longtail.cli.stdio import expect_no_input, expect_writable
 from longtail.errors import InputError
 from longtail.methods.options import DecisionName
 from longtail.words import count
@@ -64,6 +64,7 @@ def export(
         raise InputError("--format timm: expected --output FOLDER with it")
     if format == "onnx" and output is not None:
         expect_writable(output, "--output")
+        expect_no_input(output, "--output")
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         if format == "timm" and output is not None:
             from longtail.exporting.timm_folder import export_timm

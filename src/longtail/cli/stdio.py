@@ -23,20 +23,29 @@ def expect_writable(path: Path, flag: str) -> None:
     """Look at the place of an output before the work is done.
 
     Raises:
-        InputError: when the path is a folder, or its folder does not exist.
+        InputError: when the path is a folder, or its folder does not exist, or a run cannot do without it.
     """
     if path.is_dir():
         raise InputError(f"{flag} {path}: expected a file to write, got a folder")
     if not path.parent.is_dir():
         raise InputError(f"{flag} {path}: the folder {path.parent} does not exist")
+    from longtail.runs.folder import RunFolder
+
+    folder = RunFolder(path.parent)
+    if path.exists() and path in {*folder.files} - {*folder.judged}:
+        raise InputError(f"{flag} {path}: is a file of a run; choose another place")
 
 
 def expect_no_input(path: Path, flag: str, *inputs: str | Path | None) -> None:
-    """Refuse to write over what is read.
+    """Refuse to write over what is read, or over any image.
 
     Raises:
-        InputError: when the path is one of the inputs.
+        InputError: when the path is one of the inputs, or an image.
     """
+    from longtail.data.listing import is_image
+
+    if path.exists() and is_image(path.name):
+        raise InputError(f"{flag} {path}: is an image; choose another place")
     if any(given is not None and path.resolve() == Path(given).resolve() for given in inputs):
         raise InputError(f"{flag} {path}: is what is read; choose another place")
 

@@ -16,6 +16,7 @@ from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.evaluation.results import Results
 from longtail.runs.folder import RunFolder
+from longtail.runs.unfinished import is_unfinished
 from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.data_options import DataOptions
 from longtail.training.watcher import Silent, Watcher
@@ -78,7 +79,7 @@ def grouped(runs: Sequence[CellRun]) -> list[Entrant]:
 
 def _finished(path: Path) -> CellRun:
     folder = RunFolder(path.absolute())
-    if folder.can_go_on:
+    if folder.can_go_on or is_unfinished(folder):
         raise InputError(
             f"{path}: expected the folder of a finished run; finish it with: longtail train --resume {path}"
         )

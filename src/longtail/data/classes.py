@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS
 from longtail.schema import Attribute, LabelSchema
-from longtail.words import count, joined
+from longtail.words import count, joined, listed
 
 SPLIT_NAMES = {
     "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2,
@@ -77,6 +77,27 @@ def odd_values(column: str, classes: Sequence[str], labels: NDArray[np.int64]) -
             " (to learn each label, give it a column of 1 and 0)"
         )
     return notes
+
+
+def changes(before: LabelSchema, now: LabelSchema) -> str:
+    """What attributes and classes came and went, in words.
+
+    Example:
+        >>> pets = LabelSchema.single("pet", ["cat", "dog"])
+        >>> changes(pets, LabelSchema.single("pet", ["cat", "emu"]))
+        "new: pet 'emu'; gone: pet 'dog'"
+    """
+    both = {*before.names} & {*now.names}
+    old, new = (
+        [
+            *schema.names,
+            *(f"{a.name} {name!r}" for a in schema.attributes if a.name in both for name in a.classes),
+        ]
+        for schema in (before, now)
+    )
+    came, went = ([name for name in x if name not in y] for x, y in ((new, old), (old, new)))
+    parts = [f"{what}: {listed(names)}" for what, names in (("new", came), ("gone", went)) if names]
+    return "; ".join(parts) or "in another order"
 
 
 def written_differently(texts: Iterable[str]) -> list[tuple[list[str], str]]:

@@ -25,7 +25,7 @@ from longtail.data.shards import IMAGE, Labelled, read_labelled
 from longtail.data.tables.lists import LIST_COLUMNS, LIST_SUFFIX, read_lists
 from longtail.data.tables.manifest import open_manifest
 from longtail.data.tables.roles import NOTHING_CHOSEN, ColumnChoice
-from longtail.data.tables.table import read_table
+from longtail.data.tables.table import Table, read_table
 from longtail.data.tars import read_members as read_tars
 from longtail.data.tars import root_of
 from longtail.errors import InputError
@@ -98,6 +98,7 @@ def open_dataset(
             return open_folders(beside, name, 2 if known is None else 1)
         with beside.open(manifest) as file:
             table = read_table(str(beside.root / manifest), file)
+        _expect_labels(table)
     place = existing(images, "--images ") if images is not None else path if beside else path.parent
     found = beside if beside and images is None else list_source(place)
     require_images(found, place)
@@ -166,6 +167,16 @@ def _manifest_of(found: Listing, path: Path) -> str | None:
             " labels.csv with a column split"
         )
     return chosen[0] if chosen else None
+
+
+def _expect_labels(table: Table) -> None:
+    """Refuse a table of predictions that lies beside the images: what it says was never looked at."""
+    for name in table.columns:
+        if any(other.startswith(f"{name}:") for other in table.columns):
+            raise InputError(
+                f"{table.path}: has the columns of predictions ({name}, {name}:CLASS), not of labels; put it "
+                "elsewhere, or give it by its path to take what it says for labels"
+            )
 
 
 def _refuse_manifest(source: str, choice: ColumnChoice, images: str | None, reason: str) -> None:

@@ -75,8 +75,8 @@ class NamedSplits(Part, frozen=True):
             for name in names:
                 if name not in places:
                     raise InputError(
-                        f"{source}: {split} names id {name!r}, which the data do not have; open the data"
-                        " the splits were made for, or make the splits again"
+                        f"{source}: {split} names id {name!r}, which the data do not have; put that image"
+                        " back, or give the data that the splits were made for"
                     )
                 if name in taken:
                     raise InputError(
@@ -183,8 +183,6 @@ def _side_of_new(
     seed: int,
 ) -> NDArray[np.int8]:
     """(n,) splits of new images; -1 where the data's own split has none."""
-    if dataset.split is not None:
-        return dataset.split[new].astype(np.int8)
     found, groups = np.full(len(new), -1, np.int8), dataset.groups
     if groups is not None:
         old = np.flatnonzero(side >= 0)
@@ -193,6 +191,9 @@ def _side_of_new(
         found = np.where(names[place] == groups[new], side[old[first[place]]], found).astype(np.int8)
     rest = found < 0
     own = new[rest]
+    if dataset.split is not None:
+        found[rest] = dataset.split[own]
+        return found
     part = Pairs.of(dataset.labels[own], None if groups is None else groups[own], dataset.schema)
     found[rest] = stratify(part, np.array(fractions), seed)
     return found

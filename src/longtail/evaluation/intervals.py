@@ -148,6 +148,11 @@ def _quantile(units: Units) -> float:
     return float(stdtrit(units.number - 1, 0.975) if units.grouped else ndtri(0.975))
 
 
+def _few(units: Units) -> float:
+    """G / (G - 1) of G groups, whose spread about their own mean is the smaller the fewer they are."""
+    return units.number / (units.number - 1) if units.grouped else 1.0
+
+
 def _estimates(figures: Metrics[float], parts: Metrics[Composite], units: Units) -> Metrics[Estimate | None]:
     return Metrics.each(lambda name: _estimate(figures.of(name), parts.of(name), units))
 
@@ -155,8 +160,7 @@ def _estimates(figures: Metrics[float], parts: Metrics[Composite], units: Units)
 def _estimate(value: float, figure: Composite, units: Units) -> Estimate | None:
     if np.isnan(value):
         return None
-    few = units.number / (units.number - 1) if units.grouped else 1.0
-    variance = few * (figure.moved**2).sum() + (figure.weights**2 * _unseen(figure, value)).sum()
+    variance = _few(units) * (figure.moved**2).sum() + (figure.weights**2 * _unseen(figure, value)).sum()
     spread = value * (1 - value)
     at_the_ends = 1 / (figure.weights**2 / figure.units).sum()
     number = spread / variance if spread > 0 and variance > 0 else at_the_ends
@@ -167,7 +171,7 @@ def _estimate(value: float, figure: Composite, units: Units) -> Estimate | None:
 def _class_recalls(recalls: Floats, figure: Composite, units: Units) -> tuple[Estimate | None, ...]:
     """Of every class; NaN gives None."""
     values = figure.values
-    spread, variance = values * (1 - values), figure.squares + _unseen(figure, values)
+    spread, variance = values * (1 - values), _few(units) * figure.squares + _unseen(figure, values)
     inside = (spread > 0) & (variance > 0)
     number = np.where(inside, spread / np.where(inside, variance, 1.0), figure.units)
     low, high = _wilson(values, number, _quantile(units))

@@ -103,11 +103,18 @@ def digest_of(content: bytes | NDArray[np.uint8]) -> bytes:
 
 
 def cache_folder() -> Path:
-    """Where caches are kept: $LONGTAIL_CACHE, or longtail in the user's cache folder."""
+    """Where caches are kept: $LONGTAIL_CACHE, or longtail in the user's cache folder.
+
+    Raises:
+        InputError: when there is neither.
+    """
     named = os.environ.get("LONGTAIL_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtail"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtail"
+    except RuntimeError:  # a user without a home, as in a container
+        raise InputError("LONGTAIL_CACHE: there is no home folder; set it to a folder") from None
 
 
 def cache_bound() -> int:
@@ -216,7 +223,7 @@ class FeatureCache:
         try:
             digests = cast("NDArray[np.uint8]", np.load(file))
             vectors = cast("Halves", np.load(vectors_file, mmap_mode="r"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return  # damaged: its images are looked at again
         if digests.dtype != np.uint8 or digests.shape != (len(vectors), DIGEST_BYTES):
             return

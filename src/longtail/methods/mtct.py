@@ -125,6 +125,6 @@ def _clean_code(domains: Tags, asked: str | None) -> int:
 
 
 def _matched(clean: NDArray[np.bool_], matches: NDArray[np.int64]) -> bool:
-    """Whether an image of the other domain has a clean match, and a second clean match to tell it from."""
-    own, other = matches[clean & (matches >= 0)], matches[~clean & (matches >= 0)]
+    """Whether an image of the other domain has a clean match, and other clean images to tell it from."""
+    own, other = matches[clean], matches[~clean & (matches >= 0)]
     return bool(np.isin(own, other).any()) and len(np.unique(own)) > 1

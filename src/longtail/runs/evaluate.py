@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from longtail.data.classes import written_differently
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.splits import Splits
+from longtail.data.splits import SPLITS_FILE, Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import (
@@ -74,6 +76,8 @@ def evaluate(
         InputError: when the run or the data cannot be used.
     """
     run = Run.open(path, accelerator, watcher or Silent(), method=method)
+    if data is None and output is None and split == "test" and not os.access(run.folder.path, os.W_OK):
+        raise InputError(f"{path}: may not be written to; name a file for the results with --output")
     run.decide_by(decision)
     run.aim_at(threshold, coverage)
     judged = _judged(run, data, split, options or DataOptions())
@@ -238,12 +242,32 @@ def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data
     """Another data set with the model's attributes and classes: its own split of that name, or all of it."""
     schema = run.card.schema
     dataset = _with_schema(read_dataset(source, options, known=schema), schema)
-    rows = np.arange(len(dataset))
-    if dataset.split is not None and (own := dataset.split == SPLITS.index(split)).any():
-        rows = rows[own]
+    rows = _rows_of(run, dataset, split)
     train, val, test = (rows if name == split else rows[:0] for name in SPLITS)
     options = replace(options, bits=options.bits or run.card.bits)
     return Data.of(dataset, Splits(train, val, test), run.card.image_size, options, run.watcher)
+
+
+def _rows_of(run: Run, dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """The rows of a split of other data; all of them where these have no splits and are not the run's own."""
+    if dataset.split is not None:
+        rows = np.flatnonzero(dataset.split == SPLITS.index(split))
+        if not len(rows):
+            raise InputError(f"{dataset.name}: its splits have no {split} image; name another with --split")
+    else:
+        rows = np.arange(len(dataset))
+    if not run.folder.splits.exists():
+        return rows
+    known = SPLITS_FILE.read(run.folder.splits)
+    if dataset.split is None and {*known.train, *known.val, *known.test} == {*dataset.ids}:
+        run.watcher.say(f"{dataset.name}: its images are called as those of the run, whose splits count")
+        return known.rows(dataset.ids, str(run.folder.splits)).of(split)
+    if split != "train" and (seen := len({*known.train} & {dataset.ids[row] for row in rows.tolist()})):
+        run.watcher.say(
+            f"{dataset.name}: {seen:,} of {len(rows):,} images are called as images that the run was trained "
+            "on; if they are the same, these figures are too good"
+        )
+    return rows
 
 
 def _with_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:
@@ -258,6 +282,8 @@ def _with_schema(dataset: Dataset, schema: LabelSchema) -> Dataset:
             source = dataset.schema.names.index(attribute.name)
         elif schema.num_attributes == dataset.schema.num_attributes == 1:
             source = 0  # one label on both sides, under another name
+            taken = f"{dataset.schema.names[0]} is taken for {attribute.name}, as the run calls it"
+            dataset = replace(dataset, notes=(*dataset.notes, taken))
         else:
             found = ", ".join(dataset.schema.names)
             raise InputError(f"{dataset.name}: expected the attribute {attribute.name!r}, found {found}")
@@ -273,7 +299,7 @@ def _translated(dataset: Dataset, source: int, classes: tuple[str, ...]) -> NDAr
     unseen = sorted(used - set(classes))
     if unseen:
         first = int(np.flatnonzero(column == own.classes.index(unseen[0]))[0])
-        such, near = count(len(unseen), "such class", "such classes"), did_you_mean(unseen[0], classes)
+        such, near = count(len(unseen), "such class", "such classes"), _near(unseen[0], classes)
         raise InputError(
             f"{dataset.name}: {dataset.images.name(first)} has the {own.name} {unseen[0]!r}, which the "
             f"model never saw in training ({such}); rename the class, or leave those images out"
@@ -281,3 +307,11 @@ def _translated(dataset: Dataset, source: int, classes: tuple[str, ...]) -> NDAr
         )
     places = [classes.index(name) if name in classes else UNLABELLED for name in own.classes]
     return np.array([*places, UNLABELLED])[column]  # -1, unlabelled, looks up the last
+
+
+def _near(name: str, classes: tuple[str, ...]) -> str:
+    """The class that may be meant by a name, and what they differ in where a reader would not see it."""
+    for known in classes:
+        for (_, other), how in written_differently([name, known]):
+            return f" The model's {other} differs only in {how}"
+    return did_you_mean(name, classes)

@@ -79,7 +79,7 @@ class RunJournal(Journal):
         Lines and networks are written together, so that the lines never tell of a network that is not there.
         """
         folder, last = self._run.folder, weights_of(self._run.learner)
-        self._write_epochs()
+        self.keep_epochs()
         last_is_used = self._run.config.keep == "last" or best_epoch(self._run.epochs) is None
         if self._best is not None:  # there is a better one than when the training was kept before
             self._write(folder.best if last_is_used else folder.model, self._best)
@@ -90,10 +90,10 @@ class RunJournal(Journal):
 
     def keep_model(self) -> None:
         """The model as it is, of a method that takes no steps."""
-        self._write_epochs()
         self._write(self._run.folder.model, weights_of(self._run.learner))
 
-    def _write_epochs(self) -> None:
+    def keep_epochs(self) -> None:
+        """The epochs so far; with the last of them the training counts as finished."""
         if self._run.fabric.is_global_zero:
             EPOCHS.write_lines(self._run.folder.metrics, self._run.epochs)
 

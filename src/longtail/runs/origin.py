@@ -41,8 +41,8 @@ class DataMarks(Part, frozen=True, kw_only=True):
         marks = np.fromiter((content_mark(store, row) for row in range(len(store))), np.uint32, len(store))
         return DataMarks(
             images=len(dataset),
-            ids=_digest(f"{name}\n".encode("utf-8", "surrogateescape") for name in dataset.ids),
-            labels=_digest((repr(dataset.schema).encode(), dataset.labels.tobytes())),
+            ids=_of_ids(dataset),
+            labels=_of_labels(dataset),
             tags=_digest(_tags(dataset)),
             content=_digest((marks.tobytes(),)),
         )
@@ -123,6 +123,22 @@ def check_origin(folder: RunFolder, dataset: Dataset, allowed: bool) -> tuple[Or
         )
     now = replace(now, changes=(*before.changes, what))
     return now, [f"{what}: the training goes on all the same (--allow-changed-data)"], before.same_images(now)
+
+
+def relabelled(folder: RunFolder, dataset: Dataset) -> bool:
+    """Whether the images of a run have other labels than at its beginning; not where nothing tells."""
+    if not folder.origin.exists():
+        return False
+    before = ORIGIN.read(folder.origin)
+    return before.ids == _of_ids(dataset) and before.labels != _of_labels(dataset)
+
+
+def _of_ids(dataset: Dataset) -> str:
+    return _digest(f"{name}\n".encode("utf-8", "surrogateescape") for name in dataset.ids)
+
+
+def _of_labels(dataset: Dataset) -> str:
+    return _digest((repr(dataset.schema).encode(), dataset.labels.tobytes()))
 
 
 def _tags(dataset: Dataset) -> Iterator[bytes]:

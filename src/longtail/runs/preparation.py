@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from longtail.data.builtin import BUILTIN
+from longtail.data.classes import changes
 from longtail.data.dataset import Dataset
 from longtail.data.splits import Splits
 from longtail.errors import InputError
@@ -271,12 +272,17 @@ def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: st
         InputError: when it had others.
     """
     start, network = beginning.card, beginning.network
-    for what in ("features", "hidden", "shared_feature", "feature_layer", "image_size", "schema"):
+    if start is None:
+        raise ValueError("expected the card of the run")
+    if start.schema != card.schema:
+        what = changes(start.schema, card.schema)
+        raise InputError(f"--from {run}: was trained with other attributes or classes ({what})")
+    for what in ("features", "hidden", "shared_feature", "feature_layer", "image_size"):
         found, expected = getattr(start, what), getattr(card, what)
         if found != expected:
-            said = "" if what == "schema" else f" {found}, not {expected}"
-            raise InputError(f"--from {run}: was trained with another {what.replace('_', ' ')}{said}")
-    if card.method == "lws" and start and start.recipe.cosine and not card.recipe.cosine:
+            other = f"{what.replace('_', ' ')} {found}, not {expected}"
+            raise InputError(f"--from {run}: was trained with another {other}")
+    if card.method == "lws" and start.recipe.cosine and not card.recipe.cosine:
         raise InputError(
             f"--from {run}: its classifier gives cosines, lws would scale other logits; choose --method crt"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from longtail.images.sizes import suggest_size
 from longtail.models.lite0 import has_weights
 from longtail.runs.data import class_counts, read_dataset
 from longtail.runs.folder import RunFolder
+from longtail.runs.unfinished import is_unfinished
 from longtail.sampling.weighted import over_sampling, under_sampling
-from longtail.training.config import TrainConfig
+from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.defaults import DataFacts
 from longtail.training.watcher import Watcher
 
@@ -35,7 +36,7 @@ def read_and_split(
         watcher.say(note)
     _expect_utf_8(dataset.ids)
     if splits_file is None:
-        splits = _split(dataset, config)
+        splits = _split(dataset, config, watcher.say)
     else:
         splits = SPLITS_FILE.read(splits_file).rows(dataset.ids, str(splits_file))
     for note in splits.notes:
@@ -56,19 +57,14 @@ def _expect_utf_8(names: Iterable[str]) -> None:
             ) from None
 
 
-def _split(dataset: Dataset, config: TrainConfig) -> Splits:
-    """Train, val and test rows, with the imposed tail on the training rows.
-
-    A training that goes on from a run has the splits of that run: its network has seen the training images.
-    """
+def _split(dataset: Dataset, config: TrainConfig, say: Callable[[str], None]) -> Splits:
+    """Train, val and test rows, with the imposed tail on the training rows."""
     options = config.data_options
     shares = (1 - options.val_share - options.test_share, options.val_share, options.test_share)
-    before = None if config.start is None else RunFolder(Path(config.start)).splits
-    if before is not None and before.exists():
-        known, deal = SPLITS_FILE.read(before), options.tail_ratio is None
-        splits = split_further(dataset, known, shares, config.seed, deal=deal)
+    if config.start is not None:
+        splits = _split_as_before(dataset, config, Path(config.start), shares, say)
         if splits is not None:
-            return replace(splits, notes=(f"splits of {config.start}", *splits.notes))
+            return splits
     splits = split_dataset(dataset, shares, config.seed)
     if options.tail_ratio is None:
         return splits
@@ -76,6 +72,43 @@ def _split(dataset: Dataset, config: TrainConfig) -> Splits:
     attribute = options.tail_attribute or dataset.schema.names[0]
     train, note = impose_on(dataset, splits.train, attribute, profile, config.seed)
     return replace(splits, train=train, notes=(*splits.notes, note))
+
+
+def _split_as_before(
+    dataset: Dataset,
+    config: TrainConfig,
+    run: Path,
+    shares: tuple[float, float, float],
+    say: Callable[[str], None],
+) -> Splits | None:
+    """The splits of the run that a training goes on from: its network has seen the training images.
+
+    Returns:
+        None where they say nothing of these images.
+
+    Raises:
+        InputError: when another tail is asked for than those training images have.
+    """
+    folder, options = RunFolder(run), config.data_options
+    if is_unfinished(folder):
+        say(f"--from {run}: its training is not finished")
+    known = SPLITS_FILE.read(folder.splits) if folder.splits.exists() else None
+    splits = known and split_further(dataset, known, shares, config.seed, deal=options.tail_ratio is None)
+    if splits is None:
+        why = f"{folder.splits} is missing" if known is None else "no image has a name that it had there"
+        say(
+            f"--from {run}: {why}, so the images are split anew; if they are those of that run, some are "
+            "tested on that its network was trained with"
+        )
+        return None
+    before = CONFIG.read(folder.config).data_options
+    for name in ("tail_ratio", "tail_profile", "tail_attribute", "tail_largest"):
+        if (had := getattr(before, name)) != getattr(options, name):
+            raise InputError(
+                f"--{name.replace('_', '-')}: --from {run} keeps the training images of that run, which was "
+                f"trained {'without it' if had is None else f'with {had}'}; leave it out"
+            )
+    return replace(splits, notes=(f"splits of {run}", *splits.notes))
 
 
 def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str) -> DataFacts:

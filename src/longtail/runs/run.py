@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longtail.data.classes import changes
 from longtail.data.splits import SPLITS_FILE
 from longtail.decisions.temperature import tempered
 from longtail.decisions.thresholds import Aim, Threshold
@@ -31,6 +32,7 @@ from longtail.runs.calibration import Calibration, Frequencies, load_calibration
 from longtail.runs.data import Data, read_dataset
 from longtail.runs.device import one_process
 from longtail.runs.folder import RunFolder
+from longtail.runs.origin import relabelled
 from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import CONFIG, TrainConfig
@@ -76,6 +78,7 @@ class Run:
         card: what the model is.
         watcher: hears of images that are read.
         calibrations: what validation images said of the scores, by decision.
+        mark: checksum of its model where that was read from the folder, None while it is trained.
         aim: what the thresholds of attributes of two classes are tuned for; None for the analytic ones.
         coverage: of prediction sets, None for none.
         own_decision: name of the rule that it was trained for.
@@ -88,6 +91,7 @@ class Run:
     card: ModelCard
     watcher: Watcher
     calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
+    mark: str | None = None
     aim: Aim | None = field(default=None, init=False)
     coverage: float | None = field(default=None, init=False)
     own_decision: str = field(init=False)
@@ -114,9 +118,20 @@ class Run:
         """
         folder = RunFolder(path)
         learner, card = _model(folder, method)
-        known = load_calibrations(folder.calibration, checksum_of(folder.model), card.schema)
+        mark = checksum_of(folder.model)
+        known = load_calibrations(folder.calibration, mark, card.schema)
         fabric = one_process(accelerator or CONFIG.read(folder.config).accelerator)
-        return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known)
+        return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known, mark)
+
+    def expect_unchanged(self) -> None:
+        """Refuse to mix an opened model with files of another training in its folder.
+
+        Raises:
+            InputError: when the model in the folder is another one by now.
+        """
+        file = self.folder.model
+        if self.mark is not None and not (file.exists() and checksum_of(file) == self.mark):
+            raise InputError(f"{self.folder.path}: was trained again since it was opened; open it anew")
 
     def decide_by(self, decision: str | None) -> None:
         """Decide by the rule of this name, None for its own; one that needs images of the run reads them.
@@ -243,6 +258,7 @@ class Run:
     @cached_property
     def config(self) -> TrainConfig:
         """The recipe."""
+        self.expect_unchanged()
         return replace(CONFIG.read(self.folder.config), method=self.card.method)
 
     @cached_property
@@ -252,10 +268,16 @@ class Run:
         Raises:
             InputError: when the data are not there, or are no longer those of the training.
         """
+        self.expect_unchanged()
         options = self.config.data_options
         dataset = read_dataset(self.config.data, options)
         if dataset.schema != self.card.schema:
-            raise InputError(f"{dataset.name}: its attributes or classes are no longer those of the training")
+            what = changes(self.card.schema, dataset.schema)
+            raise InputError(
+                f"{dataset.name}: its attributes or classes are no longer those of the training ({what})"
+            )
+        if relabelled(self.folder, dataset):
+            self.watcher.say(f"{dataset.name}: labels have changed since the training")
         splits = SPLITS_FILE.read(self.folder.splits).rows(dataset.ids, str(self.folder.splits))
         data = Data.of(dataset, splits, self.card.image_size, options, self.watcher)
         return self.on_vectors(data)
@@ -272,12 +294,13 @@ class Run:
     @cached_property
     def epochs(self) -> list[EpochRecord]:
         """What is known of each epoch of the training."""
+        self.expect_unchanged()
         return EPOCHS.read_lines(self.folder.metrics)
 
     @property
     def planned(self) -> int | None:
         """Epochs of a training that is not finished; None of one that came to its end."""
-        going = self.folder.can_go_on and not is_over(self.config, self.epochs)
+        going = self.folder.metrics.exists() and not is_over(self.config, self.epochs)
         return self.config.planned_epochs if going else None
 
     @property
@@ -286,9 +309,12 @@ class Run:
         if self.planned is None:
             return None
         path, epochs = self.folder.path, f"{len(self.epochs)} of {count(self.planned, 'epoch')}"
-        return (
-            f"{path}: its training is not finished ({epochs}); go on with it: longtail train --resume {path}"
+        further = (
+            f"go on with it: longtail train --resume {path}"
+            if self.folder.can_go_on
+            else "it cannot go on, train again with --overwrite"
         )
+        return f"{path}: its training is not finished ({epochs}); {further}"
 
     def scores(
         self,

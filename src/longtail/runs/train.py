@@ -101,6 +101,7 @@ def _train(
         keep_mined(run)
         _use_kept(run)
         calibrate(run)
+        journal.keep_epochs()
         _evaluate(run, logging)
     if fabric.is_global_zero:
         for file in run.folder.unfinished:
@@ -230,6 +231,7 @@ def _open(run: Run, going: Going | None, overwrite: bool, lock: RunLock) -> None
         CONFIG.write(folder.config, run.config)
         SPLITS_FILE.write(folder.splits, run.data.splits.named(run.data.dataset.ids))
         ORIGIN.write(folder.origin, Origin.begun(folder, run.data.dataset, run.config.start))
+        EPOCHS.write_lines(folder.metrics, [])
         return
     folder.sweep()
     for file in folder.judged:

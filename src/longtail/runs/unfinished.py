@@ -11,12 +11,18 @@ from longtail.training.config import CONFIG
 from longtail.training.record import EPOCHS
 
 
+def is_unfinished(folder: RunFolder) -> bool:
+    """Whether the lines of a run's epochs do not reach the end of its training."""
+    return folder.metrics.exists() and not is_over(
+        CONFIG.read(folder.config), EPOCHS.read_lines(folder.metrics)
+    )
+
+
 def expect_finished(path: Path) -> None:
     """End with an exit code of its own where the training of a run is not finished.
 
     Raises:
         Unfinished: when it is not.
     """
-    folder = RunFolder(path)
-    if folder.can_go_on and not is_over(CONFIG.read(folder.config), EPOCHS.read_lines(folder.metrics)):
+    if is_unfinished(RunFolder(path)):
         raise Unfinished(f"{path}: done, with the model of a training that is not finished (exit code 3)")
