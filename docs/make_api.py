@@ -90,7 +90,8 @@ def _list(head: str, inside: str) -> Iterator[str]:
 
 def _call(name: str, signature: inspect.Signature) -> str:
     """How it is called, an argument a line where one line would be too long."""
-    text = re.sub(r"longtail\.[a-z_.]+\.", "", str(signature)).replace("'", "")
+    text = re.sub(r"ForwardRef\(('[^']*')[^)]*\)", r"\1", str(signature))  # what is not quoted is a default
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", re.sub(r"longtail\.[a-z_.]+\.", "", text))
     if len(name) + len(text) <= WIDTH:
         return f"{name}{text}"
     inside, _, result = text[1:].rpartition(")")

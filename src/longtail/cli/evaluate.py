@@ -56,8 +56,8 @@ def evaluate(
         run: Folder of a run.
         data: Other data to evaluate on; by default the run's own.
         split: Which images of the data.
-        decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
-            each holds.
+        decision: Decide by this rule; by default as the run was trained to. "longtail methods" explains
+            each.
         threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:
             balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at probability ½.
         coverage: Also evaluate prediction sets that hold the true class of this share of images.

@@ -51,8 +51,8 @@ def export(
         output: File to write, by default model.onnx in the folder of the run; with --format timm a folder.
         format: onnx; or timm, config.json and weights that timm and transformers load, for networks of timm
             and lite0 that were trained whole, with one attribute.
-        decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
-            each holds.
+        decision: Decide by this rule; by default as the run was trained to. "longtail methods" explains
+            each.
         threshold: Decide attributes of two classes for this aim, see longtail evaluate; not for timm.
         coverage: Also output prediction sets that hold the true class of this share of images; not for timm.
         method: Your own method that the run was trained with, as module:Class or FILE.py:Class.

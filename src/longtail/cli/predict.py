@@ -77,8 +77,8 @@ def predict(
         format: Form of the output; by default the ending of --output, or csv.
         vectors: Also write the feature vectors of the images; not in CSV.
         resume: Continue an unfinished --output after its last row.
-        decision: Decide by this rule; by default as the run was trained to. "longtail methods" says where
-            each holds.
+        decision: Decide by this rule; by default as the run was trained to. "longtail methods" explains
+            each.
         threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:
             balanced, f1, precision=SHARE or recall=SHARE, of the rarer class; by default at probability ½.
         coverage: Add prediction sets that hold the true class of this share of images (columns

@@ -22,8 +22,8 @@ IN_FOLDER, ON_HUB = f"{TIMM_PREFIX}local-dir:", f"{TIMM_PREFIX}hf-hub:"
 """What a backbone's name begins with where a config.json describes it, beside its weights."""
 
 BACKBONES = {
-    "convnet": "four convolutions, 0.24 M parameters: small images, small machines, first tries",
-    "resnet32": "ResNet-32 of the CIFAR experiments, 0.46 M parameters: images up to 64 pixels",
+    "convnet": "four convolutions, 0.25 M parameters: small images, small machines, first tries",
+    "resnet32": "ResNet-32 of the CIFAR experiments, 0.47 M parameters: images up to 64 pixels",
     "resnet18": "ResNet-18, 11.2 M parameters: photos",
     "deepid2": "DeepID2 of the CelebA experiments, 1.0 M parameters: aligned faces of 55x47",
     "mtct": "network in network of the clothing experiments (MTCT), 12.9 M parameters",

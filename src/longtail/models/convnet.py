@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d, relu
 class ConvNet(nn.Module):
     """Four 3×3 convolutions (32, 64, 128, 128) with batch normalisation, halving the image each time.
 
-    About 0.24 M parameters. Images from 8×8 up; (N, channels, H, W) -> (N, 128), the mean over
+    About 0.25 M parameters. Images from 8×8 up; (N, channels, H, W) -> (N, 128), the mean over
     what is left of the plane.
     """
 

@@ -173,7 +173,7 @@ class TrainConfig(Settings):
     """Classes with fewer training images than this are called few."""
 
     no_images: bool = False
-    """Leave images out of the report, if they must not leave their place."""
+    """Leave images out of the report, if they are confidential."""
 
     data_options: DataOptions = field(default_factory=DataOptions)
 
