@@ -18,11 +18,12 @@ from longtail.cli import main
 from longtail.decisions.thresholds import Threshold
 from longtail.errors import InputError
 from longtail.exporting import export, parity
-from longtail.exporting.decider import Decider, Rules
+from longtail.exporting.decider import Decider
 from longtail.exporting.export import export_onnx
 from longtail.exporting.onnx_file import FileCard, Found, Runner
 from longtail.exporting.parity import Parity, check_parity, library_scores, sample_images
 from longtail.runs.folder import RunFolder
+from longtail.runs.ruling import Ruling
 from longtail.runs.run import Run
 
 from .runs import calibration, card, write_run
@@ -116,7 +117,7 @@ def test_the_temperature_of_the_run_goes_into_the_file(run: Path):
     opened.calibrations = {"argmax": calibration(2.0, 0.5)}
     images = np.random.default_rng(0).integers(0, 256, (3, 50, 40, 3), dtype=np.uint8)
     with torch.no_grad():
-        network = Decider(opened.learner, opened.card.image_size, Rules.of(opened))
+        network = Decider(opened.learner, opened.card.image_size, opened.ruling)
         probabilities, decision = network(torch.from_numpy(images))
     expected = library_scores(opened, images)
     np.testing.assert_allclose(probabilities.numpy(), expected, atol=1e-6)
@@ -126,15 +127,16 @@ def test_the_temperature_of_the_run_goes_into_the_file(run: Path):
 def test_thresholds_and_sets_of_the_run_go_into_the_file(run: Path):
     opened = Run.open(run, "cpu")
     opened.calibrations = {"argmax": calibration(1.0, 1.0)}
-    opened.__dict__ |= {"thresholds": {1: Threshold(0, 1e-10, 60)}, "smallest_typical": [0.8, 1.1]}
+    thresholds = {1: Threshold(0, 1e-10, 60)}
+    opened.ruling = Ruling(opened.frequencies, opened.ruling.temperature, thresholds, [0.8, 1.1])
     images = np.random.default_rng(0).integers(0, 256, (20, 50, 40, 3), dtype=np.uint8)
     images //= np.arange(1, 21, dtype=np.uint8)[:, None, None, None]
     with torch.no_grad():
-        network = Decider(opened.learner, opened.card.image_size, Rules.of(opened))
+        network = Decider(opened.learner, opened.card.image_size, opened.ruling)
         probabilities, decision, members = network(torch.from_numpy(images))
     scores = library_scores(opened, images)
-    np.testing.assert_array_equal(decision.numpy(), opened.decisions(scores))
-    np.testing.assert_array_equal(members.numpy(), opened.members(scores))
+    np.testing.assert_array_equal(decision.numpy(), opened.ruling.decisions(scores))
+    np.testing.assert_array_equal(members.numpy(), opened.ruling.members(scores))
     assert (decision.numpy() != probabilities.numpy().argmax(2)).any()
     assert not members[:, 1, 2].any()  # the attribute has two classes
 

@@ -14,7 +14,7 @@ import longtail
 from longtail.decisions.thresholds import Threshold
 from longtail.errors import InputError
 from longtail.exporting import onnx_file
-from longtail.exporting.decider import Decider, Rules
+from longtail.exporting.decider import Decider
 from longtail.exporting.onnx_file import FileCard, Runner, expect_packages, onnx_bytes
 from longtail.exporting.resize import Resize
 from longtail.methods.decisions import TauNorm
@@ -29,6 +29,7 @@ from longtail.models.lite0 import Lite0
 from longtail.models.mtct import NINTrunk
 from longtail.models.resnet import ResNet
 from longtail.runs.calibration import Frequencies
+from longtail.runs.ruling import Ruling
 from longtail.training.learner import Learner
 
 from .runs import COUNTS, SMALL, TWO, card, learner
@@ -106,8 +107,8 @@ class Table(nn.Module):
         self.resize = Resize(SIZE)
         temperature = torch.tensor([0.7, 1.6])
         frequencies = Frequencies(TWO, COUNTS[TWO], torch.tensor([[0.5, 0.5, 0], [0.5, 0.3, 0.2]]))
-        rules = Rules(temperature, {0: Threshold(1, 0.3, 50)}, (0.9, 1.1), frequencies)
-        self.deciders = nn.ModuleList(Decider(case(name), SIZE, rules) for name in CASES)
+        ruling = Ruling(frequencies, temperature, {0: Threshold(1, 0.3, 50)}, (0.9, 1.1))
+        self.deciders = nn.ModuleList(Decider(case(name), SIZE, ruling) for name in CASES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         resized = self.resize(images)

@@ -85,7 +85,7 @@ def test_the_head_and_the_decision_become_one_linear_layer(tmp_path: Path, layer
     vectors = torch.randn(20, 128)
     with torch.no_grad():
         scores = run.learner.method.scores(run.learner.model.head(vectors))
-    scores = torch.from_numpy(run.calibrated(scores))[:, 0].float()
+    scores = torch.from_numpy(run.ruling.calibrated(scores))[:, 0].float()
     found = torch.nn.functional.linear(vectors, weight, bias).softmax(1)
     torch.testing.assert_close(found, scores, atol=1e-5, rtol=1e-4)
     assert scores.std(0).min() > 1e-3

@@ -70,13 +70,13 @@ def test_prediction_sets_cover_and_hold_the_decision(run):
     opened = Run.open(run, "cpu")
     opened.aim_at(None, 0.8)
     scores = opened.scores(opened.data.splits.test)
-    members = opened.members(scores)
+    members = opened.ruling.members(scores)
     assert members[np.arange(len(scores)), 0, scores[:, 0].argmax(1)].all()
 
 
 def test_without_a_coverage_there_are_no_sets(run):
     opened = Run.open(run, "cpu")
-    assert opened.members(opened.scores(opened.data.splits.test[:3])) is None
+    assert opened.ruling.members(opened.scores(opened.data.splits.test[:3])) is None
     assert RESULTS.read(run / "results.json").attributes[0].sets is None
 
 

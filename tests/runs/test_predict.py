@@ -13,6 +13,7 @@ from longtail.errors import InputError
 from longtail.images.load import ImageLoader
 from longtail.runs.calibration import Calibration
 from longtail.runs.predict import notes_on, predict, predict_blocks
+from longtail.runs.ruling import Ruling
 from longtail.runs.run import Run
 from longtail.training.checkpoint import load_model, weights_of, write_model
 
@@ -130,7 +131,7 @@ def test_attributes_of_two_classes_are_decided_by_their_threshold(run, noise):
     paths = noise(*(f"{i}.png" for i in range(9)))
     before = list(predict(run, images(*paths)))
     middle = float(np.median([p.probabilities["new"]["yes"] for p in before]))
-    run.thresholds = {1: Threshold(1, middle, 99)}
+    run.ruling = Ruling(run.frequencies, thresholds={1: Threshold(1, middle, 99)})
     after = list(predict(run, images(*paths)))
     assert [p.labels["new"] == "yes" for p in after] == [
         p.probabilities["new"]["yes"] >= middle for p in before
@@ -144,7 +145,7 @@ def test_another_aim_has_other_thresholds_and_another_coverage_other_sets(calibr
     found = []
     for share in (0.7, 0.9):
         calibrated.aim_at(f"recall={share}", share)
-        found.append((calibrated.thresholds[1].value, calibrated.smallest_typical))
+        found.append((calibrated.ruling.thresholds[1].value, calibrated.ruling.smallest_typical))
     assert found[0] != found[1]
     assert found[0][0] > found[1][0]
 
@@ -167,7 +168,7 @@ def test_sets_hold_the_decision_and_what_is_typical_enough_the_most_probable_fir
             scores = np.zeros((1, 2, 3))
             j = calibrated.card.schema.names.index(name)
             scores[0, j, : len(values)] = list(values.values())
-            members = calibrated.members(scores)[0, j]
+            members = calibrated.ruling.members(scores)[0, j]
             assert {label for label, is_in in zip(values, members) if is_in} == set(inside)
 
 

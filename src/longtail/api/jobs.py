@@ -15,8 +15,8 @@ from longtail.api.settings import data_settings, flags_of, settings
 from longtail.api.shown import Table, table
 from longtail.api.watching import watching
 from longtail.comparing import compare as comparing
-from longtail.comparing.cells import Comparison, Engine
-from longtail.comparing.document import COMPARISON, ComparisonDocument
+from longtail.comparing.cells import Comparison, Engine, default_folder, labels_of
+from longtail.comparing.document import COMPARISON, FILE, PAGE, ComparisonDocument
 from longtail.diagnosing import examine
 from longtail.diagnosing.advise import Advice, advise
 from longtail.diagnosing.examine import Diagnosis
@@ -105,12 +105,12 @@ class Compared:
     @cached_property
     def document(self) -> ComparisonDocument:
         """All of its figures."""
-        return COMPARISON.read(self.folder / "comparison.json")
+        return COMPARISON.read(self.folder / FILE)
 
     @property
     def page(self) -> Path:
         """Its page."""
-        return self.folder / "comparison.html"
+        return self.folder / PAGE
 
     def table(self) -> Table:
         """Methods with figures, intervals and differences."""
@@ -153,12 +153,12 @@ def compare(
         found = longtail.compare("digits", methods=["ce", "crl"], seeds=2, tail_ratio=20.0, epochs=2)
         print(found.table())
     """
-    methods = methods.split(",") if isinstance(methods, str) else methods
+    labels = labels_of(methods if isinstance(methods, str) else ",".join(methods))
     base = settings(data, **options)
-    folder = Path(base.output or f"runs/{Path(base.data).stem}-comparison")
+    folder = Path(base.output) if base.output else default_folder(base.data)
     comparison = Comparison(
         base,
-        tuple(methods),
+        labels,
         folder,
         seeds=seeds,
         baseline=baseline,
@@ -170,7 +170,7 @@ def compare(
         command="longtail.compare",
     )
     configs = [entry.config for entry in comparison.entries().values()]
-    refuse_idle(flags_of(options), configs, f"--methods {','.join(methods)}")
+    refuse_idle(flags_of(options), configs, f"--methods {','.join(labels)}")
     with closing(watching(progress)) as watcher:
         comparing.compare(comparing.with_linear(comparison, watcher), watcher=watcher)
     return Compared(folder)

@@ -204,7 +204,8 @@ def load(
 
         model = longtail.load("runs/first", decision="prior", coverage=0.9)
     """
-    run = Run.open(Path(path), accelerator, watching(progress), method=method)
-    run.decide_by(decision)
-    run.aim_at(threshold, coverage)
+    folder, watcher = Path(path), watching(progress)
+    run = Run.open(
+        folder, accelerator, watcher, method=method, decision=decision, threshold=threshold, coverage=coverage
+    )
     return Model(run)

@@ -15,8 +15,7 @@ from longtail.cli.config_file import Layer, file_layer
 from longtail.cli.parsing import Typed
 from longtail.cli.progress import display
 from longtail.cli.stdio import show
-from longtail.comparing.cells import Comparison, Engine
-from longtail.data.patterns import plain_name
+from longtail.comparing.cells import Comparison, Engine, default_folder, labels_of
 from longtail.errors import Incomplete, InputError
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import refuse_idle
@@ -95,10 +94,10 @@ def compare(
             found = [Path(run) for run in (settings.data, *runs)]
             join(found, folder, baseline=baseline, command=command, watcher=watcher)
         else:
-            folder = output or Path("runs") / f"{plain_name(settings.data)}-comparison"
+            folder = output or default_folder(settings.data)
             comparison = Comparison(
                 settings,
-                _names(methods),
+                labels_of(methods),
                 folder,
                 seeds=seeds,
                 baseline=baseline,
@@ -120,15 +119,6 @@ def compare(
                 return
             job.compare(comparison, watcher=watcher)
     _show(folder, quiet)
-
-
-def _names(methods: str) -> tuple[str, ...]:
-    names = tuple(map(str.strip, methods.split(",")))
-    if "" in names:
-        raise InputError(
-            f"--methods: expected names of methods with commas between them, got an empty name in {methods!r}"
-        )
-    return names
 
 
 def layers(typed: Typed) -> list[Layer]:
@@ -168,13 +158,13 @@ def _are_runs(typed: Typed) -> bool:
 
 def _show(folder: Path, quiet: bool) -> None:
     """The table, and what is missing in it."""
-    from longtail.comparing.document import COMPARISON
+    from longtail.comparing.document import COMPARISON, FILE, PAGE
     from longtail.comparing.tables import terminal_table
 
-    document = COMPARISON.read(folder / "comparison.json")
+    document = COMPARISON.read(folder / FILE)
     if not quiet:
         show(terminal_table(document))
-        print(f"page: {folder / 'comparison.html'}")
+        print(f"page: {folder / PAGE}")
     cells = [cell for method in document.methods for cell in method.cells]
     failed = {cell.run for cell in cells if not cell.finished}
     if failed:

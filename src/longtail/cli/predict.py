@@ -102,9 +102,15 @@ def predict(
         manifests = ManifestReading(reading.images, reading.image_column, reading.skip_missing)
         listed = sys.stdin.buffer if STANDARD_INPUT in images else None
         blocks = open_images(images, manifests, watcher.say, listed)
-        opened = Run.open(run, accelerator, watcher, method=method)
-        opened.decide_by(decision)
-        opened.aim_at(threshold, coverage)
+        opened = Run.open(
+            run,
+            accelerator,
+            watcher,
+            method=method,
+            decision=decision,
+            threshold=threshold,
+            coverage=coverage,
+        )
         tally = _written(opened, blocks, output, form, features=vectors, resume=resume)
     if tally.unreadable and not skip_unreadable:
         first = f" (first {tally.first.name}: {tally.first.reason})" if tally.first else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from longtail.comparing.parts import SECOND_STAGES, Part, parse_part
+from longtail.data.patterns import plain_name
 from longtail.errors import InputError
 from longtail.files import file_name
 from longtail.methods.find import allow, is_outside, row_of
@@ -91,6 +92,25 @@ class Comparison(Settings):
                     f"methods; add {entry.first}"
                 )
         return entries
+
+
+def labels_of(methods: str) -> tuple[str, ...]:
+    """The labels in a list with commas between them.
+
+    Raises:
+        InputError: when one of them is empty.
+    """
+    labels = tuple(map(str.strip, methods.split(",")))
+    if "" in labels:
+        raise InputError(
+            f"--methods: expected names of methods with commas between them, got an empty name in {methods!r}"
+        )
+    return labels
+
+
+def default_folder(data: str) -> Path:
+    """Where the comparison of some data is kept, unless it is said."""
+    return Path("runs") / f"{plain_name(data)}-comparison"
 
 
 @dataclass(frozen=True)
@@ -240,10 +260,8 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
     if method not in METHODS and not is_outside(method):
         raise InputError(f"--methods: {_unexpected(name, [*METHODS, *LEVELS])}")
     allow(method)
-    if row_of(method).on_vectors:
+    if row_of(method).solved:
         base = _for_vectors(base)
-    if row_of(method).solved:  # on the vectors themselves
-        base = replace(base, method_options=replace(base.method_options, feature_layer=None))
     try:
         parts, options = [parse_part(value) for value in values], base.method_options
         if name in LEVELS:
@@ -270,14 +288,16 @@ def entry_of(label: str, base: TrainConfig) -> Entry:
 
 
 def _for_vectors(base: TrainConfig) -> TrainConfig:
-    """What a method on frozen vectors takes of settings for networks that are trained.
+    """What a method that is solved on frozen vectors takes of settings for networks that are trained.
 
     A backbone without published weights gives no vectors, so the usual one stands in its place.
     """
     named = base.backbone
     kept = named if named in EXPECTED or (named or "").startswith(TIMM_PREFIX) else None
     augment = base.augment if base.augment in ON_VECTORS else None
-    return replace(base, backbone=kept, from_scratch=False, finetune=None, layer_decay=None, augment=augment)
+    options = replace(base.method_options, feature_layer=None)
+    base = replace(base, backbone=kept, augment=augment, method_options=options)
+    return replace(base, from_scratch=False, finetune=None, layer_decay=None)
 
 
 def chosen_baseline(labels: Sequence[str], baseline: str | None) -> str:

@@ -17,6 +17,8 @@ from longtail import __version__
 from longtail.comparing.cells import shown_flags
 from longtail.comparing.document import (
     COMPARISON,
+    FILE,
+    PAGE,
     AttributeFacts,
     AttributeMetrics,
     Budget,
@@ -120,10 +122,10 @@ def publish(
         InputError: when no run finished.
     """
     document = document_of(folder, entrants, baseline, about, watcher)
-    COMPARISON.write(folder / "comparison.json", document)
-    pages = {"html": render_comparison, "md": to_markdown, "csv": to_csv, "tex": to_latex}
-    for ending, written in pages.items():
-        write_text(folder / f"comparison.{ending}", written(document))
+    COMPARISON.write(folder / FILE, document)
+    write_text(folder / PAGE, render_comparison(document))
+    for ending, written in {"md": to_markdown, "csv": to_csv, "tex": to_latex}.items():
+        write_text((folder / FILE).with_suffix(f".{ending}"), written(document))
     return document
 
 

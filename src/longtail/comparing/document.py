@@ -199,6 +199,9 @@ def _check_features(features: FeatureMap, names: set[str], sizes: list[int]) -> 
         raise ValueError(f"expected the features' points by names of methods, got {unknown!r}")
 
 
+FILE, PAGE = "comparison.json", "comparison.html"
+"""Names of the files in the folder of a comparison."""
+
 COMPARISON = Form(
     type=ComparisonDocument,
     kind="results of a comparison",

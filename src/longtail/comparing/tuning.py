@@ -16,7 +16,6 @@ from longtail.comparing.document import Trial, Tuning
 from longtail.comparing.queue import Queue, judged_validation
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
-from longtail.methods.find import row_of
 from longtail.methods.options import DecisionName
 from longtail.methods.recipe import reads
 from longtail.runs.evaluate import evaluate
@@ -61,7 +60,7 @@ def settings_of(config: TrainConfig) -> Iterator[TrainConfig]:
     Three learning rates times three values of the method's main weight or margin, or nine learning
     rates where it has none: see `RATES` and `MAIN`. A method that is solved has its own settings alone.
     """
-    if row_of(config.method).on_vectors:
+    if config.row.solved:
         yield config
         return
     main = MAIN.get(config.method)
@@ -112,7 +111,7 @@ def with_budget(queue: Queue, configs: Mapping[str, TrainConfig], seconds: float
     probes = {
         label: cell_of(label, replace(config, epochs=1, steps=None), queue.folder / "probe", 0)
         for label, config in configs.items()
-        if not row_of(config.method).on_vectors  # what is solved has no epochs
+        if not config.row.solved
     }
     queue.run(list(probes.values()), "measured epochs")
     epochs = {label: _epochs_within(seconds, cell.path) for label, cell in probes.items()}

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longtail import __version__
-from longtail.exporting.decider import Decider, Rules
+from longtail.exporting.decider import Decider
 from longtail.exporting.onnx_file import FileCard, expect_packages, onnx_bytes
 from longtail.exporting.parity import Parity, check_parity, sample_images
 from longtail.files import written_aside
 from longtail.methods.decisions import Neighbours
 from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
-from longtail.training.watcher import Silent, Watcher
+from longtail.training.watcher import Watcher
 from longtail.words import count
 
 
@@ -60,9 +60,9 @@ def export_onnx(
             missing, or the file cannot be written.
     """
     expect_packages()
-    watcher = watcher or Silent()
-    run = open_run(path, decision, method, watcher)
-    run.aim_at(threshold, coverage)
+    run = Run.open(
+        path, "cpu", watcher, method=method, decision=decision, threshold=threshold, coverage=coverage
+    )
     return export_run(run, output)
 
 
@@ -75,23 +75,12 @@ def export_run(run: Run, output: Path | None = None) -> OnnxExport:
     if isinstance(rule := run.learner.method.decision, Neighbours):
         voters = int((rule.reference_labels >= 0).any(1).sum())
         run.watcher.say(f"the file holds the features of {count(voters, 'training image')}, which vote")
-    network = Decider(run.learner, run.card.image_size, Rules.of(run))
+    network = Decider(run.learner, run.card.image_size, run.ruling)
     content = onnx_bytes(network, _card_of(run), run.card.backbone)
     parity = check_parity(run, content, *sample_images(run))
     with written_aside(target) as aside:
         aside.write_bytes(content)
     return OnnxExport(target, len(content), parity)
-
-
-def open_run(path: Path, decision: str | None, method: str | None, watcher: Watcher) -> Run:
-    """A run on the CPU that decides by a rule.
-
-    Raises:
-        InputError: when it cannot be used.
-    """
-    run = Run.open(path, "cpu", watcher, method=method)
-    run.decide_by(decision)
-    return run
 
 
 def _card_of(run: Run) -> FileCard:
@@ -105,7 +94,7 @@ def _card_of(run: Run) -> FileCard:
         threshold=None if run.aim is None else str(run.aim),
         thresholds={
             run.card.schema.names[j]: {run.card.schema.attributes[j].classes[one.rare]: one.value}
-            for j, one in run.thresholds.items()
+            for j, one in run.ruling.thresholds.items()
         },
         coverage=run.coverage,
     )

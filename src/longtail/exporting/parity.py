@@ -20,6 +20,7 @@ from longtail.errors import InputError
 from longtail.exporting.onnx_file import Found, Runner
 from longtail.images.decode import Pixels, decode, image_size
 from longtail.images.load import ImageLoader
+from longtail.runs.ruling import Ruling
 from longtail.runs.run import Run
 from longtail.schema import UNLABELLED
 
@@ -71,7 +72,7 @@ def check_parity(run: Run, content: bytes, images: list[Batch], made_up: str | N
         InputError: when the file decides otherwise or its probabilities are others, or scores are not finite.
     """
     runner = Runner(content)
-    found = [_differences(run, library_scores(run, batch), runner(batch)) for batch in images]
+    found = [_differences(run.ruling, library_scores(run, batch), runner(batch)) for batch in images]
     wrong, ties, largest = (np.array(part) for part in zip(*found, strict=True))
     total = sum(map(len, images))
     if wrong.any() or not largest.max() <= FAR:
@@ -111,35 +112,35 @@ def sample_images(run: Run, seed: int = 0) -> tuple[list[Batch], str | None]:
     ], reason
 
 
-def _differences(run: Run, library: NDArray[np.float64], found: Found) -> tuple[int, int, float]:
+def _differences(ruling: Ruling, library: NDArray[np.float64], found: Found) -> tuple[int, int, float]:
     """Images that are decided otherwise, decisions that are near to both, and the largest difference."""
-    own = run.decisions(library)
+    own = ruling.decisions(library)
     differs = own != found.decision
-    tied = differs & (_margins(run, library, own, found.decision) <= TIE)
+    tied = differs & (_margins(ruling, library, own, found.decision) <= TIE)
     wrong = (differs & ~tied).any(1)
-    members = run.members(library)
+    members = ruling.members(library)
     if members is not None:
-        wrong |= ((members != found.members) & ~_borderline(run, library)).any((1, 2))
+        wrong |= ((members != found.members) & ~_borderline(ruling, library)).any((1, 2))
     return int(wrong.sum()), int(tied.sum()), float(np.abs(library - found.probabilities).max())
 
 
 def _margins(
-    run: Run, scores: NDArray[np.float64], own: NDArray[np.intp], other: NDArray[np.int64]
+    ruling: Ruling, scores: NDArray[np.float64], own: NDArray[np.intp], other: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(N, J) how far scores are from deciding otherwise."""
     at_own, at_other = (np.take_along_axis(scores, k[..., None], 2)[..., 0] for k in (own, other))
     found = at_own - at_other
-    for j, threshold in run.thresholds.items():
+    for j, threshold in ruling.thresholds.items():
         found[:, j] = np.abs(scores[:, j, threshold.rare] - threshold.value)
     return found
 
 
-def _borderline(run: Run, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _borderline(ruling: Ruling, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(N, J, K) classes that are nearly in a set, or nearly not, and those decided for."""
-    typical = run.frequencies.typicality(torch.from_numpy(scores)).numpy()
-    least = np.array(run.smallest_typical)[:, None]
+    typical = ruling.frequencies.typicality(torch.from_numpy(scores)).numpy()
+    least = np.array(ruling.smallest_typical)[:, None]
     near = np.abs(typical - least) <= FAR * np.abs(least)
-    np.put_along_axis(near, run.decisions(scores)[..., None], True, 2)
+    np.put_along_axis(near, ruling.decisions(scores)[..., None], True, 2)
     return near
 
 

@@ -16,7 +16,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from longtail.errors import InputError
-from longtail.exporting.export import open_run
 from longtail.files import written_aside
 from longtail.images.normalise import normalise
 from longtail.methods.recipe import Recipe
@@ -24,7 +23,7 @@ from longtail.models.backbones import TIMM_PREFIX
 from longtail.models.timm_models import arguments_of, created, described, first_line, imported, source_of
 from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
-from longtail.training.watcher import Silent, Watcher
+from longtail.training.watcher import Watcher
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)
@@ -78,7 +77,7 @@ def export_timm(
         InputError: when the run cannot be used or is no such network, timm is not installed, timm's network
             decides otherwise, or the folder cannot be written.
     """
-    run = open_run(path, decision, method, watcher or Silent())
+    run = Run.open(path, "cpu", watcher, method=method, decision=decision)
     for note in notes_on(run):
         run.watcher.say(note)
     if reason := refusal(run, run.learner.method.options):
@@ -134,7 +133,7 @@ def classifier_of(run: Run) -> tuple[Tensor, Tensor]:
     if by_prior and bool((method.shares > 0).any()):
         shares = method.shares[0].double()
         bias = torch.where(shares > 0, bias - shares.log(), NEVER)
-    temperature = 1.0 if run.calibration is None else float(run.calibration.temperature[0])
+    temperature = 1.0 if (known := run.ruling.temperature) is None else float(known[0])
     return (weight / temperature).float().contiguous(), (bias / temperature).float()
 
 
@@ -219,7 +218,7 @@ def _check(run: Run, files: dict[str, bytes]) -> float:
             Path(folder, file).write_bytes(content)
         network = _loaded(timm, folder)
         found = network(normalise(images, run.card.mean, run.card.std)).softmax(1).double().numpy()
-        largest = float(np.abs(found - run.calibrated(run.learner.scores(images))[:, 0]).max())
+        largest = float(np.abs(found - run.ruling.calibrated(run.learner.scores(images))[:, 0]).max())
     if not largest <= NEAR:
         raise InputError(
             f"{run.folder.path}: not exported, probabilities of timm's network differ by {largest:.2g} from "

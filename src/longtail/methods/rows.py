@@ -24,8 +24,8 @@ class Row:
         weight_decay: of SGD.
         backbone: its network, where the paper brings one.
         second_stage: whether it goes on from a trained run.
-        on_vectors: whether it is for the vectors of a frozen backbone alone.
-        solved: whether `Method.solve` trains it at once, in place of steps.
+        solved: whether `Method.solve` trains it at once, in place of steps, on the vectors of a frozen
+            backbone.
     """
 
     summary: str
@@ -39,7 +39,6 @@ class Row:
     weight_decay: float = 5e-4
     backbone: str | None = None
     second_stage: bool = False
-    on_vectors: bool = False
     solved: bool = False
 
 
@@ -174,7 +173,6 @@ METHODS: Mapping[str, Row] = {
         "linear:Linear",
         MethodOptions(feature_layer="vector", decision="prior"),
         refuses={"tau-norm": "linear solves for differences of classes, whose lengths say nothing"},
-        on_vectors=True,
         solved=True,
     ),
 }

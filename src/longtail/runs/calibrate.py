@@ -37,10 +37,13 @@ def calibrate(run: Run) -> None:
 
     scores = outputs_of(run.fabric, run.learner, run.data.loader, give, rows)
     labels = torch.from_numpy(run.data.dataset.labels[rows])
-    run.calibrations = {
-        name: Calibration.of(scores[:, place], labels, run.frequencies_by(rule))
-        for place, (name, rule) in enumerate({run.own_decision: method.decision, **rules}.items())
-    }
+    named = {run.own_decision: method.decision, **rules}
+    run.know(
+        {
+            name: Calibration.of(scores[:, place], labels, run.frequencies_by(rule))
+            for place, (name, rule) in enumerate(named.items())
+        }
+    )
     if run.fabric.is_global_zero:
         save_calibrations(run.folder.calibration, run.calibrations, checksum_of(run.folder.model))
 

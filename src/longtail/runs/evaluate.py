@@ -43,7 +43,7 @@ from longtail.schema import UNLABELLED, LabelSchema
 from longtail.training.best import judged_epoch
 from longtail.training.data_options import DataOptions
 from longtail.training.faults import Evidence, chance, faults
-from longtail.training.watcher import Silent, Watcher
+from longtail.training.watcher import Watcher
 from longtail.words import NOTHING, count, did_you_mean
 
 
@@ -75,15 +75,16 @@ def evaluate(
     Raises:
         InputError: when the run or the data cannot be used.
     """
-    run = Run.open(path, accelerator, watcher or Silent(), method=method)
-    if data is None and output is None and split == "test" and not os.access(run.folder.path, os.W_OK):
+    published = data is None and output is None and split == "test"
+    if published and path.is_dir() and not os.access(path, os.W_OK):
         raise InputError(f"{path}: may not be written to; name a file for the results with --output")
-    run.decide_by(decision)
-    run.aim_at(threshold, coverage)
+    run = Run.open(
+        path, accelerator, watcher, method=method, decision=decision, threshold=threshold, coverage=coverage
+    )
     judged = _judged(run, data, split, options or DataOptions())
     if output is not None:
         RESULTS.write(output, judged.results)
-    elif data is None and split == "test":
+    elif published:
         publish(run, judged, images)
     return judged.results
 
@@ -132,7 +133,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
         raise InputError(f"{data.dataset.name}: no image in the {split} split to evaluate on")
     name, told = data.dataset.images.name, partial(run.watcher.progress, "evaluating")
     plain = run.plain_scores(rows, data.loader, name, told)
-    predictions = predictions_of(run, data.dataset, rows, run.calibrated(plain))
+    predictions = predictions_of(run, data.dataset, rows, run.ruling.calibrated(plain))
     known = known_beforehand(run)
     results = build_results(predictions, _run_info(run, data, split, known.linear))
     trusted = tuple(trust(run, predictions, plain, results.attributes))
@@ -160,7 +161,7 @@ def predictions_of(
         train_counts=count_table(run.card.class_counts).long().numpy(),
         frequency=FrequencyBounds(run.config.many_above, run.config.few_below),
         groups=None if dataset.groups is None else dataset.groups[rows],
-        thresholds={j: threshold for j, threshold in run.thresholds.items() if not threshold.kept},
+        thresholds={j: threshold for j, threshold in run.ruling.thresholds.items() if not threshold.kept},
     )
 
 

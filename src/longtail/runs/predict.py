@@ -58,7 +58,7 @@ def notes_on(run: Run) -> list[str]:
     """What to know of a run before its predictions: an unfinished training, thresholds that are not tuned."""
     kept = [
         f"{run.card.schema.names[j]}: decided at probability ½, not for {run.aim} ({threshold.kept})"
-        for j, threshold in run.thresholds.items()
+        for j, threshold in run.ruling.thresholds.items()
         if threshold.kept
     ]
     return [*([run.unfinished] if run.unfinished else []), *kept]
@@ -119,7 +119,7 @@ def _predictions(
     scores, vectors = (
         _scores_and_features(run, rows, loader, name) if features else (run.scores(rows, loader, name), None)
     )
-    decided, members = run.decisions(scores), run.members(scores)
+    decided, members = run.ruling.decisions(scores), run.ruling.members(scores)
     found: list[Prediction] = []
     for i, row in enumerate(rows.tolist()):
         labels = {a.name: a.classes[j] for a, j in zip(attributes, decided[i].tolist())}
@@ -144,7 +144,7 @@ def _scores_and_features(
     run.expect_finite(found, rows, name)
     scores, features = found.tensor_split([shape[0] * shape[1]], 1)
     vectors = features.unflatten(1, (learner.model.head.vectors, -1))
-    return run.calibrated(scores.unflatten(1, shape)), vectors.numpy()
+    return run.ruling.calibrated(scores.unflatten(1, shape)), vectors.numpy()
 
 
 def _sets(

@@ -8,20 +8,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from longtail.data.classes import changes
 from longtail.data.splits import SPLITS_FILE
-from longtail.decisions.temperature import tempered
-from longtail.decisions.thresholds import Aim, Threshold
+from longtail.decisions.thresholds import Aim
 from longtail.errors import InputError
-from longtail.evaluation.metrics import decided
 from longtail.features.vectors import FixedNetwork
 from longtail.files import file_name
 from longtail.images.load import Loader, Progress
-from longtail.losses.tables import present_classes
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES, Decision
@@ -33,6 +29,7 @@ from longtail.runs.data import Data, read_dataset
 from longtail.runs.device import one_process
 from longtail.runs.folder import RunFolder
 from longtail.runs.origin import relabelled
+from longtail.runs.ruling import Ruling
 from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import CONFIG, TrainConfig
@@ -108,20 +105,33 @@ class Run:
         watcher: Watcher | None = None,
         *,
         method: str | None = None,
+        decision: str | None = None,
+        threshold: str | None = None,
+        coverage: float | None = None,
     ) -> Run:
-        """The run in a folder, its model on the device; `accelerator` None is that of its training.
+        """The run in a folder, its model on the device.
 
-        A method of the user's own that it was trained with is imported only if it is named as `method`.
+        Args:
+            path: the folder.
+            accelerator: kind of device; None for that of its training.
+            watcher: hears of images that are read.
+            method: of the user's own that it was trained with; imported only if it is named.
+            decision: see `decide_by`.
+            threshold, coverage: see `aim_at`.
 
         Raises:
-            InputError: when there is no usable model in it, its method is not named, or no such device.
+            InputError: when there is no usable model in it, its method is not named, or no such device; as
+                `decide_by` and `aim_at` do.
         """
         folder = RunFolder(path)
         learner, card = _model(folder, method)
         mark = checksum_of(folder.model)
         known = load_calibrations(folder.calibration, mark, card.schema)
         fabric = one_process(accelerator or CONFIG.read(folder.config).accelerator)
-        return cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known, mark)
+        run = cls(folder, fabric, learner.to(fabric.device), card, watcher or Silent(), known, mark)
+        run.decide_by(decision)
+        run.aim_at(threshold, coverage)
+        return run
 
     def expect_unchanged(self) -> None:
         """Refuse to mix an opened model with files of another training in its folder.
@@ -179,46 +189,18 @@ class Run:
         )
 
     @cached_property
-    def thresholds(self) -> dict[int, Threshold]:
-        """Thresholds of the attributes of two classes, by column; none without an aim."""
-        known, aim = self.calibration, self.aim
-        if known is None or aim is None:
-            return {}
-        frequencies = self.frequencies
-        rare = {j: frequencies.rare(j) for j in range(self.card.schema.num_attributes)}
-        return {j: known.threshold(j, own, aim) for j, own in rare.items() if own is not None}
+    def ruling(self) -> Ruling:
+        """How its scores become decisions and prediction sets, as long as nothing about that changes."""
+        return Ruling.of(self.frequencies, self.calibration, self.aim, self.coverage)
+
+    def know(self, calibrations: Mapping[str, Calibration]) -> None:
+        """Take over what validation images said."""
+        self.calibrations = calibrations
+        self._forget()
 
     def _forget(self) -> None:
-        """Drop what was found for another decision, aim or coverage."""
-        for name in ("thresholds", "smallest_typical"):
-            self.__dict__.pop(name, None)
-
-    @cached_property
-    def smallest_typical(self) -> list[float]:
-        """For each attribute the typicality from which on a class is in the prediction set."""
-        if self.calibration is None or self.coverage is None:
-            return []
-        return self.calibration.smallest_typical(self.coverage)
-
-    def members(self, scores: NDArray[np.float64]) -> NDArray[np.bool_] | None:
-        """(n, J, K) whether a class is in the prediction set of an image; None where none are asked for.
-
-        The class decided for is always among them.
-        """
-        if not self.smallest_typical:
-            return None
-        typical = self.frequencies.typicality(torch.from_numpy(scores).float()).numpy()
-        found = typical >= np.array(self.smallest_typical)[:, None]
-        found &= present_classes(self.card.schema).numpy()
-        np.put_along_axis(found, self.decisions(scores)[..., None], True, 2)
-        return found
-
-    def decisions(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
-        """(n, J) the class decided for, of scores (n, J, K)."""
-        columns = enumerate(self.card.schema.num_classes)
-        return np.stack(
-            [decided(scores[:, j, :classes], self.thresholds.get(j)) for j, classes in columns], 1
-        )
+        """Drop the ruling of another decision, aim or coverage."""
+        self.__dict__.pop("ruling", None)
 
     @property
     def decided_by(self) -> str:
@@ -328,12 +310,7 @@ class Run:
         Raises:
             InputError: when a score is not finite, with the image's `name`.
         """
-        return self.calibrated(self.plain_scores(rows, loader, name, on_progress))
-
-    def calibrated(self, scores: Tensor) -> NDArray[np.float64]:
-        """Scores at the temperature of the decision, where that is known."""
-        known = self.calibration
-        return (scores if known is None else tempered(scores, known.temperature)).double().numpy()
+        return self.ruling.calibrated(self.plain_scores(rows, loader, name, on_progress))
 
     def plain_scores(
         self,

@@ -34,7 +34,7 @@ def trust(
         plain: (n, J, K) its scores before their temperature.
         attributes: the results without.
     """
-    members = run.members(predictions.scores.astype(np.float64, copy=False))
+    members = run.ruling.members(predictions.scores.astype(np.float64, copy=False))
     for j, attribute in enumerate(attributes):
         yield structs.replace(
             attribute,
@@ -57,7 +57,7 @@ def _calibration(run: Run, predictions: Predictions, plain: Tensor, column: int)
 
 
 def _threshold(run: Run, predictions: Predictions, column: int) -> ThresholdResults | None:
-    threshold = run.thresholds.get(column)
+    threshold = run.ruling.thresholds.get(column)
     if threshold is None:
         return None
     scores, labels = predictions.of_attribute(column)

@@ -207,14 +207,14 @@ class TrainConfig(Settings):
         """Say what does not go with a backbone that is known."""
         if self.freeze and self.finetune:
             raise InputError("--finetune: trains the backbone that --freeze keeps fixed; leave one out")
-        solved = not is_outside(self.method) and self.row.on_vectors
+        solved = not is_outside(self.method) and self.row.solved
         if self.finetune and solved:
             raise InputError(
                 f"--finetune: {self.method} is solved on the vectors of a backbone that stays; choose a "
                 "method that takes steps, such as --method balanced-softmax"
             )
         layer = self.method_options.feature_layer
-        if not is_outside(self.method) and self.row.solved and layer not in (None, "vector"):
+        if solved and layer not in (None, "vector"):
             raise InputError(
                 f"--feature-layer {layer}: {self.method} is solved on the vectors of a backbone, without a "
                 "layer that would have to learn; leave it out"
@@ -309,7 +309,7 @@ class TrainConfig(Settings):
     @property
     def tuning(self) -> Tuning | None:
         """What learns of a backbone that is known: on request, or because the method is for vectors."""
-        return "head" if self.freeze or self.row.on_vectors else self.finetune
+        return "head" if self.freeze or self.row.solved else self.finetune
 
     @property
     def frozen(self) -> bool:
