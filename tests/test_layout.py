@@ -11,7 +11,7 @@ import longtail
 
 ROOT = Path(longtail.__file__).parent
 FLOORS = [
-    {"documents", "errors", "files", "norms", "ranks", "schema", "settings", "tensors", "words"},
+    {"documents", "errors", "files", "norms", "ranks", "schema", "settings", "tensors", "threads", "words"},
     {"rectification"},
     {"losses"},
     {"decisions"},

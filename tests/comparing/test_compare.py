@@ -313,6 +313,13 @@ def test_a_decision_that_cannot_be_made_fails_its_own_row_alone(tmp_path):
     assert "is chosen on validation images, and the run has none" in tau.error
 
 
+def test_without_test_images_each_decision_is_judged_on_the_validation_images(tmp_path):
+    base = replace(BASE, data_options=DataOptions(test_share=0.0, tail_ratio=20, tail_largest=60))
+    again(Comparison(base, ("ce",), tmp_path / "a", seeds=1))
+    for file in ("results.json", "results.prior.json"):
+        assert json.loads((tmp_path / "a" / "runs" / "ce-seed0" / file).read_text())["split"] == "val"
+
+
 def test_data_that_are_not_there_are_said_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="nothing-here"):
         again(Comparison(replace(BASE, data="nothing-here"), ("ce",), tmp_path / "a"))

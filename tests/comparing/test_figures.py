@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from longtail.comparing.figures import Figure, Gain, claim, gains, standings, widening
+from longtail.comparing.figures import Figure, Gain, claim, gains, ranking, standings, widening
 from longtail.evaluation.intervals import paired_difference
 from longtail.evaluation.metrics import METRICS
 
@@ -124,6 +124,23 @@ def test_a_claim_is_corrected_for_the_rivals_and_for_other_images():
     wider = math.sqrt(1 + 5 * 1200 / 5000)
     assert widening(document) == pytest.approx(wider)
     assert found.images.value - found.images.low == pytest.approx(wider * quantiles * half)
+
+
+def test_a_method_without_a_finished_run_is_neither_ranked_nor_a_rival():
+    document = comparison([3], ["ce", "crl", "focal"], seeds=3)
+    for cell in document["methods"][2]["cells"]:
+        fail(cell, "no room")
+    assert set(ranking(typed(document))) == {"ce", "crl"}
+    found = claim(typed(document), "crl")
+    assert found is not None
+    assert found.rivals == 1
+
+
+def test_an_interval_is_widened_by_the_seeds_that_were_finished():
+    document = comparison([3], ["ce", "crl"], seeds=5)
+    for method in document["methods"]:
+        fail(method["cells"][4], "no room")
+    assert widening(typed(document)) == pytest.approx(math.sqrt(1 + 4 * 1200 / 5000))
 
 
 def test_nothing_is_claimed_of_the_baseline_of_two_seeds_or_of_unknown_images():

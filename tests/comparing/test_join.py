@@ -74,6 +74,7 @@ def test_runs_are_grouped_by_method_and_paired_by_seed(runs, tmp_path):
     [
         ("results.json", {"data": {"name": "pets", "images": {"test": 1}, "image_size": [8, 8]}}, "data"),
         ("results.json", {"split": "val"}, "split that was evaluated"),
+        ("splits.json", {"train": []}, r"splits than .*ce, with the same seed"),
         ("splits.json", {"test": []}, r"splits than .*ce, with the same seed"),
     ],
 )
@@ -83,6 +84,14 @@ def test_runs_on_other_data_are_refused_by_name(runs, tmp_path, file, changes, w
         join(runs, tmp_path / "joined")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "joined").exists()
+
+
+def test_runs_with_other_classes_are_refused(runs, tmp_path):
+    attributes = json.loads((runs[1] / "results.json").read_text())["attributes"]
+    attributes[0]["classes"][0]["name"] = "other"
+    changed(runs[1], "results.json", attributes=attributes)
+    with pytest.raises(InputError, match="crl-i: has other attributes or classes"):
+        join(runs, tmp_path / "joined")
 
 
 def test_runs_with_other_settings_of_the_data_are_refused(runs, tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from longtail.data import listing
 from longtail.data.listing import IMAGE_SUFFIXES, is_image, list_source, require_images, suffix
+from longtail.data.tables.resolve import Resolver
 from longtail.errors import InputError
 from longtail.images.decode import FORMATS
 
@@ -67,6 +68,9 @@ def test_one_folder_that_holds_everything_is_gone_into(tmp_path: Path, packed: b
         "everything lies in pets/: read from there",
         "everything lies in v1/: read from there",
     )
+    assert [Resolver(found).find(path) for path in ("dog/1.jpg", "v1/dog/1.jpg", "pets/v1/dog/1.jpg")] == [
+        1
+    ] * 3
 
 
 @pytest.mark.parametrize("names", [["train/a/1.jpg", "train/b/1.jpg"], ["only/1.jpg"], ["1.jpg"]])

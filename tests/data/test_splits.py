@@ -20,10 +20,17 @@ SCHEMA = LabelSchema.single("kind", ["a", "b", "c"])
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])[:, None]
 
 
-def make_splits(labels, groups, schema, given=None, **options) -> Splits:
+def dataset(
+    labels: np.ndarray, groups: np.ndarray | None, schema: LabelSchema, given: np.ndarray | None = None
+) -> Dataset:
+    """Images that are called by their numbers."""
     names = Names(map(str, range(len(labels))))
     store = ArrayStore(np.zeros((len(labels), 1, 1, 1), np.uint8), names)
-    return split_dataset(Dataset("d", schema, labels, names, store, groups, given), **options)
+    return Dataset("d", schema, labels, names, store, groups, given)
+
+
+def make_splits(labels, groups, schema, given=None, **options) -> Splits:
+    return split_dataset(dataset(labels, groups, schema, given), **options)
 
 
 def given_split(train: int, val: int, test: int, none: int = 0) -> np.ndarray:
@@ -43,9 +50,7 @@ def test_splits_are_sorted_disjoint_and_complete() -> None:
 def test_images_that_were_split_before_stay_and_new_ones_join_their_group_or_are_dealt() -> None:
     labels = np.repeat([0, 1], [60, 40])[:, None]
     groups = np.arange(100) // 2
-    names = Names(map(str, range(100)))
-    store = ArrayStore(np.zeros((100, 1, 1, 1), np.uint8), names)
-    data = Dataset("d", LabelSchema.single("kind", ["a", "b"]), labels, names, store, groups)
+    data = dataset(labels, groups, LabelSchema.single("kind", ["a", "b"]))
     known = NamedSplits([str(i) for i in range(0, 50, 2)] + ["gone"], ["50", "52"], ["54"])
     splits = split_further(data, known, (0.7, 0.1, 0.2), 0)
     assert splits is not None
@@ -64,6 +69,31 @@ def test_images_that_were_split_before_stay_and_new_ones_join_their_group_or_are
     assert kept is not None
     assert kept.notes[-1] == "72 images in none of them: left out"
     assert split_further(data, NamedSplits(["x"], [], ["y"])) is None
+
+
+def test_new_images_go_where_the_datas_own_split_says() -> None:
+    given = np.array([0, 0, 1, 2, -1], np.int8)
+    data = dataset(np.arange(5)[:, None] % 2, None, LabelSchema.single("kind", ["a", "b"]), given)
+    splits = split_further(data, NamedSplits(["0"], [], []))
+    assert splits is not None
+    assert [splits.of(name).tolist() for name in ("train", "val", "test")] == [[0, 1], [2], [3]]
+    assert splits.notes[1:] == (
+        "3 images in none of them: dealt out",
+        "1 image in none of them: left out",
+    )
+
+
+def test_a_new_image_goes_to_the_side_of_its_group_whatever_its_own_split_says() -> None:
+    groups, given = np.array([0, 0, 1, 1]), np.array([2, 2, 0, 0], np.int8)
+    data = dataset(np.arange(4)[:, None] % 2, groups, LabelSchema.single("kind", ["a", "b"]), given)
+    splits = split_further(data, NamedSplits(["0"], [], ["3"]))
+    assert splits is not None
+    assert (splits.train.tolist(), splits.test.tolist()) == ([0, 1], [2, 3])
+
+
+def test_a_class_without_any_image_is_missed_in_no_split() -> None:
+    splits = make_splits(LABELS, None, LabelSchema.single("kind", list("abcd")))
+    assert splits.notes == ("split: train 70, val 10, test 20 images",)
 
 
 def test_a_class_too_small_for_a_split_is_named() -> None:
@@ -122,6 +152,12 @@ def test_groups_torn_by_the_data_are_counted() -> None:
     given = given_split(50, 20, 30)
     splits = make_splits(LABELS, np.arange(100) // 50, SCHEMA, given=given)
     assert "2 groups on two sides of the data's own split" in splits.notes
+
+
+def test_a_group_is_not_torn_by_images_in_no_split() -> None:
+    given = np.array([0, 0, -1, 2] * 25, np.int8)
+    splits = make_splits(LABELS, np.arange(100) // 2, SCHEMA, given=given)
+    assert not any("two sides" in note for note in splits.notes)
 
 
 def test_images_in_no_given_split_are_left_out_and_counted() -> None:

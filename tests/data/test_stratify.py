@@ -154,12 +154,26 @@ def worst_share(labels: NDArray[np.int64], side: NDArray[np.int8]) -> float:
 
 
 @pytest.mark.parametrize("groups", [None, np.arange(4000) // 4])
-def test_many_attributes_are_shared_out_far_better_than_at_random(groups: NDArray[np.int64] | None) -> None:
+def test_many_attributes_are_shared_out_far_better_than_by_the_best_of_fifty_random_draws(
+    groups: NDArray[np.int64] | None,
+) -> None:
     labels, schema = many()
-    side = stratify(Pairs.of(labels, groups, schema), FRACTIONS, 0)
-    drawn = np.repeat([0, 1, 2], [2800, 400, 800]).astype(np.int8)
-    assert worst_share(labels, side) < 0.02
-    assert worst_share(labels, side) < worst_share(labels, np.random.default_rng(0).permutation(drawn)) / 2
+    units, rng = units_of(groups, 4000), np.random.default_rng(0)
+    sides = np.resize(np.array([0] * 7 + [1, 2, 2], np.int8), units.max() + 1)
+    best = min(worst_share(labels, rng.permutation(sides)[units]) for _ in range(50))
+    assert worst_share(labels, stratify(Pairs.of(labels, groups, schema), FRACTIONS, 0)) < best / 2
+
+
+def test_within_a_class_images_of_equal_other_labels_are_spread_over_the_splits() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.stack([np.arange(1000) % 20, rng.integers(0, 3, 1000)], 1)
+    schema = LabelSchema((Attribute("a", tuple("abcdefghijklmnopqrst")), Attribute("b", tuple("xyz"))))
+    worst = []
+    for seed in range(10):
+        side = stratify(Pairs.of(labels, None, schema), FRACTIONS, seed)
+        held = np.bincount(3 * labels[:, 1] + side, minlength=9).reshape(3, 3)
+        worst.append(np.abs(held - np.outer(np.bincount(labels[:, 1]), FRACTIONS)).max())
+    assert np.mean(worst) < 1
 
 
 def test_a_group_with_most_images_does_not_push_the_others_out_of_balance() -> None:
@@ -179,12 +193,33 @@ def test_seeds_differ_and_one_seed_does_not() -> None:
     assert (first != other).mean() > 0.2
 
 
-def test_seeds_differ_where_a_few_groups_have_most_images() -> None:
-    rng = np.random.default_rng(0)
-    sizes = np.concatenate([[150, 120, 90, 80, 70, 60, 50, 40], np.full(60, 5)])
+def uneven(small: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64], LabelSchema]:
+    """Eight groups have most images, small ones have five each."""
+    sizes = np.concatenate([[150, 120, 90, 80, 70, 60, 50, 40], np.full(small, 5)])
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    labels = rng.choice(4, len(groups), p=[0.5, 0.3, 0.15, 0.05])[:, None]
-    pairs = Pairs.of(labels, groups, LabelSchema.single("a", list("wxyz")))
+    labels = np.random.default_rng(seed).choice(4, len(groups), p=[0.5, 0.3, 0.15, 0.05])[:, None]
+    return labels, groups, LabelSchema.single("a", list("wxyz"))
+
+
+@pytest.mark.parametrize(("data", "largest_first"), [(9, True), (0, False)])
+def test_of_eight_dealings_the_best_is_kept_whether_it_dealt_the_largest_first_or_in_random_order(
+    data: int, largest_first: bool
+) -> None:
+    labels, _, schema = case = uneven(8, data)
+    pairs, found = Pairs.of(*case), list[float]()
+    for i in range(8):
+        dealing = _Dealing(pairs, FRACTIONS, np.random.default_rng((0, i)))
+        dealing.deal(largest_first=i == 0)
+        dealing.refine()
+        found.append(dealing.imbalance())
+    assert (found[0] == min(found)) == largest_first
+    masks = [*class_masks(labels, schema), np.ones(len(labels), bool)]
+    assert chi_square(stratify(pairs, FRACTIONS, 0), masks) == pytest.approx(min(found))
+
+
+def test_seeds_differ_where_a_few_groups_have_most_images() -> None:
+    labels, groups, schema = uneven(60)
+    pairs = Pairs.of(labels, groups, schema)
     tests = [set(groups[stratify(pairs, FRACTIONS, seed) == 2].tolist()) for seed in range(4)]
     large = {frozenset(found & set(range(8))) for found in tests}
     assert len(large) > 1
@@ -213,6 +248,14 @@ def test_covering_takes_from_where_nothing_is_lost() -> None:
     side = np.array([0, 0, 0, 2, 2, 1], np.int8)
     cover(pairs, side, np.full(3, 1 / 3))
     assert [sorted(side[:3].tolist()), sorted(side[3:].tolist())] == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_covering_moves_the_smallest_of_the_groups_that_can_be_spared() -> None:
+    labels = np.repeat([0, 1], [30, 4])[:, None]
+    groups = np.concatenate([np.arange(30) + 10, [0, 0, 0, 1]])
+    side = np.concatenate([[0, 0], np.arange(30) % 3]).astype(np.int8)
+    cover(Pairs.of(labels, groups, LabelSchema.single("a", ["x", "y"])), side, np.full(3, 1 / 3))
+    assert side[:2].tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("large", [150, 300, 600])

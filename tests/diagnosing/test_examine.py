@@ -135,6 +135,14 @@ def test_batches_are_simulated_in_the_wanted_size_and_in_larger_ones_the_data_ca
     assert [b.batch_size for b in look(single(labels, 2), 128).attributes[0].batches] == [100]
 
 
+def test_batches_hold_the_unlabelled_images_of_the_training_and_no_others():
+    labels, split = [0, 0, 1, 1, 0, -1, -1, -1, -1], [0, 0, 0, 0, 0, 2, 2, 2, 2]
+    whole, training = look(single(labels, 2, split=split), 3), look(single(labels[:5], 2), 3)
+    assert whole.attributes[0].batches == training.attributes[0].batches
+    unlabelled = look(single(labels, 2), 3)
+    assert unlabelled.attributes[0].batches != training.attributes[0].batches
+
+
 def test_unlabelled_images_count_for_one_attribute_only():
     found = look(dataset([[0, -1], [1, 0], [-1, -1]], (2, 2))).attributes
     assert [(a.labelled, a.unlabelled) for a in found] == [(2, 1), (1, 2)]

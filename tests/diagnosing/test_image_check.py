@@ -15,7 +15,6 @@ from PIL import Image
 
 from longtail.data.dataset import Dataset
 from longtail.diagnosing.image_check import (
-    BLOCK,
     Conflict,
     Spread,
     check_images,
@@ -23,6 +22,7 @@ from longtail.diagnosing.image_check import (
     image_format,
 )
 from longtail.schema import Attribute, LabelSchema
+from longtail.threads import BLOCK
 
 Item = bytes | NDArray[np.uint8] | Exception
 

@@ -94,6 +94,13 @@ def test_vectors_of_zeros_are_no_fault():
     assert np.isfinite(found.suspicion).all()
 
 
+def test_the_length_of_a_vector_makes_no_difference():
+    lengths = np.random.default_rng(1).uniform(0.1, 10, (200, 1)).astype(np.float32)
+    both = (check(vectors(TRUE) * factor, TRUE[:, None], 3) for factor in (1, lengths))
+    one, other = (found.attributes[0].suspicion for found in both)
+    np.testing.assert_allclose(one, other, atol=1e-3)
+
+
 def test_identical_images_with_other_labels_come_first_and_name_each_other():
     labels = TRUE.copy()
     labels[7] = 1
@@ -137,13 +144,17 @@ def test_a_twin_that_could_not_be_read_is_listed_too():
     assert [(s.row, s.suggested) for s in found.attributes[0].suspects[:2]] == [(0, "c0"), (5, "c2")]
 
 
-def test_images_of_a_group_are_judged_without_each_other():
+@pytest.mark.parametrize(
+    "joined_by",
+    [{"groups": np.concatenate([np.zeros(6, np.int64), np.arange(1, 195)])}, {"identical": [[*range(6)]]}],
+    ids=["groups", "identical"],
+)
+def test_images_of_a_group_and_identical_ones_are_judged_without_each_other(joined_by):
     """Six exposures of one thing, all with the same wrong label: alone, each is betrayed by nothing."""
     labels, x = TRUE.copy(), vectors(TRUE, noise=1.0)
     x[:6] = x[0]
     labels[:6] = 1
-    groups = np.concatenate([np.zeros(6, np.int64), np.arange(1, 195)])
-    together = check(x, labels[:, None], 3, groups=groups).attributes[0].suspicion[:6]
+    together = check(x, labels[:, None], 3, **joined_by).attributes[0].suspicion[:6]
     alone = check(x, labels[:, None], 3).attributes[0].suspicion[:6]
     assert (together > alone).all()
 

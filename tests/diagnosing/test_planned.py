@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from longtail.data.dataset import Dataset
 from longtail.data.splits import split_dataset
+from longtail.diagnosing import planned
 from longtail.diagnosing.planned import plan_training
 from longtail.evaluation.intervals import share_interval
 from longtail.runs.reading import facts_of, read_and_split
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.config import TrainConfig
-from longtail.training.defaults import chosen
+from longtail.training.defaults import Choice, DataFacts, chosen
 from longtail.training.watcher import Silent
 
 
@@ -54,6 +57,21 @@ def test_it_is_what_a_training_decides_for_the_same_data():
     assert f"--method {decided.method} " in plan.flags
     if "cuda" not in plan.flags:
         assert plan.epochs == decided.planned_epochs
+
+
+def test_its_choice_is_made_from_the_facts_of_a_training(monkeypatch: pytest.MonkeyPatch):
+    data, seen = dataset([60, 60]), list[DataFacts]()
+
+    def noted(config: TrainConfig, facts: DataFacts) -> Choice:
+        seen.append(facts)
+        return chosen(config, facts)
+
+    schema = LabelSchema((*data.schema.attributes, Attribute("other", tuple("abcdef"))))
+    data = replace(data, schema=schema, labels=np.hstack([data.labels, np.arange(120)[:, None] % 6]))
+    monkeypatch.setattr(planned, "chosen", noted)
+    plan_training(data)
+    expected = facts_of(TrainConfig("made"), data, split_dataset(data), "cpu")
+    assert seen == [replace(expected, gpu=seen[0].gpu)]
 
 
 def test_classes_are_counted_in_every_split_and_the_rarest_is_named():

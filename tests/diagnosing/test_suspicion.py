@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.diagnosing.suspicion import ENTRY, HALF, ORDER, RIGHT, margins, rooms, suspicions, within_room
+from longtail.diagnosing.suspicion import margins, rooms, suspicions, within_room
 from longtail.features.held_out import HeldOut
 
 
@@ -33,23 +33,23 @@ def slow_margin(found, labels, tau, i):
 
 
 def slow_list(found, labels, share):
-    both = [{t: slow_margin(found, labels, t, i) for t in (ORDER, ENTRY)} for i in range(len(labels))]
-    known = [i for i, own in enumerate(both) if own[ORDER] is not None]
-    first = sorted((i for i in known if both[i][ENTRY][0] > 0), key=lambda i: (-both[i][ENTRY][0], i))
+    order, entry = ([slow_margin(found, labels, tau, i) for i in range(len(labels))] for tau in (0.5, 1.0))
+    known = [i for i, own in enumerate(order) if own is not None]
+    first = sorted((i for i in known if entry[i][0] > 0), key=lambda i: (-entry[i][0], i))
     first = first[: int(share * len(known) + 1e-9)]
     images = [sum(labels[i] == c for i in known) for c in range(found.shares.shape[1])]
     mean = sum(images) / len([n for n in images if n])
-    left = [max(RIGHT * n, HALF) * min(1, n / mean) for n in images]
+    left = [max(0.003 * n, 0.5) * min(1, n / mean) for n in images]
     listed = []
-    for i in sorted((i for i in first if both[i][ORDER][0] > 0), key=lambda i: (-both[i][ORDER][0], i)):
-        right = 1 / (1 + math.exp(both[i][ENTRY][0]))
+    for i in sorted((i for i in first if order[i][0] > 0), key=lambda i: (-order[i][0], i)):
+        right = 1 / (1 + math.exp(entry[i][0]))
         if right <= left[labels[i]]:
             left[labels[i]] -= right
             listed.append(i)
     return listed
 
 
-@given(st.integers(0, 60), st.sampled_from([0.0, ORDER, ENTRY]))
+@given(st.integers(0, 60), st.sampled_from([0.0, 0.5, 1.0]))
 def test_margins_are_those_of_plain_loops(seed, tau):
     found, labels = judged(seed)
     margin, other = margins(found, labels, tau)
@@ -70,10 +70,21 @@ def test_the_list_is_that_of_plain_loops(seed, share):
     assert 0 < len(listed) <= share * 300
 
 
+def test_a_twentieth_of_the_labels_is_listed_where_nothing_else_is_said():
+    found = HeldOut(np.log(np.tile([0.01, 0.99], (1000, 1))), np.full((1000, 2), 0.5))
+    assert len(suspicions(found, np.repeat([0, 1], [400, 600])).listed) == 50
+
+
+def test_a_label_that_is_doubted_for_its_rarity_alone_is_not_listed():
+    found = suspicions(HeldOut(np.log([[0.8, 0.2]]), np.array([[0.9, 0.1]])), np.array([1]), 1.0)
+    assert found.values[0] > 0.5
+    assert found.listed.tolist() == []
+
+
 def test_the_rarer_a_class_the_less_room_has_an_image_of_it():
     room = rooms(np.array([0, 30, 300, 3000]))
     assert room[0] == 0
-    assert room[1] / 30 < room[2] / 300 < room[3] / 3000 == pytest.approx(RIGHT)
+    assert room[1] / 30 < room[2] / 300 < room[3] / 3000 == pytest.approx(0.003)
 
 
 def test_a_label_without_room_leaves_it_to_a_surer_one():

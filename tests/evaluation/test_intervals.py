@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longtail.decisions.thresholds import Threshold
 from longtail.evaluation.intervals import Estimate, Intervals, intervals, paired_difference
 from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, class_counts, evaluate
 
@@ -150,13 +151,30 @@ def test_groups_of_equal_images_make_the_interval_as_wide_as_that_of_one_image_e
 
 
 def test_few_groups_make_the_interval_wider_by_students_t():
-    predictions = gaussian(4000, groups=np.arange(4000) % 5)
-    half = width(predictions, "accuracy") / 2
-    (figures,) = evaluate(predictions).attributes
+    predictions = gaussian(60, groups=np.arange(60) % 5)
     hit = predictions.scores[:, 0].argmax(1) == predictions.labels[:, 0]
-    spread = statistics.stdev(hit[g::5].mean() for g in range(5)) / math.sqrt(5)
-    assert half > 2.7764 * spread
-    assert figures.figures.accuracy == pytest.approx(hit.mean())
+    theta, of_group = hit.mean(), hit.reshape(12, 5).mean(0)
+    squares = (((of_group - theta) / 5) ** 2).sum()
+    seen, spread = 5 * squares, theta * (1 - theta)
+    unseen = max(0, (5 * seen + 4 * spread) / 9 - seen) / 5  # with four more groups at the mean
+    found = intervals_of(predictions).mean.accuracy
+    assert found is not None
+    ends = slow_wilson(theta, spread / (5 / 4 * squares + unseen), z=2.7764451)  # t of 4 degrees of freedom
+    assert (found.low, found.high) == pytest.approx(ends)
+
+
+def test_the_recall_of_the_only_class_has_the_interval_of_the_class_balanced_accuracy_in_groups_too():
+    right = np.random.default_rng(0).integers(0, 2, 60).tolist()
+    found = intervals_of(replace(decided([right, []]), groups=np.arange(60) // 12))
+    assert found.recalls[0] == (found.mean.class_balanced_accuracy, None)
+
+
+def test_a_threshold_has_the_intervals_of_the_decisions_it_makes():
+    plain = gaussian(200, (2,), signal=0.5)
+    by_threshold = replace(plain, thresholds={0: Threshold(1, 1.0, 60)})
+    same = replace(plain, scores=np.eye(2)[by_threshold.decided(0)][:, None])
+    for name in ("class_balanced_accuracy", "accuracy", "macro_f1"):
+        assert intervals_of(by_threshold).mean.of(name) == intervals_of(same).mean.of(name)
 
 
 def test_with_one_single_group_images_are_the_units():

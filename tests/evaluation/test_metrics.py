@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from msgspec.structs import astuple
 
+from longtail.decisions.thresholds import Threshold
 from longtail.errors import InputError
 from longtail.evaluation.metrics import (
     METRICS,
     FrequencyBounds,
     Predictions,
     class_counts,
+    decided,
     evaluate,
     imbalance_ratio,
 )
@@ -161,6 +163,11 @@ def test_at_a_tie_the_lowest_class_index_is_decided():
     np.testing.assert_array_equal(
         evaluate(predictions).attributes[0].confusion.toarray(), [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
     )
+
+
+@pytest.mark.parametrize("rare", [0, 1])
+def test_a_score_at_the_threshold_is_decided_to_be_of_the_rare_class(rare: int):
+    assert decided(np.array([[0.5, 0.5]]), Threshold(rare, 0.5, 60)).tolist() == [rare]
 
 
 def test_a_class_without_test_images_is_left_out_of_every_mean():

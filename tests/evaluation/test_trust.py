@@ -4,17 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.decisions.thresholds import Threshold
-from longtail.evaluation.trust import BINS, reliability, set_results, threshold_results
+from longtail.evaluation.trust import reliability, set_results, threshold_results
 
 
 def error_by_loops(scores, labels, weights):
     """The mean over bins of confidence of how far it is from the share of right decisions."""
     total = 0.0
-    for b in range(BINS):
+    for b in range(15):
         gap = 0.0
         for q, y, w in zip(scores, labels, weights):
             sure = max(q)
-            if min(int(sure * BINS), BINS - 1) == b:
+            if min(int(sure * 15), 14) == b:
                 gap += w * ((q.index(sure) == y) - sure)
         total += abs(gap)
     return total / sum(weights)
@@ -61,6 +61,12 @@ def test_the_order_of_images_changes_nothing_and_no_image_gives_no_figure():
     assert (nothing.error, nothing.few_error, nothing.bins) == (None, None, ())
 
 
+def test_images_without_weight_give_no_figure_of_the_classes_with_few_images():
+    scores = np.array([[0.9, 0.1], [0.1, 0.9]])
+    found = reliability(scores, np.array([0, 1]), np.array([1.0, 0.0]), np.array([False, True]))
+    assert found.few_error is None
+
+
 def test_a_threshold_stands_beside_the_analytic_one():
     scores = np.array([[0.7, 0.3], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]])
     labels = np.array([1, 0, 1, 0])
@@ -79,10 +85,10 @@ def test_the_rare_class_may_be_the_first():
 
 
 def test_sets_are_counted_by_image_and_by_class():
-    members = np.array([[True, False, True], [False, True, False], [True, True, True], [False, False, True]])
-    labels = np.array([0, 0, 1, 1])
+    members = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 0, 1], [1, 1, 0]], dtype=bool)
+    labels = np.array([0, 0, 0, 1, 2, 2])
     found = set_results(members, labels, 0.9, np.array([False, True, True]))
-    assert (found.covered, found.class_balanced, found.few) == (0.5, 0.5, 0.5)
-    assert found.mean_size == 1.75
+    assert (found.covered, found.few, found.mean_size) == (0.5, 0.25, pytest.approx(8 / 6))
+    assert found.class_balanced == pytest.approx((2 / 3 + 0 + 1 / 2) / 3)
     nothing = set_results(members[:0], labels[:0], 0.9, np.zeros(3, bool))
     assert (nothing.covered, nothing.few, nothing.mean_size) == (None, None, None)

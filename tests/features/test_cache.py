@@ -72,7 +72,7 @@ def test_an_image_that_changed_has_no_vector(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["digests", "vectors"])
-@pytest.mark.parametrize("fault", ["cut", "removed", "other"])
+@pytest.mark.parametrize("fault", ["cut", "empty", "removed", "other"])
 def test_a_damaged_piece_does_not_count_and_the_others_do(tmp_path, ending, fault):
     cache = FeatureCache(tmp_path, "a", 3)
     cache.add(digests("x", "y"), vectors(2))
@@ -80,6 +80,8 @@ def test_a_damaged_piece_does_not_count_and_the_others_do(tmp_path, ending, faul
     cache.add(digests("z"), vectors(1))
     if fault == "cut":
         damaged.write_bytes(damaged.read_bytes()[:-5])
+    elif fault == "empty":
+        damaged.write_bytes(b"")
     elif fault == "removed":
         damaged.unlink()
     else:
@@ -119,11 +121,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 def test_a_cache_of_somebody_else_can_be_read(tmp_path, monkeypatch):
     FeatureCache(tmp_path, "a", 3).add(digests("x"), vectors(1))
 
+    touched = []
+
     def forbidden(path):
+        touched.append(path)
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(module.os, "utime", forbidden)
     assert len(FeatureCache(tmp_path, "a", 3)) == 1
+    assert touched == [tmp_path / "a"]
 
 
 FILLING = """
@@ -215,6 +221,13 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     assert trim(tmp_path) == []
     assert [entry.maker for entry in trim(tmp_path, largest=0)] == ["middle"]
     assert entries(tmp_path / "nowhere") == []
+
+
+def test_a_cache_that_is_read_counts_as_used(tmp_path):
+    FeatureCache(tmp_path, "a", 3).add(digests("x"), vectors(1))
+    os.utime(tmp_path / "a", (1, 1))
+    FeatureCache(tmp_path, "a", 3)
+    assert entries(tmp_path)[0].used > 1
 
 
 def test_its_place_can_be_named(monkeypatch, tmp_path):

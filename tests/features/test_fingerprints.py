@@ -73,6 +73,11 @@ def test_they_are_those_of_the_images_and_found_again_without_decoding(cache, mo
     np.testing.assert_array_equal(again.prints, first.prints[:12])
 
 
+def test_images_that_cannot_be_read_are_each_alone():
+    found = looks(dataset([None, None, b"broken", b"broken"]))
+    assert found.files.tolist() == found.groups.tolist() == [0, 1, 2, 3]
+
+
 def test_other_bits_are_other_fingerprints(cache, exposures):
     looks(dataset(exposures(1)))
     looks(dataset(exposures(1)), 12)

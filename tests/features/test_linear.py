@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.features import linear
-from longtail.features.linear import NEVER, fit_linear
+from longtail.features.linear import NEVER, fit_attributes, fit_linear
 
 NONE = (np.zeros((0, 4)), np.zeros(0, np.int64))
 
@@ -42,6 +42,24 @@ def test_the_objective_has_no_slope_where_it_ends(seed, strength, k):
     assert fit.strength == strength
     for part in gradient(x, y, fit.weight, fit.bias, strength):
         assert np.abs(part).max() < 0.05 * strength  # a thousandth an image
+
+
+def test_the_loss_is_the_mean_over_labelled_images_without_the_squared_norm():
+    x, y = problem(0)
+    fit, known = fit_linear(x, y, 3, NONE, [1.0]), y >= 0
+    z = (x @ fit.weight + fit.bias)[known]
+    log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+    assert fit.loss == pytest.approx(-log_p[np.arange(known.sum()), y[known]].mean())
+
+
+def test_each_attribute_is_solved_on_its_own_labels_and_chosen_by_its_own():
+    x, y = problem(7, n=60)
+    labels = np.stack([y, np.roll(y, 1)], 1)
+    fits = fit_attributes(x, labels, (3, 3), (x, labels))
+    for j, fit in enumerate(fits):
+        alone = fit_linear(x, labels[:, j], 3, (x, labels[:, j]))
+        np.testing.assert_array_equal(fit.weight, alone.weight)
+        assert fit.values == alone.values
 
 
 def test_two_classes_have_the_decision_of_their_difference():
@@ -100,9 +118,17 @@ def test_without_validation_images_the_smoothest_is_taken():
 
 
 def test_strengths_are_compared_class_by_class_against_the_prior():
-    scores = np.array([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
-    assert linear._balanced(scores, np.array([0, 0, 1, 1])) == 0.75
-    assert linear._balanced(scores, np.array([0, -1, 1, -1])) == 1.0
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], [190, 10])
+    x, seen = (rng.normal(size=(200, 1)) + y[:, None] for _ in range(2))
+    known = np.where(np.arange(200) % 7, y, -1)  # unlabelled validation images count for nothing
+    fit = fit_linear(x, y, 2, (seen, known), [1.0])
+    logits = seen @ fit.weight + fit.bias
+    plain, adjusted = (
+        np.mean([(z.argmax(1) == y)[known == k].mean() for k in (0, 1)])
+        for z in (logits, logits - np.log([0.95, 0.05]))
+    )
+    assert plain < 0.6 < adjusted
+    assert fit.values == (pytest.approx(adjusted),)
 
 
 @pytest.mark.parametrize("k", [2, 4])

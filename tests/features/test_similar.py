@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 from longtail.errors import InputError
 from longtail.features import similar
 from longtail.features.similar import (
-    FARTHEST,
     LARGEST,
-    NEARER,
-    NEIGHBOURS,
-    OTHER_COLOUR,
-    USUAL,
     check_amount,
     near_duplicates,
     numbered,
@@ -40,11 +35,11 @@ def slow_pairs(found):
     distances = 1 - edges @ edges.T
     n, pairs = len(found), set()
     nearest = [sorted((j for j in range(n) if j != i), key=lambda j: distances[i, j]) for i in range(n)]
-    usual = [max(distances[i, own[15]] if len(own) > 15 else 1.0, USUAL) for i, own in enumerate(nearest)]
+    usual = [max(distances[i, own[15]] if len(own) > 15 else 1.0, 0.05) for i, own in enumerate(nearest)]
     for i in range(n):
-        for j in nearest[i][:NEIGHBOURS]:
-            near = distances[i, j] <= min(FARTHEST, NEARER * np.sqrt(usual[i] * usual[j]))
-            if near and np.sqrt(((colours[i] - colours[j]) ** 2).mean()) < OTHER_COLOUR:
+        for j in nearest[i][:16]:
+            near = distances[i, j] <= min(0.2, 0.3 * np.sqrt(usual[i] * usual[j]))
+            if near and np.sqrt(((colours[i] - colours[j]) ** 2).mean()) < 0.02:
                 pairs.add((min(i, j), max(i, j)))
     return pairs
 
@@ -75,7 +70,7 @@ def test_what_is_usual_around_an_image_decides():
     assert len(set(near_duplicates(prints(30, 2, 0.3, spread=2.0)).tolist())) == 30
     alike = prints(60, 1, 0.0, spread=0.3)
     distances = 1 - alike[:, :EDGES].astype(np.float64) @ alike[:, :EDGES].T.astype(np.float64)
-    assert distances.max() < FARTHEST
+    assert distances.max() < 0.2
     assert len(set(near_duplicates(alike).tolist())) == 60
 
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longtail.comparing.launcher import Ended, cores, peak_bytes
+from longtail.comparing.launcher import Ended, peak_bytes
 from longtail.errors import InputError
+from longtail.threads import cores
 from longtail.training.config import TrainConfig
 
 HOURS = 24

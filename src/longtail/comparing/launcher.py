@@ -17,6 +17,7 @@ from typing import IO, NamedTuple, Protocol
 import torch
 
 from longtail.errors import InputError
+from longtail.threads import cores
 from longtail.training.config import TrainConfig
 
 LOCK = "comparison.lock"
@@ -175,11 +176,6 @@ def claimed(folder: Path) -> Generator[int]:
 def peak_bytes(usage: resource.struct_rusage) -> int:
     """The largest resident memory of a process that ended; Linux counts it in KiB."""
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -15,9 +14,7 @@ from numpy.typing import NDArray
 from longtail.data.dataset import SPLITS, Dataset, ImageStore
 from longtail.errors import InputError
 from longtail.schema import UNLABELLED
-
-BLOCK = 64
-"""Images a thread takes at a time: few enough for steady progress, many enough to cost no overhead."""
+from longtail.threads import Progress, each
 
 ALMOST_BLACK = 16
 """Largest value of pixels that a person cannot tell from black, of 255; 12 bits in a file of 16 reach it."""
@@ -138,7 +135,7 @@ class _Reading:
 
 
 def check_images(
-    dataset: Dataset, on_progress: Callable[[int, int], None] | None = None, bits: int | None = None
+    dataset: Dataset, on_progress: Progress | None = None, bits: int | None = None
 ) -> ImageDiagnosis:
     """Read, decode and compare all images of a data set, with a thread a core.
 
@@ -151,7 +148,7 @@ def check_images(
         on_progress: called with the images done and all images, in the caller's thread.
         bits: that the values of images of 16 bits use; None where that is to be found.
     """
-    readings = list(_read_all(dataset.images, on_progress, bits))
+    readings = list(each(partial(_read, dataset.images, bits), len(dataset.images), on_progress))
     usable = [r for r in readings if r.digest]
     training = dataset.split == SPLITS.index("train") if dataset.split is not None else [True] * len(readings)
     formats = Counter(r.format for r in usable)
@@ -187,29 +184,7 @@ def image_format(data: bytes | NDArray[np.uint8]) -> str:
     return next((name for start, name in _SIGNATURES.items() if data.startswith(start)), "other")
 
 
-def _read_all(
-    store: ImageStore, on_progress: Callable[[int, int], None] | None, bits: int | None
-) -> Iterator[_Reading]:
-    total = len(store)
-    blocks = [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
-
-    def read_block(block: range) -> list[_Reading]:
-        return [_read(store, index, bits) for index in block]
-
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        done = 0
-        for readings in pool.map(read_block, blocks):
-            yield from readings
-            done += len(readings)
-            if on_progress is not None:
-                on_progress(done, total)
-    finally:
-        # an interrupted check ends after the blocks at work, not after all that wait
-        pool.shutdown(cancel_futures=True)
-
-
-def _read(store: ImageStore, index: int, bits: int | None) -> _Reading:
+def _read(store: ImageStore, bits: int | None, index: int) -> _Reading:
     # decoding needs torch, which a look at the labels alone does not
     from longtail.images.bits import bits_used
     from longtail.images.decode import MOST_BITS, decode, image_size

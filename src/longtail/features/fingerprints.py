@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,16 +17,11 @@ from longtail.features.cache import FeatureCache, Maker, cache_folder, digest_of
 from longtail.features.similar import Fingerprints, check_amount, near_duplicates, united
 from longtail.images.decode import MOST_BITS
 from longtail.images.fingerprint import COLOURS, EDGES, SIDE, fingerprint
+from longtail.threads import Progress, each
 from longtail.words import count
 
 VERSION = "1"
 """Changes with what a fingerprint is, so that older ones do not count."""
-
-BLOCK = 64
-"""Images that a thread takes at a time."""
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +51,11 @@ def looks(dataset: Dataset, bits: int | None = None, on_progress: Progress | Non
         on_progress: hears how many images were looked at.
     """
     cache = _cache(bits)
+    look = partial(_one, dataset.images, cache, bits)
     prints = np.full((len(dataset), EDGES + COLOURS), np.nan, np.float16)
     digests: list[bytes] = []
     new: dict[bytes, int] = {}
-    for row, (digest, own) in enumerate(_each(dataset.images, cache, bits, on_progress)):
+    for row, (digest, own) in enumerate(each(look, len(dataset), on_progress)):
         digests.append(digest or f"row {row}".encode())
         if own is not None:
             prints[row] = own
@@ -109,25 +102,6 @@ def _cache(bits: int | None) -> FeatureCache:
 
 _Found = tuple[bytes, NDArray[np.float16] | None]
 """The digest of an image, empty where it cannot be read, and its fingerprint unless the cache has it."""
-
-
-def _each(
-    store: ImageStore, cache: FeatureCache, bits: int | None, on_progress: Progress | None
-) -> Iterator[_Found]:
-    total = len(store)
-    blocks = [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for block, results in zip(blocks, pool.map(partial(_block, store, cache, bits), blocks)):
-            yield from results
-            if on_progress is not None:
-                on_progress(block.stop, total)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _block(store: ImageStore, cache: FeatureCache, bits: int | None, rows: range) -> list[_Found]:
-    return [_one(store, cache, bits, row) for row in rows]
 
 
 def _one(store: ImageStore, cache: FeatureCache, bits: int | None, row: int) -> _Found:

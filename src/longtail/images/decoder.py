@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -19,6 +18,7 @@ from torch.utils.data import Dataset as TorchDataset
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
 from longtail.images.decode import MOST_BITS, Part, Pixels, Size, decode, refuse
+from longtail.threads import cores
 
 Group = tuple[NDArray[np.int64], list[Part] | None]
 """Rows, and the rectangles that their images show; None: the whole images."""
@@ -76,7 +76,7 @@ class Decoder(TorchDataset[Decoded]):
         """Decode rows into their places of `out`: the decoders let other threads run meanwhile."""
         if len(rows) == 0:
             return
-        threads = _processors()
+        threads = cores()
         size = min(CHUNK, math.ceil(len(rows) / threads))
 
         def fill(start: int) -> list[Result]:
@@ -115,10 +115,6 @@ class Decoder(TorchDataset[Decoded]):
             reason = error.strerror or str(error).removeprefix(f"{name}: ")
             refuse(name, f"cannot be read ({reason})")
         return decode(data, name, self.size, self.channels, part, self.bits)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Stream:

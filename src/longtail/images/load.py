@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple, Protocol, cast
 
@@ -17,6 +17,7 @@ from longtail.errors import InputError
 from longtail.images.decode import MOST_BITS, Part, Size, printable
 from longtail.images.decoder import CHUNK, Decoded, Decoder, Group, Stream
 from longtail.images.normalise import measure_normalisation
+from longtail.threads import Progress
 
 Rows = Sequence[int] | NDArray[np.int64]
 """Row numbers of a data set."""
@@ -25,10 +26,6 @@ HostBatch = tuple[Tensor, Tensor, Tensor]
 """Before the device: images (N, C, H, W) uint8, labels (N, J) int64, rows of the data set (N,) int64.
 
 The channels of a pixel lie side by side in memory, as an image is decoded."""
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
-
 
 CACHE_BYTES = 2**30
 """Most memory for decoded images, in every process that trains."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from longtail.data.dataset import Dataset
 from longtail.data.splits import Splits
-from longtail.features.fingerprints import Progress, looks
+from longtail.features.fingerprints import looks
 from longtail.features.similar import with_partner
+from longtail.threads import Progress
 from longtail.training.watcher import Watcher
 from longtail.words import count, of_hundred
 

@@ -17,7 +17,7 @@ from longtail.decisions.thresholds import Aim
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.files import file_name
-from longtail.images.load import Loader, Progress
+from longtail.images.load import Loader
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES, Decision
@@ -30,6 +30,7 @@ from longtail.runs.device import one_process
 from longtail.runs.folder import RunFolder
 from longtail.runs.origin import relabelled
 from longtail.runs.ruling import Ruling
+from longtail.threads import Progress
 from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import CONFIG, TrainConfig

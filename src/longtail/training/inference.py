@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from longtail.images.load import Loader, Progress
+from longtail.images.load import Loader
 from longtail.ranks import Processes, gather_ranks
+from longtail.threads import Progress
 
 
 @torch.no_grad()  # not inference_mode: what comes from here may take part in training

@@ -172,6 +172,17 @@ def test_classes_do_not_depend_on_which_images_are_there(tmp_path: Path) -> None
     assert "1 row of labels.csv left out, image not there (--skip-missing)" in data.notes
 
 
+def test_a_row_that_is_left_out_shifts_no_label_split_or_group(tmp_path: Path) -> None:
+    rows = ("a,train,g,x", "missing,test,h,y", "b,val,i,y", "c,test,i,x", "d,train,j,y", "e,train,j,x")
+    data = opened(tmp_path, "id,split,group,label\n" + "\n".join(rows) + "\n", skip_missing=True)
+    assert data.split is not None
+    assert data.groups is not None
+    assert list(data.ids) == list("abcde")
+    assert data.labels[:, 0].tolist() == [0, 1, 0, 1, 0]
+    assert data.split.tolist() == [0, 1, 2, 0, 0]
+    assert np.unique(data.groups, return_inverse=True)[1].tolist() == [0, 1, 1, 2, 2]
+
+
 def test_odd_class_names_are_kept_and_mentioned(tmp_path: Path) -> None:
     data = opened(tmp_path, "id,label\na,NA\nb,y\nc,NA\nd,y\n")
     assert data.schema.attributes[0].classes == ("NA", "y")

@@ -41,9 +41,12 @@ def test_a_telling_name_decides_between_columns_that_both_name_images() -> None:
     assert roles(rows("id,Path,label", "543210", "012345", "xyxyxy"), *NUMBERED).image == "Path"
 
 
-def test_a_telling_name_that_names_no_image_is_passed_over() -> None:
-    found = roles(rows("id,photo,label", "abcdef", "012345", "xyxyxy"), *NUMBERED)
-    assert (found.image, found.attributes) == ("photo", ("label",))
+@pytest.mark.parametrize(("cells", "image"), [("abcdef", "photo"), ("0bcdef", "photo"), ("01234f", "id")])
+def test_a_telling_name_that_names_less_than_half_as_many_images_is_passed_over(
+    cells: str, image: str
+) -> None:
+    found = roles(rows("id,photo,label", cells, "012345", "xyxyxy"), *NUMBERED)
+    assert (found.image, found.attributes) == (image, ("label",))
 
 
 def test_a_group_equal_to_the_ids_is_still_the_group() -> None:
