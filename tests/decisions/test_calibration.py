@@ -58,6 +58,11 @@ def test_the_temperature_is_that_of_a_general_minimiser(seed, n, classes):
     assert loss(found) <= loss(expected) + 1e-6 * abs(loss(expected))
 
 
+def test_one_image_whose_class_has_no_vote_does_not_make_the_scores_as_flat_as_can_be():
+    sure = torch.tensor([[1.0, 0.0]]).expand(1000, 2)
+    assert 1 < best_temperature(sure, (torch.arange(1000) == 0).long(), torch.ones(1000)) < 19
+
+
 def test_a_softmax_of_doubled_logits_is_halved_again():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4000, 3, generator=generator, dtype=torch.float64)
@@ -72,7 +77,7 @@ def test_the_more_images_the_further_scores_that_are_always_right_or_wrong_are_m
         labels = (torch.arange(2 * pairs) + (not right)) % 2
         return best_temperature(sure, labels, torch.ones(2 * pairs))
 
-    right, wrong = ([found(way, pairs) for pairs in (1, 10, 100, 10**6)] for way in (True, False))
+    right, wrong = ([found(way, pairs) for pairs in (1, 10, 100, 50_000)] for way in (True, False))
     assert right == sorted(right, reverse=True)
     assert wrong == sorted(wrong)
     assert 0.8 < right[0] < 1 < wrong[0] < 2.5
@@ -113,6 +118,11 @@ def test_typicality_is_the_posterior_over_the_share(seed):
         for j in range(2):
             rows = scores[i, j].tolist(), assumed[j].tolist(), shares[j].tolist()
             assert_close(found[i, j].tolist(), typicality_by_loops(*rows))
+
+
+def test_no_class_is_typical_where_an_attribute_was_not_trained():
+    untrained = torch.zeros(1, 2)
+    assert typicality(torch.tensor([[0.5, 0.5]]), untrained, untrained).tolist() == [[0, 0]]
 
 
 def test_typicality_does_not_depend_on_how_frequent_the_scores_take_classes_to_be():

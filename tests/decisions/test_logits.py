@@ -91,3 +91,8 @@ def test_the_class_vectors_are_divided_by_a_power_of_their_length(seed, tau):
 def test_classes_that_an_attribute_lacks_stay_out():
     z = torch.tensor([[[1.0, -math.inf]]])
     assert tau_normalised(z, torch.zeros(1, 2), torch.ones(1, 2), torch.tensor(1.0))[0, 0, 1] == -math.inf
+
+
+def test_a_class_vector_without_length_has_a_logit_of_nought():
+    norms, one = torch.tensor([[0.0, 1.0]]), torch.tensor(1.0)
+    assert tau_normalised(torch.zeros(1, 1, 2), torch.zeros(1, 2), norms, one).tolist() == [[[0, 0]]]

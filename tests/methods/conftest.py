@@ -7,7 +7,7 @@ import torch
 
 from longtail.data.dataset import Batch, Tags
 from longtail.methods.base import build_method
-from longtail.methods.context import Setting, TrainingData
+from longtail.methods.context import EpochContext, Setting, TrainingData
 from longtail.methods.options import MethodOptions
 from longtail.models.classifier import Classifier
 from longtail.models.head import AttributeHead
@@ -18,6 +18,12 @@ SCHEMA = LabelSchema((Attribute("kind", ("a", "b")), Attribute("size", ("s", "m"
 LABELS = np.array([[0, 0]] * 60 + [[0, 1]] * 24 + [[1, 1]] * 6 + [[1, 2]] * 9 + [[-1, -1]])
 COUNTS = [[84, 15], [60, 30, 9]]
 SETTING = Setting(SCHEMA, COUNTS, images=100, vectors=2, features=4, vector=6)
+
+
+@pytest.fixture(autouse=True)
+def same_in_any_order():
+    """Random numbers do not depend on the tests before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -43,6 +49,12 @@ def batch():
     return Batch(torch.randn(12, 6), labels, torch.arange(12), torch.zeros(12, dtype=torch.int64))
 
 
+def first(n, output, batch):
+    """The first images of a batch, and what the network gave for them."""
+    labels, index, task = batch.labels[:n], batch.index[:n], batch.task[:n]
+    return ModelOutput(*(part[:n] for part in output)), Batch(batch.images[:n], labels, index, task)
+
+
 DEFAULTS = MethodOptions()
 
 
@@ -62,3 +74,8 @@ def observed(method, data):
     sampler = method.draw(data, 12, 0, 1)
     method.observe(data, sampler, 0)
     return sampler
+
+
+def epoch_of(number, network=None, *, epochs=4, step=0, features=None):
+    """The start of an epoch of a training, or its end."""
+    return EpochContext(number, epochs, step, model() if network is None else network, features)

@@ -1,6 +1,7 @@
 """Forms of cross entropy, class weights that begin late, and mixed images."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,9 +15,9 @@ from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.focal import focal
 from longtail.losses.ldam import ldam, ldam_margins
 from longtail.losses.mixing import mixed_cross_entropy, remix_share
-from longtail.methods.context import EpochContext
 from longtail.methods.options import (
     AdjustmentOptions,
+    BCLOptions,
     CRLOptions,
     FocalOptions,
     LDAMOptions,
@@ -26,15 +27,11 @@ from longtail.methods.options import (
 )
 from longtail.models.classifier import build_classifier
 
-from .conftest import COUNTS, SCHEMA, build, observed
+from .conftest import COUNTS, SCHEMA, build, epoch_of, observed
 
 
 def ce(name, output, batch, options=None):
     return build(name, options or MethodOptions()).loss(output, batch).terms["ce"]
-
-
-def context(epoch, epochs):
-    return EpochContext(epoch, epochs, 0, build_classifier("convnet", SCHEMA), lambda _: torch.zeros(0))
 
 
 @pytest.mark.parametrize("weights", ["none", "exp-share", "inverse-frequency"])
@@ -84,7 +81,7 @@ def test_ldam_takes_margins_from_cosines_and_weighs_classes_late(output, batch):
     method = build("ldam-drw", options)
     margins, weights = ldam_margins(COUNTS, 0.4), effective_number_weights(COUNTS)
     for epoch, expected in ((0, None), (7, None), (8, weights), (9, weights)):
-        method.start_epoch(context(epoch, 10))
+        method.start_epoch(epoch_of(epoch, epochs=10))
         torch.testing.assert_close(
             method.loss(output, batch).terms["ce"],
             ldam(output.logits, batch.labels, margins, 20, expected),
@@ -141,7 +138,7 @@ def test_the_shift_counts_class_weights_from_the_epoch_on_in_which_they_count(ou
         (1, (log_prior(COUNTS), None)),
         (2, (log_prior(COUNTS) + weights.log(), weights)),
     ):
-        method.start_epoch(context(epoch, 4))
+        method.start_epoch(epoch_of(epoch, epochs=4))
         shift, weighed = expected
         ce = adjusted_cross_entropy(output.logits, batch.labels, shift, class_weights=weighed)
         torch.testing.assert_close(method.loss(output, batch).terms["ce"], ce)
@@ -150,7 +147,7 @@ def test_the_shift_counts_class_weights_from_the_epoch_on_in_which_they_count(ou
 @pytest.mark.parametrize(("epochs", "share"), [(1, 0.8), (2, 0.9), (10, 0.99)])
 def test_deferred_weights_count_in_the_last_epoch_at_least(epochs, share):
     method = build("class-balanced", MethodOptions(defer_weights=share))
-    method.start_epoch(context(epochs - 1, epochs))
+    method.start_epoch(epoch_of(epochs - 1, epochs=epochs))
     assert method.criterion.weighted
 
 
@@ -170,41 +167,41 @@ def test_rectification_goes_with_any_form_of_cross_entropy(output, batch):
 
 
 def test_bcl_stands_beside_logit_adjusted_cross_entropy(output, batch):
-    method = build("bcl")
+    method = build("bcl", MethodOptions(bcl=BCLOptions(weight=2.0, temperature=0.5)))
     terms = method.loss(output, batch).terms
     present = torch.tensor([[True, True, False], [True, True, True]])
-    expected = balanced_contrastive(output.features, batch.labels, method.prototypes, present, 0.1)
-    torch.testing.assert_close(terms["bcl"], expected)
+    expected = balanced_contrastive(output.features, batch.labels, method.prototypes, present, 0.5)
+    torch.testing.assert_close(terms["bcl"], 2 * expected)
     torch.testing.assert_close(terms["ce"], ce("balanced-softmax", output, batch))
     terms["bcl"].backward()
     assert method.prototypes.grad is not None
 
 
-def test_mixup_mixes_each_image_with_another_and_their_labels_alike(output, batch):
-    method = build("mixup", MethodOptions(mix=MixOptions(alpha=0.4)))
-    torch.manual_seed(3)
-    mixed = method.mix(batch)
-    torch.manual_seed(3)
-    again = method.mix(batch)
-    assert torch.equal(mixed.images, again.images)
+def test_mixup_mixes_each_image_with_another_and_their_labels_alike(batch):
+    mixed = build("mixup").mix(batch)
     share = mixed.share[0]
     assert (mixed.share == share).all()
     partners = (mixed.images - share * batch.images) / (1 - share)
     order = torch.cdist(partners, batch.images).argmin(1)
     assert sorted(order.tolist()) == list(range(12))
     assert torch.equal(mixed.partner, batch.labels[order])
-    torch.testing.assert_close(
-        method.loss(output, mixed).terms["ce"],
-        mixed_cross_entropy(output.logits, batch.labels, mixed.partner, mixed.share),
-    )
 
 
-def test_other_losses_are_mixed_by_the_same_share(output, batch):
-    method = build("mixup", MethodOptions(loss="focal"))
-    mixed = method.mix(batch)
-    own, other = focal(output.logits, batch.labels), focal(output.logits, mixed.partner)
-    expected = mixed.share[0] * own + (1 - mixed.share[0]) * other
-    torch.testing.assert_close(method.loss(output, mixed).terms["ce"], expected)
+def test_the_shares_of_mixed_images_have_the_spread_that_was_asked_for(batch):
+    method = build("mixup", MethodOptions(mix=MixOptions(alpha=1000.0)))
+    assert all(abs(method.mix(batch).share[0] - 0.5) < 0.1 for _ in range(20))
+
+
+@pytest.mark.parametrize(("loss", "form"), [("focal", focal), ("softmax", cross_entropy)])
+def test_a_mixed_image_costs_its_share_at_either_label_with_the_weights_of_both(loss, form, output, batch):
+    method = build("mixup", MethodOptions(loss=loss, class_weights="inverse-frequency"))
+    mixed, weights = method.mix(batch), method.criterion.class_weights
+    known = (batch.labels >= 0) & (mixed.partner >= 0)  # else both labels count different images
+    labels, partner = (given.where(known, -1) for given in (batch.labels, mixed.partner))
+    own, other = (form(output.logits, given, class_weights=weights) for given in (labels, partner))
+    share = mixed.share[0]
+    found = method.loss(output, replace(mixed, labels=labels, partner=partner)).terms["ce"]
+    torch.testing.assert_close(found, share * own + (1 - share) * other)
 
 
 def test_remix_gives_the_label_to_the_rarer_class(output, batch):
@@ -218,7 +215,11 @@ def test_remix_gives_the_label_to_the_rarer_class(output, batch):
     expected = remix_share(plain.share, batch.labels, mixed.partner, table, 2.0, 0.7)
     torch.testing.assert_close(mixed.share, expected)
     assert mixed.share.shape == (12, 2)
-    assert method.loss(output, mixed).terms["ce"].isfinite()
+    assert len(mixed.share.unique()) > 1
+    torch.testing.assert_close(
+        method.loss(output, mixed).terms["ce"],
+        mixed_cross_entropy(output.logits, batch.labels, mixed.partner, mixed.share),
+    )
 
 
 def test_without_mixing_the_batch_is_untouched(batch):

@@ -5,28 +5,34 @@ import math
 import pytest
 import torch
 
-from longtail.methods.context import EpochContext
 from longtail.methods.criteria import Softmax
 from longtail.methods.decisions import TauNorm, balanced_accuracy
-from longtail.methods.options import MethodOptions
+from longtail.methods.options import KNNOptions, MethodOptions
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import build_classifier
 from longtail.models.output import ModelOutput
 
-from .conftest import LABELS, SCHEMA, SETTING, build, observed
+from .conftest import LABELS, SCHEMA, SETTING, build, epoch_of, observed
 
 
 def test_the_knn_keeps_the_features_of_training_images(data, output):
     method = build("ce", MethodOptions(decision="knn"))
     observed(method, data)
     points = torch.nn.functional.one_hot(torch.from_numpy(LABELS.clip(min=0)), 4).float() * 5
-    context = EpochContext(0, 1, 0, torch.nn.Identity(), lambda rows: points[torch.from_numpy(rows)])
-    method.end_epoch(context)
+    method.end_epoch(epoch_of(0, features=lambda rows: points[torch.from_numpy(rows)]))
     asked = output._replace(features=points[:12])
     chosen = method.scores(asked).argmax(2)
     assert (chosen == torch.from_numpy(LABELS[:12])).all()
     assert torch.equal(method.decision.references.norm(dim=2)[:99], torch.ones(99, 2))
     assert (method.decision.reference_labels[99] == -1).all()  # the image without a label has no vote
+
+
+def test_every_class_keeps_as_many_images_as_vote(data):
+    method = build("ce", MethodOptions(decision="knn", knn=KNNOptions(k=3, references=20)))
+    observed(method, data)
+    assert method.decision.k == 3
+    kept = method.decision.reference_labels
+    assert all((kept[:, j] == c).sum() >= 3 for j, size in enumerate((2, 3)) for c in range(size))
 
 
 def test_threshold_adjustment_divides_by_the_shares_in_training(output, data):
@@ -57,3 +63,17 @@ def test_validation_images_choose_the_power():
     plain = Softmax(Recipe(), SETTING)
     chosen = rule.scores(ModelOutput(logits, features, features[:, 0]), plain, torch.zeros(2, 3)).argmax(2)
     assert chosen[:, 0].tolist() == [1, 0]
+
+
+def test_without_a_power_the_class_vectors_decide_without_their_bias():
+    model = build_classifier("convnet", SCHEMA, features=2)
+    torch.nn.init.normal_(model.head.bias, std=9.0)
+    features = torch.randn(6, 2, 2)
+    plain = torch.einsum("njd,jdk->njk", features, model.head.weight.detach())
+    logits = plain + model.head.bias.detach().squeeze(1)
+    rule = TauNorm(Recipe(), SETTING)
+    rule.choose(model.head, logits, torch.zeros(6, 2, dtype=torch.int64))
+    rule.tau.fill_(0.0)
+    output = ModelOutput(logits, features, features[:, 0])
+    found = rule.scores(output, Softmax(Recipe(), SETTING), torch.zeros(2, 3))
+    torch.testing.assert_close(found, plain.softmax(2))

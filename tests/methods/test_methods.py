@@ -17,23 +17,19 @@ from longtail.models.output import ModelOutput
 from longtail.sampling.balance import joint_weights
 from longtail.schema import LabelSchema
 
-from .conftest import SCHEMA, build, model, observed
+from .conftest import COUNTS, SCHEMA, build, first, model, observed
 
 BINARY = LabelSchema(SCHEMA.attributes[:1])
 
 
-BINARY = LabelSchema(SCHEMA.attributes[:1])
+def built(name):
+    """A method of the table; the asymmetric loss is for attributes of two classes."""
+    return build(name, **({"schema": BINARY, "class_counts": COUNTS[:1]} if name == "asl" else {}))
 
 
-def binary(output, batch, data):
+def binary(data):
     """The first attribute alone."""
-    output = ModelOutput(output.logits[:, :1, :2], output.features[:, :1], output.vector)
-    batch = Batch(batch.images, batch.labels[:, :1], batch.index)
-    return output, batch, replace(data, schema=BINARY, labels=data.labels[:, :1])
-
-
-def first(batch, n):
-    return Batch(batch.images[:n], batch.labels[:n], batch.index[:n], batch.task[:n])
+    return replace(data, schema=BINARY, labels=data.labels[:, :1])
 
 
 @pytest.mark.parametrize(
@@ -50,11 +46,12 @@ def test_root_sampling_holds_images_back_that_a_training_would_see_too_often(vie
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_listed_method_trains_and_decides(name, output, batch, data):
-    if name == "asl":  # two classes
-        output, batch, data = binary(output, batch, data)
+    if name == "asl":
+        data, batch = binary(data), replace(batch, labels=batch.labels[:, :1])
+        output = ModelOutput(output.logits[:, :1, :2], output.features[:, :1], output.vector)
     if name == "lmle":  # quintuplets
-        output, batch = ModelOutput(*(part[:10] for part in output)), first(batch, 10)
-    method = build(name, **({"schema": BINARY, "class_counts": [[84, 15]]} if name == "asl" else {}))
+        output, batch = first(10, output, batch)
+    method = built(name)
     observed(method, data)
     losses = method.loss(output, method.mix(batch))
     total = torch.stack(list(losses.terms.values())).sum()
@@ -71,9 +68,8 @@ def test_every_listed_method_trains_and_decides(name, output, batch, data):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_every_method_draws_whole_batches_of_training_rows(name, data, processes):
-    method = build("ce" if name == "asl" else name)
-    sampler = method.draw(data, 20, 0, processes)
-    batches = sampler.batches(0)
+    data = replace(binary(data) if name == "asl" else data, rows=np.flatnonzero(np.arange(100) % 5))
+    batches = built(name).draw(data, 21, 0, processes).batches(0)
     assert batches.shape[1] % processes == 0
     assert np.isin(batches, data.rows).all()
 
@@ -89,6 +85,12 @@ def test_after_balanced_sampling_there_is_nothing_left_to_divide_by(data):
     assert len(said) == 2
     assert said[0].startswith("kind: the largest class is drawn ")
     assert "it has 5.6 times as many images" in said[0]
+
+
+def test_a_replicated_epoch_is_longer(data):
+    options = (MethodOptions(replicate=replicate) for replicate in (False, True))
+    kept, replicated = (build("over-sampling", given).draw(data, 12, 0, 1).batches(0) for given in options)
+    assert len(kept) < len(replicated)
 
 
 def test_an_attribute_without_a_label_in_training_is_not_said_to_be_drawn(data):
@@ -116,8 +118,8 @@ def test_rectification_goes_with_weights_and_samplers(output, batch):
 
 
 def test_the_recommended_sum_counts_the_attributes(output, batch):
-    form = CRLOptions(level="instance", margin=0.5)
-    mined = build("crl-iccv", MethodOptions(crl=form)).loss(output, batch).terms["crl"]
+    one = ClassRectificationLoss(level="instance", normalize=True)
+    mined = one(output.logits, batch.labels, output.features)
     terms = build("crl").loss(output, batch).terms
     torch.testing.assert_close(terms["crl"], 0.15 * 2 * mined)
     double = build("crl", MethodOptions(crl=CRLOptions(weight=0.3))).loss(output, batch).terms
@@ -129,18 +131,44 @@ def test_the_recommended_sum_counts_the_attributes(output, batch):
 def test_the_mix_is_tpamis(output, batch):
     crl = CRLOptions(level="instance", balance="tpami", eta=0.01, raw_features=True)
     terms = build("crl-iccv", MethodOptions(crl=crl)).loss(output, batch).terms
-    omegas = [
-        100 * 0.5 * (84 / 99 - 15 / 99),
-        100 / 3 * ((60 / 99 - 1 / 3) + abs(30 / 99 - 1 / 3) + (1 / 3 - 9 / 99)),
-    ]
-    from longtail import tpami_alpha
-
-    alpha = tpami_alpha([[84, 15], [60, 30, 9]], 0.01)
-    assert alpha > 0
-    assert omegas[0] > 0
+    kind = 50 * (84 - 15) / 99  # percent of the images that would have to change class
+    size = 50 * ((60 - 33) + (33 - 30) + (33 - 9)) / 99
+    alpha = 0.01 * (kind + size) / 2
     expected = ClassRectificationLoss(level="instance")(output.logits, batch.labels, output.features)
     torch.testing.assert_close(terms["crl"], alpha * expected)
     torch.testing.assert_close(terms["ce"], (1 - alpha) * cross_entropy(output.logits, batch.labels))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        CRLOptions("instance", "absolute", power=2, margin=0.8),
+        CRLOptions("instance", "distribution", nodes=7),
+        CRLOptions("class", "log-odds", margin=0.3),
+        CRLOptions("class", kappa=1, rho=0.3),
+    ],
+)
+def test_the_options_of_rectification_reach_it(form, output, batch):
+    found = build("crl-iccv", MethodOptions(crl=form)).loss(output, batch)
+    one = ClassRectificationLoss(
+        form.level,
+        form.comparison,
+        form.kappa,
+        form.rho,
+        form.margin,
+        form.power,
+        normalize=True,
+        nodes=form.nodes,
+    )
+    expected = one.rectify(output.logits, batch.labels, output.features)
+    torch.testing.assert_close(found.terms["crl"], expected.loss)
+    assert expected.loss > 0
+    assert torch.equal(found.mined["skipped_share"], expected.classes_skipped.float())
+
+
+def test_where_all_features_are_one_the_loss_is_the_margin(output, batch):
+    same = output._replace(features=torch.ones(12, 2, 4))
+    assert build("crl").loss(same, batch).mined["margin_share"] == pytest.approx(1)
 
 
 def test_a_batch_that_mines_nothing_has_no_active_share_and_counts_as_empty(output):
@@ -160,17 +188,17 @@ def test_a_metric_loss_stands_beside_cross_entropy(name, loss, output, batch):
     torch.testing.assert_close(terms["ce"], cross_entropy(output.logits, batch.labels))
 
 
-def test_margin_and_nodes_reach_the_metric_losses(output, batch):
-    wide = MethodOptions(metric=MetricOptions(margin=0.7))
-    torch.testing.assert_close(
-        build("triplet", wide).loss(output, batch).terms["triplet"],
-        triplet(output.features, batch.labels, margin=0.7),
-    )
-    few = MethodOptions(metric=MetricOptions(nodes=11))
-    torch.testing.assert_close(
-        build("histogram", few).loss(output, batch).terms["histogram"],
-        histogram(output.features, batch.labels, nodes=11),
-    )
+@pytest.mark.parametrize(
+    ("name", "loss", "option"),
+    [
+        ("triplet", triplet, {"margin": 0.7}),
+        ("contrastive", contrastive, {"margin": 1.7}),
+        ("histogram", histogram, {"nodes": 11}),
+    ],
+)
+def test_margin_and_nodes_reach_the_metric_losses(name, loss, option, output, batch):
+    terms = build(name, MethodOptions(metric=MetricOptions(**option))).loss(output, batch).terms
+    torch.testing.assert_close(terms[name], loss(output.features, batch.labels, **option))
 
 
 def test_balanced_data_leave_the_mix_without_a_weight():

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import msgspec
 import pytest
 
+from longtail.decisions.thresholds import FEWEST_POSITIVES
 from longtail.errors import InputError
 from longtail.methods.options import (
     AdjustmentOptions,
@@ -24,6 +25,8 @@ from longtail.methods.options import (
     MTCTOptions,
     VSOptions,
 )
+from longtail.sampling.balance import CAP
+from longtail.training.config import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,14 @@ def test_options_out_of_range_name_their_flag(make, flag):
 def test_options_survive_json():
     options = MethodOptions(sampler="over", crl=CRLOptions(kappa=3), metric=MetricOptions(beside=True))
     assert msgspec.convert(json.loads(json.dumps(asdict(options))), MethodOptions) == options
+
+
+def test_defaults_are_those_of_the_pages():
+    assert asdict(DeepID2Options()) == {"identification": 1, "verification": 0.05, "window": 8192}
+    stages = {"first_stage": 0.5, "cluster_size": 200, "k": 20, "pool": 0.5, "alone": False, "candidates": 50}
+    assert asdict(LMLEOptions()) == {**stages, "g1": 0.05, "g2": 0.05, "g3": 0.2}
+    crl = CRLOptions()
+    assert (crl.kappa, crl.rho, crl.eta, crl.nodes) == (25, 0.5, 0.01, 21)
+    assert TrainConfig("photos", method="ce", finetune="all").falling_rate == 0.75
+    assert FEWEST_POSITIVES == {"balanced": 500, "f1": 10, "precision": 50, "recall": 50}
+    assert CAP == 10

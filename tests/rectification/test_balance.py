@@ -29,6 +29,10 @@ def test_alpha_is_eta_times_the_mean_imbalance_of_the_attributes():
     assert tpami_alpha(counts, eta=0.005) == pytest.approx(tpami_alpha(counts) / 2)
 
 
+def test_alpha_is_never_more_than_one():
+    assert tpami_alpha([[900, 100]], eta=0.05) == 1
+
+
 def test_balanced_training_data_ask_for_an_explicit_alpha():
     with pytest.raises(ValueError, match="alpha"):
         tpami_alpha([[50, 50], [10, 10]])

@@ -86,7 +86,7 @@ def state(run: Path):
 
 
 @pytest.mark.parametrize(
-    "method", [name for name, row in METHODS.items() if not (row.second_stage or row.on_vectors)]
+    "method", [name for name, row in METHODS.items() if not (row.second_stage or row.solved)]
 )
 def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest, tmp_path, method):
     config = row(method, epochs=3 if method == "down-sampling" else 2)  # which has one step an epoch
@@ -201,11 +201,9 @@ def test_mtct_asks_which_domain_is_clean(row, manifest):
         train(row("mtct"))
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_lmle_starts_with_cross_entropy_and_goes_on_with_quintuplets(row, alone):
+def test_lmle_starts_with_cross_entropy_and_goes_on_with_quintuplets(row):
     listening = Listening()
-    lmle = LMLEOptions(cluster_size=10, k=3, alone=alone, candidates=0 if alone else 20)
-    run = train(row("lmle", epochs=2, method_options=replace(SMALL, lmle=lmle)), watcher=listening)
+    run = train(row("lmle", epochs=2), watcher=listening)
     terms = [set(record.loss) - {"total"} for record in listening.records]
     assert terms == [{"ce"}, {"ce", "quintuplet"}]
     clusters = load_model(run / "model.safetensors")[0].method.decision

@@ -54,6 +54,11 @@ def test_a_walk_is_shuffled_anew_in_every_pass_and_by_every_seed():
     assert passes[1] == walk(50, 50, seed=1, epoch=1).tolist()
 
 
+def test_a_walk_is_not_what_a_sampler_draws_with_the_same_seed_and_epoch():
+    drawn = ShuffledSampler(np.arange(50), 50, seed=3).batches(4)
+    assert walk(50, 50, seed=3, epoch=4).tolist() != drawn[0].tolist()
+
+
 def test_nothing_to_draw_from_is_said_when_the_sampler_is_built():
     with pytest.raises(ValueError, match="at least 1 row"):
         ShuffledSampler(np.arange(0), 4, seed=0)
@@ -93,6 +98,11 @@ def test_tasks_are_those_of_the_epochs_sampler(sampler):
 def test_rows_and_rates_are_those_of_the_second(sampler):
     assert sampler.rows.tolist() == [3, 4]
     assert sampler.rates().tolist() == [1.0, 2.0]
+
+
+def test_processes_can_deal_the_batches_of_both_where_their_number_divides_both_blocks():
+    first, second = (ShuffledSampler(np.arange(60), size, seed=0) for size in (20, 8))
+    assert (first.block, second.block, Curriculum(first, second, switch=1).block) == (20, 8, 4)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,10 @@ def epochs_of(sampler, epochs):
 @given(IDENTITIES, st.integers(1, 20), st.integers(1, 3), st.integers(0, 9))
 def test_any_rows_make_batches_of_one_size_and_about_as_many_draws_as_rows(values, batch, processes, epoch):
     rows = np.arange(len(values)) + 100
-    batches = IdentityPairSampler(rows, np.array(values), batch, 0, processes).batches(epoch)
-    assert batches.shape[1] % (2 * processes) == 0
+    sampler = IdentityPairSampler(rows, np.array(values), batch, 0, processes)
+    batches = sampler.batches(epoch)
+    assert batches.shape[1] == 2 * sampler.block
+    assert sampler.block % processes == 0
     assert set(batches.ravel().tolist()) <= set(rows.tolist())
     assert 0 <= batches.size - len(rows) <= batches.shape[1]
 

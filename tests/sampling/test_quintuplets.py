@@ -158,7 +158,7 @@ def laid_out(sampler, epoch=0, missing=0.3):
 def test_a_batch_has_five_blocks_that_every_process_shares(batch_size, processes, b):
     sampler = QuintupletSampler(ROWS, random_labels(), batch_size, 0, processes)
     laid_out(sampler)
-    assert sampler.quintuplets_per_step == b
+    assert sampler.quintuplets_per_step == sampler.block == b
     assert sampler.batches(0).shape == (sampler.steps(0), 5 * b)
     assert b % processes == 0
 

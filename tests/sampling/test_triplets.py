@@ -36,8 +36,10 @@ UNMATCHED = [(False, -1)] * 6 + [(True, -1)] * 5
 @given(ROWS, st.integers(1, 20), st.integers(1, 3), st.integers(0, 9))
 def test_the_blocks_are_triplets_and_any_row_whatever_rows_there_are(rows, batch_size, processes, epoch):
     assume(anchors_of(rows))
-    batches = sampler_of(rows, batch_size, 0, processes).batches(epoch)
-    assert batches.shape[1] % (4 * processes) == 0
+    sampler = sampler_of(rows, batch_size, 0, processes)
+    batches = sampler.batches(epoch)
+    assert batches.shape[1] == 4 * sampler.block
+    assert sampler.block % processes == 0
     blocks = blocks_of(batches)
     assert set(blocks[0].tolist()) == anchors_of(rows)
     assert 0 <= len(blocks[0]) - len(anchors_of(rows)) < batches.shape[1] // 4

@@ -119,9 +119,12 @@ def test_no_image_weighs_more_than_the_limit_before_the_mean_is_one_again(classe
     np.testing.assert_allclose(rates, [w / (sum(held) / len(held)) for w in held])
 
 
-def test_the_classes_of_the_most_imbalanced_attribute_have_the_totals_they_expect():
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_classes_of_the_most_imbalanced_attribute_have_the_totals_they_expect(labelled):
     rng = np.random.default_rng(0)
     labels = np.stack([rng.random(400) < 0.4, rng.random(400) < 0.1, rng.random(400) < 0.3], 1).astype(int)
+    if not labelled:
+        labels[:, 0] = -1  # its imbalance is unknown
     sampler = over(np.arange(400), labels, [2] * 3, 32, seed=1)
     for epoch in range(20):
         assert np.abs(np.bincount(labels[drawn(sampler, epoch), 1]) - 200).max() <= 1

@@ -104,6 +104,14 @@ def test_without_finetuning_all_parameters_are_one_group_under_sgd_as_ever():
     assert (group["peak"], group["weight_decay"], group["nesterov"]) == (0.1, 0.1, True)
 
 
+def test_momentum_is_that_of_the_configuration():
+    config = TrainConfig("data", method="ce", momentum=0.5)
+    (group,) = build_optimizer(learner(None), config).param_groups
+    assert group["momentum"] == 0.5
+    adamw = build_optimizer(learner(None), replace(config, optimizer="adamw"))
+    assert {group["betas"] for group in adamw.param_groups} == {(0.5, 0.999)}
+
+
 def test_the_optimizer_may_be_chosen_in_either_regime():
     frozen = TrainConfig("data", method="ce", freeze=True, optimizer="adamw")
     optimizer = build_optimizer(learner("head"), frozen)

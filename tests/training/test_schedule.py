@@ -21,3 +21,8 @@ def test_the_cosine_is_the_one_of_its_equation():
     assert learning_rate(30, steps=100, peak=2.0, warmup=0.05) == pytest.approx(
         1 + math.cos(math.pi * (30 - 5) / 95)
     )
+
+
+def test_a_part_of_a_step_of_warming_up_is_a_step():
+    rates = [learning_rate(s, steps=45, peak=1.0, warmup=0.05) for s in range(4)]
+    assert rates == pytest.approx([1 / 3, 2 / 3, 1, 1])
