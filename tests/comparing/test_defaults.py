@@ -9,7 +9,7 @@ import pytest
 from longtail.comparing import defaults
 from longtail.comparing.cells import Comparison
 from longtail.comparing.defaults import decided
-from longtail.runs import reading
+from longtail.training import facts
 from longtail.training.config import TrainConfig
 from longtail.training.data_options import DataOptions
 
@@ -37,8 +37,8 @@ def test_methods_get_one_length_and_what_was_chosen_is_said_once_for_all_of_them
 
 
 def test_a_second_stage_has_the_regime_of_its_first(monkeypatch):
-    monkeypatch.setattr(reading, "has_weights", lambda: True)
-    monkeypatch.setattr(reading, "suggest_size", lambda images: (128, 128))
+    monkeypatch.setattr(facts, "has_weights", lambda: True)
+    monkeypatch.setattr(facts, "suggest_size", lambda images: (128, 128))
     configs, _ = decisions("ce,crt", TrainConfig("digits"))
     assert [config.finetune for config in configs.values()] == ["last", "last"]
     assert configs["crt"].start == "ce"
@@ -59,9 +59,7 @@ def test_a_budget_of_seconds_takes_the_place_of_the_length():
 
 def test_on_a_cluster_the_nodes_have_the_gpus(monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        defaults, "facts_of", lambda *facts: asked.append(facts[-1]) or reading.facts_of(*facts)
-    )
+    monkeypatch.setattr(defaults, "facts_of", lambda *of: asked.append(of[-1]) or facts.facts_of(*of))
     base = TrainConfig("digits", backbone="convnet")
     for engine in ("local", "slurm"):
         comparison = Comparison(base, ("ce",), Path("unused"), engine=engine)

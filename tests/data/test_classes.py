@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from longtail.data.classes import (
+    changes,
     describe_attributes,
     describe_split,
     odd_values,
@@ -166,3 +167,13 @@ def test_splits_are_described_by_their_sizes_and_what_they_lack() -> None:
     assert notes[-1] == "1 image in no split"
     assert describe_split("by folder", schema, labels, split, "left over")[-1] == "1 image left over"
     assert not any("in no split" in note for note in describe_split("", schema, labels, abs(split)))
+
+
+def test_what_came_and_went_is_named_but_not_the_classes_of_a_whole_attribute() -> None:
+    other = Attribute("size", ("small", "large"))
+    both, kids = LabelSchema((*SCHEMA.attributes, other)), LabelSchema(SCHEMA.attributes[1:])
+    assert changes(SCHEMA, both) == "new: size"
+    assert changes(both, kids) == "gone: kind and size"
+    reordered = LabelSchema((Attribute("kind", ("b", "a", "d")), SCHEMA.attributes[1]))
+    assert changes(SCHEMA, reordered) == "new: kind 'd'; gone: kind 'c'"
+    assert changes(SCHEMA, LabelSchema(SCHEMA.attributes[::-1])) == "in another order"

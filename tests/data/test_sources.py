@@ -3,6 +3,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from longtail.data.dataset import Dataset
@@ -43,6 +44,14 @@ def test_folder_archive_and_manifest_give_the_same_data(tmp_path: Path) -> None:
     opened = [open_dataset(str(place)) for place in (root, archive, root / "labels.csv")]
     assert [content(data) for data in opened] == [EXPECTED] * 3
     assert [data.name for data in opened] == ["pets"] * 3
+
+
+def test_images_are_counted_by_class_among_rows_without_the_unlabelled(tmp_path: Path) -> None:
+    rows = "a.png,x,2\nb.png,,1\nc.png,y,2\nd.png,x,\n"
+    root = make(tmp_path / "x", text="image,kind,number\n" + rows)
+    data = open_dataset(str(root), ColumnChoice(attributes=("kind", "number")))
+    assert data.class_counts(np.arange(4)) == [[2, 1], [1, 2]]
+    assert data.class_counts(np.array([1, 3])) == [[1, 0], [1, 0]]
 
 
 def test_an_archive_that_wraps_everything_in_a_folder_is_read(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from longtail.data.splits import split_dataset
 from longtail.diagnosing import planned
 from longtail.diagnosing.planned import plan_training
 from longtail.evaluation.intervals import share_interval
-from longtail.runs.reading import facts_of, read_and_split
+from longtail.runs.reading import read_and_split
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.config import TrainConfig
 from longtail.training.defaults import Choice, DataFacts, chosen
+from longtail.training.facts import facts_of
 from longtail.training.watcher import Silent
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from longtail.decisions.thresholds import Threshold
 from longtail.evaluation.intervals import Estimate, Intervals, intervals, paired_difference
-from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, class_counts, evaluate
+from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, evaluate
 
 from .problems import gaussian, problems, schema_of
 
@@ -32,7 +32,7 @@ def decided(classes: list[list[int]], frequency: FrequencyBounds = FrequencyBoun
     labels = np.repeat(np.arange(size), [len(images) for images in classes])[:, None]
     found = [c if right else (c + 1) % size for c, images in enumerate(classes) for right in images]
     scores = np.eye(size)[np.array(found, dtype=np.int64)][:, None]
-    counts = class_counts(labels, schema_of(size))
+    counts = np.bincount(labels[:, 0], minlength=size)[None]
     return Predictions(scores, labels, schema_of(size), counts, frequency)
 
 

@@ -17,7 +17,6 @@ from longtail.evaluation.metrics import (
     METRICS,
     FrequencyBounds,
     Predictions,
-    class_counts,
     decided,
     evaluate,
     imbalance_ratio,
@@ -229,11 +228,6 @@ def test_overlapping_frequency_groups_are_refused():
     assert FrequencyBounds(100, 101).group_of(np.array([101, 100])).tolist() == ["many", "few"]  # no medium
     with pytest.raises(InputError, match="few_below 102 and many_above 100"):
         FrequencyBounds(100, 102)
-
-
-def test_class_counts_count_each_attribute_apart_and_skip_the_unlabelled():
-    labels = np.array([[0, 1], [2, -1], [2, 1]])
-    np.testing.assert_array_equal(class_counts(labels, schema_of(3, 2)), [[1, 0, 2], [0, 2, 0]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -207,9 +207,9 @@ def test_with_too_few_validation_images_the_last_epoch_is_used_and_said():
         assert note.startswith(
             f"the last epoch is used: {few.validation} validation images, {few.of_a_class:g} of"
         )
-        assert chosen(replace(config, keep="best"), few) == Choice(replace(config, keep="best"), ())
+        assert chosen(replace(config, keep="best"), few) == Choice(replace(config, keep="best"), "", ())
     enough = replace(PHOTOS, validation=200, of_a_class=5.0)
-    assert chosen(config, enough) == Choice(replace(config, keep="best"), ())
+    assert chosen(config, enough) == Choice(replace(config, keep="best"), "", ())
 
 
 @pytest.mark.parametrize("said", [{"keep": "best"}, {"patience": 3}])

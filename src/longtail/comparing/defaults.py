@@ -10,8 +10,9 @@ from longtail.comparing.cells import Comparison, Entry, stages
 from longtail.comparing.launcher import visible_gpus
 from longtail.runs.leak import leak_note
 from longtail.runs.origin import DataMarks
-from longtail.runs.reading import facts_of, read_and_split
+from longtail.runs.reading import read_and_split
 from longtail.training.defaults import chosen
+from longtail.training.facts import facts_of
 from longtail.training.watcher import Silent
 
 

@@ -11,7 +11,7 @@ from unicodedata import category, normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.dataset import SPLITS
+from longtail.data.dataset import SPLITS, class_counts
 from longtail.schema import Attribute, LabelSchema
 from longtail.words import count, joined, listed
 
@@ -53,7 +53,7 @@ def describe_attributes(schema: LabelSchema, labels: NDArray[np.int64]) -> list[
 
 
 def _describe(attribute: Attribute, labels: NDArray[np.int64]) -> str:
-    counts = np.bincount(labels[labels >= 0], minlength=len(attribute.classes))
+    counts = class_counts(labels, len(attribute.classes))
     classes = count(len(counts), "class", "classes")
     return f"{attribute.name} ({classes}, {counts.max():,} … {counts.min():,} images)"
 

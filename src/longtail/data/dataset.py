@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.schema import LabelSchema
+from longtail.schema import UNLABELLED, LabelSchema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +85,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def class_counts(self, rows: NDArray[np.int64]) -> list[list[int]]:
+        """For each attribute the images of every class among some rows."""
+        columns = zip(self.labels[rows].T, self.schema.num_classes)
+        return [class_counts(own, size).tolist() for own, size in columns]
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -105,3 +110,13 @@ class Batch:
     task: Tensor | None = None
     partner: Tensor | None = None
     share: Tensor | None = None
+
+
+def class_counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """(classes,) images of each class, of the labels (n,) of one attribute; unlabelled ones count for none.
+
+    Example:
+        >>> class_counts(np.array([2, 0, -1, 2]), 3).tolist()
+        [1, 0, 2]
+    """
+    return np.bincount(labels[labels != UNLABELLED], minlength=classes)

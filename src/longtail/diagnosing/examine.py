@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.dataset import SPLITS, Dataset, class_counts
 from longtail.diagnosing.batch_shares import BatchShares, simulate_batches
 from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis
 from longtail.diagnosing.image_check import check_images as check_all_images
@@ -224,7 +224,7 @@ def _diagnose_attribute(
     dataset: Dataset, column: int, training: NDArray[np.bool_], batch_size: int, rho: float, seed: int
 ) -> AttributeDiagnosis:
     attribute, labels = dataset.schema.attributes[column], dataset.labels[:, column]
-    counts = _class_counts(labels[training], len(attribute.classes))
+    counts = class_counts(labels[training], len(attribute.classes))
     unlabelled = int(training.sum() - counts.sum())
     return AttributeDiagnosis(
         name=attribute.name,
@@ -242,7 +242,7 @@ def _diagnose_attribute(
 def _diagnose_classes(
     dataset: Dataset, attribute: Attribute, labels: NDArray[np.int64], train_counts: NDArray[np.int64]
 ) -> tuple[ClassDiagnosis, ...]:
-    counts = _class_counts(labels, len(attribute.classes))
+    counts = class_counts(labels, len(attribute.classes))
     groups = _groups_per_class(dataset, labels, len(counts))
     return tuple(
         ClassDiagnosis(
@@ -260,10 +260,6 @@ def _batch_sizes(batch_size: int, images: int) -> list[int]:
     """The wanted size, no larger than the data, and those of its multiples that the data can fill."""
     wanted = min(batch_size, images)
     return [wanted * factor for factor in BATCH_FACTORS if wanted * factor <= images]
-
-
-def _class_counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    return np.bincount(labels[labels != UNLABELLED], minlength=classes)
 
 
 def _groups_per_class(dataset: Dataset, labels: NDArray[np.int64], classes: int) -> NDArray[np.int64] | None:

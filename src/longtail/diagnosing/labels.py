@@ -10,7 +10,7 @@ from itertools import islice, zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.dataset import Dataset
+from longtail.data.dataset import Dataset, class_counts
 from longtail.diagnosing.suspicion import SHARE, Suspicions, suspicions
 from longtail.features.held_out import Floats, Ints, held_out
 from longtail.features.principal import principal
@@ -188,7 +188,11 @@ def _checked(
             suggested[row] = labels[others[0]]
     order = [*twins, *(row for row in doubts.listed.tolist() if row not in twins)]
     of_class = (labels, labels[np.isfinite(doubts.values)], labels[order])
-    counted = zip(attribute.classes, *(_per_class(own, attribute) for own in of_class), strict=True)
+    counted = zip(
+        attribute.classes,
+        *(class_counts(own, len(attribute.classes)).tolist() for own in of_class),
+        strict=True,
+    )
     suspects = (
         Suspect(
             row=row,
@@ -227,7 +231,3 @@ def contradicting(labels: Ints, identical: Identical) -> Mapping[int, tuple[int,
         }
         found |= {row: others[int(labels[row])] for row in same if labels[row] != UNLABELLED}
     return found
-
-
-def _per_class(labels: Ints, attribute: Attribute) -> list[int]:
-    return np.bincount(labels[labels != UNLABELLED], minlength=len(attribute.classes)).tolist()

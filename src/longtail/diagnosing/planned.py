@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from longtail.data.dataset import Dataset
 from longtail.data.splits import Splits, split_dataset
 from longtail.errors import InputError
 from longtail.evaluation.intervals import Estimate, share_interval
-from longtail.schema import UNLABELLED
 from longtail.training.config import TrainConfig
-from longtail.training.defaults import DataFacts, chosen
+from longtail.training.defaults import chosen
 
 
 @dataclass(frozen=True)
@@ -59,44 +56,30 @@ def plan_training(dataset: Dataset) -> Plan | None:
     # these need torch, which a look at the labels alone does not
     import torch
 
-    from longtail.images.sizes import suggest_size
-    from longtail.models.lite0 import has_weights
+    from longtail.training.facts import facts_of
 
     try:
-        splits, side = split_dataset(dataset), max(suggest_size(dataset.images))
+        splits = split_dataset(dataset)
+        config = TrainConfig(dataset.name)
+        facts = facts_of(config, dataset, splits, "cuda" if torch.cuda.is_available() else "cpu")
     except InputError:
         return None
+    choice = chosen(config, facts)
     images = _class_images(dataset, splits)
-    facts = DataFacts(
-        attributes=len(images),
-        training=len(splits.train),
-        validation=len(splits.val),
-        of_a_class=min(float(np.median([val for _, val, _ in classes])) for classes in images),
-        drawn=max(len(splits.train), 1),
-        side=side,
-        weights=has_weights(),
-        gpu=torch.cuda.is_available(),
-    )
-    choice = chosen(TrainConfig(dataset.name), facts)
-    config = choice.config
     return Plan(
         split_sizes=(len(splits.train), len(splits.val), len(splits.test)),
         class_images=images,
         rarest=tuple(_rarest(dataset, column, images[column]) for column in range(len(images))),
-        flags=choice.notes[0].removeprefix("chosen: ").partition("; otherwise")[0] if choice.notes else "",
-        steps=0 if config.row.solved else -(-facts.drawn // config.batch_size),
-        epochs=config.planned_epochs,
-        side=side,
+        flags=choice.said,
+        steps=0 if choice.config.row.solved else -(-facts.drawn // choice.config.batch_size),
+        epochs=choice.config.planned_epochs,
+        side=facts.side,
     )
 
 
 def _class_images(dataset: Dataset, splits: Splits) -> tuple[tuple[tuple[int, int, int], ...], ...]:
-    found: list[tuple[tuple[int, int, int], ...]] = []
-    for column, size in zip(dataset.labels.T, dataset.schema.num_classes):
-        parts = [column[rows] for rows in (splits.train, splits.val, splits.test)]
-        train, val, test = (np.bincount(p[p != UNLABELLED], minlength=size).tolist() for p in parts)
-        found.append(tuple(zip(train, val, test)))
-    return tuple(found)
+    parts = (dataset.class_counts(rows) for rows in (splits.train, splits.val, splits.test))
+    return tuple(tuple(zip(*own)) for own in zip(*parts))
 
 
 def _rarest(dataset: Dataset, column: int, images: tuple[tuple[int, int, int], ...]) -> Rarest:

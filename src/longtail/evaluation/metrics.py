@@ -102,7 +102,7 @@ class Predictions:
             index at a tie. Entries of classes that an attribute does not have are never read.
         labels: (N, J) int64, -1 = unlabelled: such an entry counts for nothing.
         schema: the J attributes.
-        train_counts: (J, K) int64 training images of every class, see `class_counts`.
+        train_counts: (J, K) int64 training images of every class.
         frequency: where many, medium and few part.
         groups: (N,) int64, images that belong together (one photographer, one object), or None.
         thresholds: of the attributes of two classes that are decided by one, by column.
@@ -198,7 +198,7 @@ def evaluate(predictions: Predictions) -> Evaluation:
         >>> scores = np.array([[[0.9, 0.1]], [[0.2, 0.8]], [[0.6, 0.4]]])
         >>> schema = LabelSchema.single("animal", ["cat", "dog"])
         >>> labels = np.array([[0], [1], [1]])
-        >>> result = evaluate(Predictions(scores, labels, schema, class_counts(labels, schema)))
+        >>> result = evaluate(Predictions(scores, labels, schema, train_counts=np.array([[1, 2]])))
         >>> result.mean.class_balanced_accuracy
         0.75
     """
@@ -251,13 +251,6 @@ def attribute_figures(
         np.asarray(np.nan if rare is None else precisions[rare]),
     )
     return figures.map(float)
-
-
-def class_counts(labels: Ints, schema: LabelSchema) -> Ints:
-    """(J, K) images of every class of labels (N, J); 0 where an attribute has no such class."""
-    _expect_shape("labels", labels.shape, (len(labels), schema.num_attributes))
-    known = [column[column != UNLABELLED] for column in labels.T]
-    return np.array([np.bincount(column, minlength=schema.max_classes) for column in known])
 
 
 def imbalance_ratio(counts: Ints) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtail.data.dataset import Tags
+from longtail.data.dataset import Tags, class_counts
 from longtail.models.classifier import Classifier
 from longtail.schema import LabelSchema
 
@@ -42,10 +42,7 @@ class TrainingData:
     def class_counts(self) -> list[list[int]]:
         """For each attribute the training images of each of its classes."""
         columns = self.labels[self.rows].T
-        return [
-            np.bincount(column[column >= 0], minlength=size).tolist()
-            for column, size in zip(columns, self.schema.num_classes)
-        ]
+        return [class_counts(own, size).tolist() for own, size in zip(columns, self.schema.num_classes)]
 
 
 @dataclass(frozen=True)

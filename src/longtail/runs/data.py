@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.sources import open_dataset
 from longtail.data.splits import Splits
@@ -21,7 +18,7 @@ from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.ranks import Processes
 from longtail.runs.device import OneProcess
-from longtail.schema import UNLABELLED, LabelSchema
+from longtail.schema import LabelSchema
 from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher
@@ -115,13 +112,6 @@ class Data:
         if self.loader.unreadable:
             watcher.say(f"{count(len(self.loader.unreadable), 'unreadable image')} left out")
         return replace(self, splits=replace(self.splits, **parts))
-
-
-def class_counts(dataset: Dataset, rows: NDArray[np.int64]) -> list[list[int]]:
-    """For each attribute the images of every class among some rows."""
-    labels, sizes = dataset.labels[rows], dataset.schema.num_classes
-    known = (column[column != UNLABELLED] for column in labels.T)
-    return [np.bincount(own, minlength=size).tolist() for own, size in zip(known, sizes)]
 
 
 def read_dataset(

@@ -34,7 +34,7 @@ from longtail.reporting.gallery import Gallery
 from longtail.reporting.model_card import model_card
 from longtail.reporting.page import render_report
 from longtail.runs.beforehand import known_beforehand
-from longtail.runs.data import Data, class_counts, read_dataset
+from longtail.runs.data import Data, read_dataset
 from longtail.runs.gallery import gallery_of
 from longtail.runs.run import Run
 from longtail.runs.trust import trust
@@ -140,7 +140,7 @@ def judge(run: Run, data: Data, split: str, *, own: bool = True) -> Judged:
     evidence = Evidence(
         run.epochs,
         chance(run.config, run.card.class_counts),
-        class_counts(data.dataset, data.splits.val) if own else None,
+        data.dataset.class_counts(data.splits.val) if own else None,
         run.card.feature_layer == "neck" or run.card.fixed_features,
         run.planned,
         known.leak if own else None,

@@ -6,20 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from longtail.data.dataset import Dataset
 from longtail.data.longtail import TailProfile, impose_on
 from longtail.data.splits import SPLITS_FILE, Splits, split_dataset, split_further
 from longtail.errors import InputError
-from longtail.images.sizes import suggest_size
-from longtail.models.lite0 import has_weights
-from longtail.runs.data import class_counts, read_dataset
+from longtail.runs.data import read_dataset
 from longtail.runs.folder import RunFolder
 from longtail.runs.unfinished import is_unfinished
-from longtail.sampling.weighted import over_sampling, under_sampling
 from longtail.training.config import CONFIG, TrainConfig
-from longtail.training.defaults import DataFacts
 from longtail.training.watcher import Watcher
 
 
@@ -109,24 +103,3 @@ def _split_as_before(
                 f"trained {'without it' if had is None else f'with {had}'}; leave it out"
             )
     return replace(splits, notes=(f"splits of {run}", *splits.notes))
-
-
-def facts_of(config: TrainConfig, dataset: Dataset, splits: Splits, device: str) -> DataFacts:
-    """What the choice of defaults is made by; the kind of the device is that of torch."""
-    labels, classes = dataset.labels[splits.train], dataset.schema.num_classes
-    options, drawn = config.method_options, len(splits.train)
-    if options.replicate:
-        drawn = over_sampling(labels, classes, replicate=True)[1]
-    elif (options.sampler or config.row.options.sampler) == "under":
-        drawn = under_sampling(labels, classes)[1]
-    checked = class_counts(dataset, splits.val)
-    return DataFacts(
-        attributes=len(classes),
-        training=len(splits.train),
-        validation=len(splits.val),
-        of_a_class=min(float(np.median(counts)) for counts in checked),
-        drawn=max(drawn, 1),
-        side=max(config.size or suggest_size(dataset.images)),
-        weights=has_weights(),
-        gpu=device == "cuda",
-    )

@@ -27,13 +27,14 @@ from longtail.runs.mined import keep_mined
 from longtail.runs.origin import ORIGIN, Origin
 from longtail.runs.places import folder_of, with_whole_paths
 from longtail.runs.preparation import Training, prepare_data, prepare_training
-from longtail.runs.reading import facts_of, read_and_split
+from longtail.runs.reading import read_and_split
 from longtail.runs.resuming import Going, going_on, unfinished
 from longtail.runs.run import Run
 from longtail.training.best import judged_epoch
 from longtail.training.checkpoint import load_model
 from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.defaults import chosen
+from longtail.training.facts import facts_of
 from longtail.training.fit import fit, rehearse, solve
 from longtail.training.record import EPOCHS
 from longtail.training.watcher import Silent, Watcher

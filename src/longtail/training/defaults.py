@@ -82,9 +82,16 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Choice:
-    """A configuration with nothing left open, and the sentences that say what was chosen and why."""
+    """A configuration with nothing left open.
+
+    Attributes:
+        config: the configuration.
+        said: the flags that would say so, why, and those that change it; empty where nothing was open.
+        notes: sentences on it all.
+    """
 
     config: TrainConfig
+    said: str
     notes: tuple[str, ...]
 
 
@@ -125,11 +132,12 @@ def chosen(config: TrainConfig, facts: DataFacts) -> Choice:
         decided = replace(decided, epochs=epochs, steps=None)
         if budget:
             flags, others = [*flags, f"--epochs {epochs} ({budget})"], [*others, "--epochs", "--steps"]
-    notes = [f"chosen: {' '.join(flags)}{reason}; to change: {', '.join(others)}"] if flags else []
+    said = f"{' '.join(flags)}{reason}; to change: {', '.join(others)}" if flags else ""
+    notes = [f"chosen: {said}"] if said else []
     if config.keep is None:
         decided, own = _kept(decided, facts)
         notes += own
-    return Choice(decided, tuple(notes))
+    return Choice(decided, said, tuple(notes))
 
 
 def filled(config: TrainConfig, decided: TrainConfig) -> TrainConfig:
