@@ -11,15 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from longtail.errors import InputError
 from longtail.files import write_text
 
 T = TypeVar("T")
+
+Count = Annotated[int, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 _LONGEST_FAULT = 200
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeGuard, get_args
+from typing import TYPE_CHECKING, Annotated, TypeGuard, get_args
 
 from cyclopts import Parameter
 
@@ -16,6 +16,7 @@ from longtail.cli.progress import display
 from longtail.cli.stdio import expect_no_input, expect_writable
 from longtail.errors import Incomplete, InputError
 from longtail.methods.options import DecisionName
+from longtail.runs.prediction_rows import FormName
 from longtail.training.config import Accelerator
 from longtail.training.data_options import DataOptions
 from longtail.words import count
@@ -35,9 +36,6 @@ longtail predict runs/first new.csv --coverage .9 --output sets.parquet
 find new/ -name '*.jpg' | longtail predict runs/first - --format jsonl
 longtail predict runs/first new-photos/ --output predictions.csv --resume
 """
-
-FormName = Literal["csv", "jsonl", "parquet"]
-"""Forms of the output, by the ending of its name."""
 
 _SOURCES = "image files, folders of images, archives, manifests, or - for a list on standard input"
 

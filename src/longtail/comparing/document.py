@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from longtail.documents import Form, Part
+from longtail.documents import Amount, Count, Form, Part, Share
 from longtail.evaluation.metrics import Metrics
-from longtail.evaluation.results import Amount, ClassFacts, Count, DataInfo, Fault, Share, Text, Time
+from longtail.evaluation.results import ClassFacts, DataInfo, Fault, Text, Time
 from longtail.methods.options import DecisionName
 
 

@@ -37,6 +37,11 @@ class Splits:
     test: NDArray[np.int64]
     notes: tuple[str, ...] = ()
 
+    @property
+    def measured(self) -> str | None:
+        """The split that a training is judged on in the end: test, or else val; None where both are empty."""
+        return next((name for name in ("test", "val") if len(self.of(name))), None)
+
     def of(self, name: str) -> NDArray[np.int64]:
         """Rows of the split of that name.
 

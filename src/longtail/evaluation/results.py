@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from longtail import __version__
-from longtail.documents import Form, Part
+from longtail.documents import Amount, Count, Form, Part, Share
 from longtail.evaluation.intervals import Estimate, intervals
 from longtail.evaluation.metrics import (
     AttributeFigures,
@@ -25,10 +25,7 @@ from longtail.evaluation.metrics import (
 )
 from longtail.evaluation.trust import CalibrationResults, SetResults, ThresholdResults
 
-Count = Annotated[int, Meta(ge=0)]
 Length = Annotated[int, Meta(ge=1)]
-Amount = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1)]
 Split = Annotated[str, Meta(pattern="^(train|val|test)$")]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$")]

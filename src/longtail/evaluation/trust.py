@@ -9,12 +9,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from longtail.decisions.thresholds import ANALYTIC, Threshold
-from longtail.documents import Part
+from longtail.documents import Amount, Count, Part, Share
 from longtail.evaluation.metrics import class_f1, decided, defined_mean, ratio
 
-Count = Annotated[int, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Amount = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
 BINS = 15

@@ -39,7 +39,7 @@ def leak_note(
 
     Looks only where the user has not said what belongs together: without given splits and groups of several.
     """
-    measured = next((name for name in ("test", "val") if len(splits.of(name))), None)
+    measured = splits.measured
     own = dataset.groups is not None and len(np.unique(dataset.groups)) < len(dataset)
     if own or dataset.split is not None or measured is None or len(dataset) > CHECKED:
         return None

@@ -244,7 +244,7 @@ def _open(run: Run, going: Going | None, overwrite: bool, lock: RunLock) -> None
 
 def _evaluate(run: Run, logging: Logging) -> None:
     """Results and report of a finished training, on test images, or else on validation images."""
-    split = next((name for name in ("test", "val") if len(run.data.splits.of(name))), None)
+    split = run.data.splits.measured
     if split is None:
         run.watcher.say("no images were kept for a test or for validation: the model is not evaluated")
         return

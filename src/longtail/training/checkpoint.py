@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from longtail import __version__
-from longtail.documents import Form
+from longtail.documents import Count, Form
 from longtail.errors import InputError
 from longtail.images.decode import MOST_BITS
 from longtail.methods.base import build_method
@@ -33,7 +33,6 @@ FORMAT_VERSION = 4
 WITHOUT_CHECKSUM = "3"
 """The format before, which is read as it is."""
 
-Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1)]
 Mean = Annotated[float, Meta(ge=-1e6, le=1e6)]
 Deviation = Annotated[float, Meta(ge=1e-6, le=1e6)]  # float32 still divides by it
