@@ -141,6 +141,7 @@ def test_the_settings_in_a_file_train_the_same(label, tmp_path):
         ({"tune": 0}, "--tune: expected 2 to 9 settings to try, got 0"),
         ({"tune": 10}, "--tune: expected 2 to 9"),
         ({"budget": 0.0}, "--budget: expected seconds above 0"),
+        ({"budget": 9.0}, "--budget: decides the epochs of each method; leave out --epochs"),
         ({"baseline": "cr"}, "--baseline: expected one of ce, crl, got 'cr'. Did you mean 'crl'"),
     ],
 )

@@ -224,7 +224,8 @@ def test_a_budget_in_seconds_becomes_epochs_of_each_method(tmp_path, monkeypatch
         return [SimpleNamespace(seconds=2.0 if "ce-" in str(path) else 40.0)]
 
     monkeypatch.setattr("longtail.comparing.tuning.EPOCHS", SimpleNamespace(read_lines=epochs))
-    comparison = Comparison(BASE, ("ce", "crl"), tmp_path / "a", seeds=1, budget=5.9)
+    base = replace(BASE, epochs=None)
+    comparison = Comparison(base, ("ce", "crl"), tmp_path / "a", seeds=1, budget=5.9)
     commands, document = again(comparison)
     assert len(commands) == 4  # two were measured
     assert document.budget == Budget(None, 5.9)
@@ -350,7 +351,8 @@ def test_a_plan_says_what_is_there_and_writes_nothing(copied):
 
 
 def test_a_plan_says_what_is_settled_first(tmp_path):
-    comparison = Comparison(BASE, ("ce",), tmp_path / "a", seeds=2, budget=5.0, tune=3)
+    base = replace(BASE, epochs=None)
+    comparison = Comparison(base, ("ce",), tmp_path / "a", seeds=2, budget=5.0, tune=3)
     assert plan(comparison)[-4:] == [
         "ce: 2 runs",
         "first, an epoch of each method is measured: its runs get what fits 5 s",

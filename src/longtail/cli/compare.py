@@ -127,9 +127,6 @@ def layers(typed: Typed) -> list[Layer]:
         if others := [name for name in typed if name not in _OF_RUNS]:
             raise InputError(f"{', '.join(others)}: the runs are trained already; leave it out")
         return []
-    for flag in ("--epochs", "--steps"):
-        if "--budget" in typed and flag in typed:
-            raise InputError(f"--budget: decides the epochs of each method; leave out {flag}")
     below = [file_layer(Path(path)).without(*_APART) for path in typed.get("--config", ())]
     if "DATA" not in typed and not any("data" in layer.values for layer in below):
         raise InputError(

@@ -59,7 +59,8 @@ class Comparison(Settings):
         command: what was typed.
 
     Raises:
-        InputError: when a number is out of its range, or a label is there twice or not at all.
+        InputError: when a number is out of its range, a label is there twice or not at all, or a budget does
+            not go with a length.
     """
 
     base: TrainConfig
@@ -77,6 +78,9 @@ class Comparison(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         chosen_baseline(self.labels, self.baseline)
+        for flag, length in (("--epochs", self.base.epochs), ("--steps", self.base.steps)):
+            if self.budget is not None and length is not None:
+                raise InputError(f"--budget: decides the epochs of each method; leave out {flag}")
 
     def entries(self) -> dict[str, Entry]:
         """What every label stands for.
