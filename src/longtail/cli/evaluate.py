@@ -55,7 +55,8 @@ def evaluate(
     Args:
         run: Folder of a run.
         data: Other data to evaluate on; by default the run's own.
-        split: Which images of the data.
+        split: Which images of the data. Data without splits are evaluated whole, unless all of their images
+            are called as those of the run: then its splits count.
         decision: Decide by this rule; by default as the run was trained to. "longtail methods" explains
             each.
         threshold: Decide attributes of two classes for an aim, by thresholds tuned on the validation images:

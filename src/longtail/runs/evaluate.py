@@ -66,7 +66,8 @@ def evaluate(
 
     Without `data`, on a split of the run's own data; for the test split results.json, report.html and
     README.md of the run are written again. With `data`, on the images of another data set that are in its
-    own split of that name, or on all of them where it has none; classes are matched by name. With another
+    own split of that name, or on all of them where it has no splits, unless all are called as those of the
+    run, which then has moved and has its own; classes are matched by name. With another
     `decision` than the run was trained for, or a `threshold` for an aim, the files of the run are named after
     it, and README.md stays. With a `coverage`, prediction sets are looked at too. Without `images`, or where
     the run was trained so, the report shows none.
