@@ -28,11 +28,12 @@ from torch import Tensor
 
 from longtail.data.dataset import Dataset
 from longtail.data.splits import split_dataset
-from longtail.evaluation.metrics import Predictions, class_counts, evaluate
+from longtail.evaluation.metrics import Predictions, evaluate
 from longtail.features.cache import cache_folder
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
 from longtail.images.load import ImageLoader
 from longtail.losses.adjusted import adjusted_cross_entropy, log_prior
+from longtail.losses.tables import count_table
 from longtail.models.backbones import EXPECTED
 from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
@@ -106,8 +107,8 @@ def figures(
     """`FIGURES` in percent of one training."""
     splits = split_dataset(problem.dataset, SPLITS, seed)
     schema, labels = problem.dataset.schema, torch.from_numpy(problem.dataset.labels)
-    counts = class_counts(problem.dataset.labels[splits.train], schema)
-    of_classes = [own[:k].tolist() for own, k in zip(counts, schema.num_classes)]
+    of_classes = problem.dataset.class_counts(splits.train)
+    counts = count_table(of_classes).long().numpy()
     shift = log_prior(of_classes)
     torch.manual_seed(seed)
     head = AttributeHead(problem.vectors.shape[1], schema, HIDDEN, shared=True)

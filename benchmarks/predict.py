@@ -29,7 +29,7 @@ from measuring import OURS, Json, case, results, show, take_turns, write
 from PIL import Image
 
 from longtail.data.unlabelled import ManifestReading, open_images
-from longtail.exporting.decider import Decider, Rules
+from longtail.exporting.decider import Decider
 from longtail.exporting.onnx_file import NEEDED, FileCard, Runner, onnx_bytes
 from longtail.methods.options import MethodOptions
 from longtail.runs.predict import predict_blocks
@@ -144,7 +144,7 @@ def _plain(run: Run, paths: list[Path]) -> list[int]:
 def _exported(run: Run, paths: list[Path], threads: int) -> Callable[[], None]:
     """The file of `longtail export`: resizing and decision are inside, images come one by one."""
     card = FileCard(1, "0", "ce", "argmax", run.card.image_size, run.card.schema.attributes)
-    runner = Runner(onnx_bytes(Decider(run.learner, card.image_size, Rules.of(run)), card, "lite0"), threads)
+    runner = Runner(onnx_bytes(Decider(run.learner, card.image_size, run.ruling), card, "lite0"), threads)
 
     def exported() -> None:
         for path in paths:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from longtail.cli.config_file import Layer, stacked
 from longtail.cli.parsing import Command
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, MethodOptions
@@ -87,6 +88,8 @@ def test_a_length_takes_the_place_of_every_way_to_say_one_below_it(tmp_path: Pat
     assert (found.steps, found.epochs) == (None, 2)
     found = settings(written(tmp_path, "a.toml", "batch_size = 8"), "x", "--from", str(run))
     assert (found.steps, found.epochs) == (None, 7)
+    (below,) = stacked({"budget"}, [Layer("a.toml", {"steps": 30, "seed": 1})])
+    assert below.values == {"seed": 1}
     message = refusal(tmp_path, "steps = 30\nepochs = 2")
     assert message == "a.toml: --steps: decides the epochs; leave out --epochs"
 

@@ -37,6 +37,9 @@ def test_an_output_takes_the_place_of_nothing_that_a_run_needs(tmp_path: Path, n
     expect_writable(tmp_path / name, "--output")
     for file in (name, "results.json", "model.onnx"):
         (tmp_path / file).write_bytes(b"x")
+    if name != "config.json":
+        expect_writable(tmp_path / name, "--output")  # the folder is not that of a run
+        (tmp_path / "config.json").write_bytes(b"x")
     expect_writable(tmp_path / "results.json", "--output")
     expect_writable(tmp_path / "model.onnx", "--output")
     with pytest.raises(InputError, match=rf"--output .*{name}: is a file of a run; choose another place"):

@@ -174,5 +174,5 @@ def test_what_is_only_logged_makes_no_other_method(tmp_path):
 
 def test_a_run_that_is_not_finished_is_not_compared(runs, tmp_path):
     (runs[0] / "state.pt").touch()
-    with pytest.raises(InputError, match="ce: expected the folder of a finished run; finish it with: "):
+    with pytest.raises(InputError, match="ce: expected the folder of a finished run; finish it: "):
         join(runs, tmp_path / "joined")

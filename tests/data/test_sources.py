@@ -77,6 +77,8 @@ def test_predictions_beside_the_images_are_not_taken_for_labels(tmp_path: Path) 
     root = make(tmp_path / "x", "found.csv", "image,label,label:cat,label:dog\na.png,cat,0.9,0.1\n")
     with pytest.raises(InputError, match=r"found\.csv: has the columns of predictions \(label, "):
         open_dataset(str(root))
+    other = make(tmp_path / "y", text="image,kind,kind:detail\na,cat,tabby\nb,dog,pug\n")
+    assert open_dataset(str(other), ColumnChoice(attributes=("kind",))).schema.names == ("kind",)
 
 
 def test_several_manifests_without_labels_csv_are_refused(tmp_path: Path) -> None:

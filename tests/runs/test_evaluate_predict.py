@@ -14,7 +14,7 @@ from longtail.data.unlabelled import ManifestReading, open_images
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
 from longtail.runs.evaluate import _imbalance_seen, evaluate
-from longtail.runs.predict import predict
+from longtail.runs.predict import notes_on, predict
 from longtail.runs.run import Run
 from longtail.runs.train import train
 from longtail.training.checkpoint import load_model, weights_of, write_model
@@ -127,6 +127,27 @@ def test_the_data_of_a_run_in_another_place_have_its_splits(run, folder, tmp_pat
         c.test_count for c in own.attributes[0].classes
     ]
     assert "moved: its images are called as those of the run, whose splits count" in watcher.lines
+
+
+def test_moved_data_with_splits_of_their_own_and_images_that_a_tail_left_out_have_those_of_the_run(
+    config, folder, tmp_path
+):
+    names = (f"{path.parent.name}/{path.name}" for path in sorted(folder.rglob("*.png")))
+    rows = [f"{name},{name.split('/')[0]},train" for name in names]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["image,colour,split", *rows]) + "\n")
+    options = DataOptions(images=str(folder), tail_ratio=2.0)
+    run = train(replace(config, data=str(table), data_options=options))
+    moved = tmp_path / "moved.csv"
+    moved.write_text(table.read_text())
+    found = evaluate(run, data=str(moved), options=DataOptions(images=str(folder)))
+    assert found.mean == RESULTS.read(run / "results.json").mean
+
+
+def test_a_model_whose_settings_cannot_be_read_still_predicts(run, folder):
+    (run / "config.json").write_text("{}")
+    assert len(predicted(run, folder / "red" / "red0.png")) == 1
+    assert notes_on(Run.open(run, "cpu")) == []
 
 
 def test_images_of_the_training_among_others_are_counted(run, folder, tmp_path, watcher):

@@ -206,9 +206,7 @@ def test_a_claim_that_was_killed_before_the_first_step_says_so(config, tmp_path)
     train(config)
     for name in ("metrics.jsonl", "results.json"):
         (tmp_path / "run" / name).unlink()
-    with pytest.raises(
-        InputError, match="it was stopped before its first step; start again with --overwrite"
-    ):
+    with pytest.raises(InputError, match="no state of its training was kept; start again with --overwrite"):
         resumed_config(tmp_path / "run")
 
 

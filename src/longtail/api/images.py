@@ -97,7 +97,7 @@ def _arrays(image: object, name: str, bits: int) -> Iterator[tuple[str, NDArray[
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim not in (3, 4) or array.shape[-1] not in (1, 3, 4) or not array.size:
         expected = "(C, H, W) or (N, C, H, W)" if isinstance(image, Tensor) else "(H, W, C) or (N, H, W, C)"
-        raise InputError(f"{name}: expected {expected} with 1 or 3 channels, got {tuple(image.shape)}")
+        raise InputError(f"{name}: expected {expected} with 1, 3 or 4 channels, got {tuple(image.shape)}")
     many = array if array.ndim == 4 else array[None]
     for place, one in enumerate(many):
         yield f"{name}[{place}]" if array.ndim == 4 else name, np.ascontiguousarray(one)

@@ -155,6 +155,8 @@ def compare(
     """
     labels = labels_of(methods if isinstance(methods, str) else ",".join(methods))
     base = settings(data, **options)
+    if budget is not None:  # in place of the length of a run that they start from
+        base = replace(base, epochs=options.get("epochs"), steps=options.get("steps"))
     folder = Path(base.output) if base.output else default_folder(base.data)
     comparison = Comparison(
         base,

@@ -16,8 +16,8 @@ FLAT = ("data_options", "method_options")
 """Fields of `TrainConfig` whose own fields have no prefix, as flags and in files."""
 
 
-LENGTH = ("steps", "epochs", "budget")
-"""The ways to say how long a training is: one of them takes the place of all in what lies below."""
+LENGTH = ("steps", "epochs")
+"""How long a training is: one of them, or the budget of a comparison, takes the place of both below it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Layer:
 
 def stacked(given: Container[str], layers: Iterable[Layer]) -> list[Layer]:
     """Layers under what is given, the uppermost first, without a length that one above takes the place of."""
-    said, kept = {name for name in LENGTH if name in given}, list[Layer]()
+    said, kept = {name for name in (*LENGTH, "budget") if name in given}, list[Layer]()
     for layer in layers:
         kept.append(layer.without(*(name for name in LENGTH if said and name not in said)))
         said |= {name for name in LENGTH if layer.values.get(name) is not None}

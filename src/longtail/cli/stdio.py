@@ -32,7 +32,7 @@ def expect_writable(path: Path, flag: str) -> None:
     from longtail.runs.folder import RunFolder
 
     folder = RunFolder(path.parent)
-    if path.exists() and path in {*folder.files} - {*folder.judged}:
+    if folder.config.exists() and path in {*folder.files} - {*folder.judged}:
         raise InputError(f"{flag} {path}: is a file of a run; choose another place")
 
 

@@ -33,7 +33,6 @@ from longtail.comparing.document import (
 from longtail.comparing.feature_map import feature_map
 from longtail.comparing.figures import ADJUSTED
 from longtail.comparing.latex import to_latex
-from longtail.comparing.launcher import cores
 from longtail.comparing.page import render_comparison
 from longtail.comparing.queue import peak_memory
 from longtail.comparing.tables import to_csv, to_markdown
@@ -46,6 +45,7 @@ from longtail.methods.options import DecisionName
 from longtail.methods.recipe import check_decision
 from longtail.runs.evaluate import evaluate
 from longtail.runs.folder import RunFolder
+from longtail.threads import cores
 from longtail.training.config import TrainConfig
 from longtail.training.watcher import Watcher
 from longtail.words import count

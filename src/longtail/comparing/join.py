@@ -80,9 +80,8 @@ def grouped(runs: Sequence[CellRun]) -> list[Entrant]:
 def _finished(path: Path) -> CellRun:
     folder = RunFolder(path.absolute())
     if folder.can_go_on or is_unfinished(folder):
-        raise InputError(
-            f"{path}: expected the folder of a finished run; finish it with: longtail train --resume {path}"
-        )
+        how = f"longtail train --resume {path}" if folder.can_go_on else "train again with --overwrite"
+        raise InputError(f"{path}: expected the folder of a finished run; finish it: {how}")
     if not folder.results.exists():
         raise InputError(f"{path}: expected the folder of a finished run, it has no results.json")
     return CellRun(folder.path, CONFIG.read(folder.config))

@@ -171,8 +171,8 @@ def _manifest_of(found: Listing, path: Path) -> str | None:
 
 def _expect_labels(table: Table) -> None:
     """Refuse a table of predictions that lies beside the images: what it says was never looked at."""
-    for name in table.columns:
-        if any(other.startswith(f"{name}:") for other in table.columns):
+    for name, column in table.columns.items():
+        if column.filled and all(f"{name}:{value}" in table.columns for value in column.filled):
             raise InputError(
                 f"{table.path}: has the columns of predictions ({name}, {name}:CLASS), not of labels; put it "
                 "elsewhere, or give it by its path to take what it says for labels"

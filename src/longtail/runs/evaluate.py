@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from longtail.data.classes import written_differently
 from longtail.data.dataset import SPLITS, Dataset
-from longtail.data.splits import SPLITS_FILE, Splits
+from longtail.data.splits import SPLITS_FILE, NamedSplits, Splits
 from longtail.errors import InputError
 from longtail.evaluation.metrics import FrequencyBounds, Predictions
 from longtail.evaluation.results import (
@@ -117,6 +117,7 @@ class Judged:
 def _judged(run: Run, data: str | None, split: str, options: DataOptions) -> Judged:
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    _ = run.config, run.epochs  # of the model that was opened, though a training may go on meanwhile
     found = run.data if data is None else _other_data(run, data, split, options)
     for note in found.dataset.notes:
         run.watcher.say(note)
@@ -241,7 +242,7 @@ def _training_info(run: Run, linear: float | None) -> TrainingInfo | None:
 
 
 def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data:
-    """Another data set with the model's attributes and classes: its own split of that name, or all of it."""
+    """Another data set with the model's attributes and classes, and the rows of the split that is meant."""
     schema = run.card.schema
     dataset = _with_schema(read_dataset(source, options, known=schema), schema)
     rows = _rows_of(run, dataset, split)
@@ -251,19 +252,19 @@ def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data
 
 
 def _rows_of(run: Run, dataset: Dataset, split: str) -> NDArray[np.int64]:
-    """The rows of a split of other data; all of them where these have no splits and are not the run's own."""
+    """The rows of a split: by the run, where the data are its own, else by the data, else all of them."""
+    folder, options = run.folder, run.config.data_options
+    known = SPLITS_FILE.read(folder.splits) if folder.splits.exists() else NamedSplits([], [], [])
+    names, ids = {*known.train, *known.val, *known.test}, {*dataset.ids}
+    some_left_out = options.tail_ratio is not None or options.skip_unreadable
+    if names == ids or (names and names < ids and some_left_out):
+        run.watcher.say(f"{dataset.name}: its images are called as those of the run, whose splits count")
+        return known.rows(dataset.ids, str(folder.splits)).of(split)
+    rows = np.arange(len(dataset))
     if dataset.split is not None:
-        rows = np.flatnonzero(dataset.split == SPLITS.index(split))
+        rows = rows[dataset.split == SPLITS.index(split)]
         if not len(rows):
             raise InputError(f"{dataset.name}: its splits have no {split} image; name another with --split")
-    else:
-        rows = np.arange(len(dataset))
-    if not run.folder.splits.exists():
-        return rows
-    known = SPLITS_FILE.read(run.folder.splits)
-    if dataset.split is None and {*known.train, *known.val, *known.test} == {*dataset.ids}:
-        run.watcher.say(f"{dataset.name}: its images are called as those of the run, whose splits count")
-        return known.rows(dataset.ids, str(run.folder.splits)).of(split)
     if split != "train" and (seen := len({*known.train} & {dataset.ids[row] for row in rows.tolist()})):
         run.watcher.say(
             f"{dataset.name}: {seen:,} of {len(rows):,} images are called as images that the run was trained "

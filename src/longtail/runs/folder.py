@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the training is not finished; a kill may have left the state before the newest alone."""
+        """Whether there is a state to go on from; a kill may have left the one before the newest alone."""
         return self.state.exists() or self.before.exists()
 
     def results_by(self, decision: str | None, split: str = "test") -> Path:

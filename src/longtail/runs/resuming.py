@@ -92,7 +92,7 @@ def resumed_config(run: Path, method: str | None = None, devices: int | None = N
         if is_over(config, EPOCHS.read_lines(folder.metrics)):
             raise InputError(f"--resume {run}: nothing to go on with, its training came to its end")
         raise InputError(
-            f"--resume {run}: nothing to go on with, it was stopped before its first step; start again with "
+            f"--resume {run}: nothing to go on with, no state of its training was kept; start again with "
             "--overwrite"
         )
     return with_devices(replace(config, method=allowed_again(config.method, method)), devices)

@@ -30,8 +30,8 @@ from longtail.runs.device import one_process
 from longtail.runs.folder import RunFolder
 from longtail.runs.origin import relabelled
 from longtail.runs.ruling import Ruling
+from longtail.runs.unfinished import is_unfinished
 from longtail.threads import Progress
-from longtail.training.best import is_over
 from longtail.training.checkpoint import ModelCard, load_model
 from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.inference import outputs_of
@@ -283,8 +283,7 @@ class Run:
     @property
     def planned(self) -> int | None:
         """Epochs of a training that is not finished; None of one that came to its end."""
-        going = self.folder.metrics.exists() and not is_over(self.config, self.epochs)
-        return self.config.planned_epochs if going else None
+        return self.config.planned_epochs if is_unfinished(self.folder) else None
 
     @property
     def unfinished(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from longtail.errors import Unfinished
+from longtail.errors import InputError, Unfinished
 from longtail.runs.folder import RunFolder
 from longtail.training.best import is_over
 from longtail.training.config import CONFIG
@@ -13,9 +13,12 @@ from longtail.training.record import EPOCHS
 
 def is_unfinished(folder: RunFolder) -> bool:
     """Whether the lines of a run's epochs do not reach the end of its training."""
-    return folder.metrics.exists() and not is_over(
-        CONFIG.read(folder.config), EPOCHS.read_lines(folder.metrics)
-    )
+    if not folder.metrics.exists():
+        return False
+    try:
+        return not is_over(CONFIG.read(folder.config), EPOCHS.read_lines(folder.metrics))
+    except InputError:  # of another version, or of a method of the user's own that nobody has named
+        return folder.can_go_on
 
 
 def expect_finished(path: Path) -> None:
