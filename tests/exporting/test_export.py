@@ -104,7 +104,7 @@ def test_a_file_that_decides_otherwise_is_not_written(
 
 def test_a_file_whose_probabilities_are_others_is_not_written(exported: None, run: Path, tmp_path: Path):
     opened = Run.open(run, "cpu")
-    opened.calibrations = {"argmax": calibration(2.0, 2.0)}  # no other decision, and not in the file
+    opened.know({"argmax": calibration(2.0, 2.0)})  # no other decision, and not in the file
     content = (run / "model.onnx").read_bytes()
     with pytest.raises(
         InputError, match=r"decides 0 of 64 images .*, and probabilities differ by up to 0\.\d"
@@ -114,7 +114,7 @@ def test_a_file_whose_probabilities_are_others_is_not_written(exported: None, ru
 
 def test_the_temperature_of_the_run_goes_into_the_file(run: Path):
     opened = Run.open(run, "cpu")
-    opened.calibrations = {"argmax": calibration(2.0, 0.5)}
+    opened.know({"argmax": calibration(2.0, 0.5)})
     images = np.random.default_rng(0).integers(0, 256, (3, 50, 40, 3), dtype=np.uint8)
     with torch.no_grad():
         network = Decider(opened.learner, opened.card.image_size, opened.ruling)
@@ -126,7 +126,7 @@ def test_the_temperature_of_the_run_goes_into_the_file(run: Path):
 
 def test_thresholds_and_sets_of_the_run_go_into_the_file(run: Path):
     opened = Run.open(run, "cpu")
-    opened.calibrations = {"argmax": calibration(1.0, 1.0)}
+    opened.know({"argmax": calibration(1.0, 1.0)})
     thresholds = {1: Threshold(0, 1e-10, 60)}
     opened.ruling = Ruling(opened.frequencies, opened.ruling.temperature, thresholds, [0.8, 1.1])
     images = np.random.default_rng(0).integers(0, 256, (20, 50, 40, 3), dtype=np.uint8)

@@ -80,7 +80,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path):
 def test_the_head_and_the_decision_become_one_linear_layer(tmp_path: Path, layer, loss, decision):
     run = opened(tmp_path, neck("convnet", feature_layer=layer, loss=loss))
     run.decide_by(decision)
-    run.calibrations = {decision: calibration(1.7)}
+    run.know({decision: calibration(1.7)})
     weight, bias = classifier_of(run)
     vectors = torch.randn(20, 128)
     with torch.no_grad():
