@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 
+LONGEST = 200
+"""Characters of an error of another library in a message of ours."""
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -41,3 +44,13 @@ class Incomplete(Exception):
 
 class Unfinished(Exception):
     """The model of a training that is not finished was used. The command line exits with code 3."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, or its kind where it says nothing.
+
+    Example:
+        >>> first_line(KeyError()), first_line(OSError("full\\nTraceback"))
+        ('KeyError', 'full')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:LONGEST]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.comparing.launcher import Ended, peak_bytes
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.threads import cores
 from longtail.training.config import TrainConfig
 
@@ -51,7 +51,7 @@ class ClusterLauncher:
         try:
             return ClusterJob(self._executor.submit(run_command, list(command), str(log), self._threads))
         except RuntimeError as error:  # a queue that takes no more: one training fails, the others go on
-            log.with_suffix(".err").write_text(f"the cluster refused it: {error}".splitlines()[0] + "\n")
+            log.with_suffix(".err").write_text(f"the cluster refused it: {first_line(error)}\n")
             return Refused()
 
 
@@ -107,5 +107,4 @@ def _executor(engine: str, kind: str, folder: Path) -> Any:
     try:
         return submitit.AutoExecutor(folder=folder, cluster=kind)
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--engine {engine}: not on this machine ({reason})") from None
+        raise InputError(f"--engine {engine}: not on this machine ({first_line(error)})") from None

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.files import written_aside
 from longtail.images.normalise import normalise
 from longtail.methods.recipe import Recipe
 from longtail.models.backbones import TIMM_PREFIX
-from longtail.models.timm_models import arguments_of, created, described, first_line, imported, source_of
+from longtail.models.timm_models import arguments_of, created, described, imported, source_of
 from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
 from longtail.training.watcher import Watcher

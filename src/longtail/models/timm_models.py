@@ -17,7 +17,7 @@ import msgspec
 import torch
 from torch import nn
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.models.backbones import TIMM_PREFIX, Expected
 from longtail.models.weights import CLASSIFIERS, Weights
 
@@ -147,11 +147,6 @@ def imported(architecture: str, source: str) -> Any:
 def source_of(name: str) -> str:
     """What messages call a network that is asked for by name."""
     return f"--backbone {TIMM_PREFIX}{name}"
-
-
-def first_line(error: Exception) -> str:
-    """What an error of someone else says first."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
 
 
 def arguments_of(query: str, source: str) -> dict[str, Any]:

@@ -12,14 +12,13 @@ import msgspec
 from msgspec import Struct
 from torch import nn
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.models.backbones import IN_FOLDER, ON_HUB, TIMM_PREFIX
 from longtail.models.timm_models import (
     DECIDED,
     Described,
     created,
     described,
-    first_line,
     imported,
     source_of,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.runs.heartbeat import Company, watch_processes
 from longtail.runs.launcher import Launcher, find_launcher
 
@@ -50,10 +50,8 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
     except UserWarning:
         raise InputError(f"--precision {precision}: not on this device, expected 32 or bf16") from None
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"--accelerator {accelerator} --devices {launcher.devices}: not on this machine ({reason})"
-        ) from None
+        asked = f"--accelerator {accelerator} --devices {launcher.devices}"
+        raise InputError(f"{asked}: not on this machine ({first_line(error)})") from None
     cast(Any, fabric).launch()
     if fabric.world_size > 1 and not _company:
         started = getattr(cast(Any, fabric).strategy.launcher, "procs", ())

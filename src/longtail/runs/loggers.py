@@ -14,13 +14,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.evaluation.metrics import METRICS
 from longtail.evaluation.results import Results
 from longtail.runs.folder import RunFolder
 from longtail.training.config import LoggerName, TrainConfig
 from longtail.training.record import EpochRecord
-from longtail.words import shortened
 
 PROJECT = "longtail"
 """Name of the project or experiment that runs are collected in."""
@@ -193,7 +192,7 @@ class Logging:
             act()
         except Exception as error:
             self._loggers.pop(name, None)
-            reason = shortened((str(error).strip() or type(error).__name__).splitlines()[0], LONGEST)
+            reason = first_line(error)
             line = f"{name}: failed ({reason}); the training goes on without it, metrics.jsonl has all"
             self._say(line)
             if name == GIVEN:  # a program may listen to nothing else

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.files import written_aside
 
 CHECKSUM = "sha256"
@@ -60,7 +60,7 @@ def unpacked(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, s
     try:
         return load(content), _header(content).get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
 
 
 def checksum_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.files import written_aside
 from longtail.methods.choices import Choices
 from longtail.training.feed import Feed, Layout
@@ -90,9 +90,9 @@ class TrainingState:
         try:
             return self._restore(learner, optimizer, feed)
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            first = str(error).strip().splitlines()[0]
             raise InputError(
-                f"--resume: the state is not that of this training ({first}); start again with --overwrite"
+                f"--resume: the state is not that of this training ({first_line(error)}); start again with "
+                "--overwrite"
             ) from None
 
     def _restore(self, learner: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed) -> Meter:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.listing import suffix
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.files import decode_line
 from longtail.words import did_you_mean, joined
 
@@ -219,8 +219,7 @@ def _read_parquet(path: str, file: BinaryIO) -> Table:
             )
         table = found.read()
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not a readable Parquet file ({reason})") from error
+        raise InputError(f"{path}: is not a readable Parquet file ({first_line(error)})") from error
     names = _column_names(path, [str(name) for name in table.column_names])
     columns: dict[str, Column] = {}
     notes: list[str] = []
