@@ -119,8 +119,12 @@ def test_data_that_changed_under_a_run_are_not_evaluated_silently(run, folder):
 
 
 def test_the_data_of_a_run_in_another_place_have_its_splits(run, folder, tmp_path, watcher):
-    shutil.copytree(folder, tmp_path / "moved")
     own = evaluate(run)
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(
+        InputError, match=rf"is not there; .* If they were moved: longtail evaluate {run} PLACE"
+    ):
+        evaluate(run)
     moved = evaluate(run, data=str(tmp_path / "moved"), watcher=watcher)
     assert moved.mean == own.mean
     assert [c.test_count for c in moved.attributes[0].classes] == [

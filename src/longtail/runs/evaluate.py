@@ -118,7 +118,7 @@ def _judged(run: Run, data: str | None, split: str, options: DataOptions) -> Jud
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
     _ = run.config, run.epochs  # of the model that was opened, though a training may go on meanwhile
-    found = run.data if data is None else _other_data(run, data, split, options)
+    found = _own_data(run) if data is None else _other_data(run, data, split, options)
     for note in found.dataset.notes:
         run.watcher.say(note)
     return judge(run, found.readable(run.watcher, (split,)), split, own=data is None)
@@ -239,6 +239,17 @@ def _training_info(run: Run, linear: float | None) -> TrainingInfo | None:
         linear=linear,
         step_shares={"input wait": sum(epoch.input_wait_share * epoch.seconds for epoch in epochs) / seconds},
     )
+
+
+def _own_data(run: Run) -> Data:
+    """The data that it was trained on; where they are gone, the error says how they are named anew."""
+    try:
+        return run.data
+    except InputError as error:
+        place = Path(run.config.data)
+        if place.exists() or not place.is_absolute():
+            raise
+        raise InputError(f"{error} If they were moved: longtail evaluate {run.folder.path} PLACE") from None
 
 
 def _other_data(run: Run, source: str, split: str, options: DataOptions) -> Data:
