@@ -74,7 +74,7 @@ def test_grey_images_are_images(trained):
         (3.5, "got float"),
         ([object()], "image 0: expected a path"),
         (np.zeros((8, 8, 3)), "expected pixels as uint8"),
-        (np.zeros((8, 8, 2), np.uint8), "with 1 or 3 channels"),
+        (np.zeros((8, 8, 2), np.uint8), "with 1, 3 or 4 channels"),
         (np.zeros((0, 8, 3), np.uint8), "expected"),
         ("nowhere.jpg", "no such file"),
         ("", "an empty path"),
