@@ -164,5 +164,5 @@ def test_a_job_leaves_out_what_another_has_kept_meanwhile(of_two, tmp_path, monk
     other, one = job(Seen()), job(Slow())
     one.readable(Silent())
     assert len(dataset) > 3 * 8
-    assert sum(shown) == 8
+    assert len(shown) == 1  # a job begins with a piece of its own, which may be the last and smaller
     torch.testing.assert_close(one.loader.vectors(splits.train), other.loader.vectors(splits.train))
