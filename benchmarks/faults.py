@@ -210,7 +210,7 @@ def after_kill(config: TrainConfig, run: Path, whole: Path) -> tuple[str, str | 
     code, said_there = spoken("resume", config)
     finished = (run / "results.json").exists() and "came to its end" in said_there
     how = "was finished" if finished else "resumed"
-    if code == 2 and "before its first step" in said_there:
+    if code == 2 and "no state of its training was kept" in said_there:
         code, said_there = spoken("overwrite", config)
         how = "had taken no step"
     if code not in (0, 2) or (code == 2 and not finished):
