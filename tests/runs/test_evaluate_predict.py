@@ -191,6 +191,11 @@ def test_labels_that_changed_since_the_training_are_told(config, folder, tmp_pat
     told = "tmp: labels have changed since the training".replace("tmp", Run.open(run).data.dataset.name)
     evaluate(run, watcher=watcher)
     assert told not in watcher.lines
+    whole = (run / "origin.json").read_bytes()
+    for spoil in (lambda file: file.write_bytes(whole[:40]), lambda file: file.unlink()):
+        spoil(run / "origin.json")
+        evaluate(run, watcher=watcher)
+    (run / "origin.json").write_bytes(whole)
     rows[0] = rows[0].replace(",blue", ",red")
     table.write_text("\n".join(["image,colour", *rows]) + "\n")
     evaluate(run, watcher=watcher)

@@ -127,9 +127,10 @@ def check_origin(folder: RunFolder, dataset: Dataset, allowed: bool) -> tuple[Or
 
 def relabelled(folder: RunFolder, dataset: Dataset) -> bool:
     """Whether the images of a run have other labels than at its beginning; not where nothing tells."""
-    if not folder.origin.exists():
+    try:
+        before = ORIGIN.read(folder.origin)
+    except InputError:  # not there, or damaged: a finished run needs it for nothing else
         return False
-    before = ORIGIN.read(folder.origin)
     return before.ids == _of_ids(dataset) and before.labels != _of_labels(dataset)
 
 
