@@ -2,6 +2,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,6 +67,45 @@ def test_all_cells_are_trained_and_never_more_at_a_time_than_allowed(tmp_path):
     ]
     assert watcher.shares[-1][1:] == (10, 10)
     assert all(peak_memory(cell.path) == 1000 for cell in cells(tmp_path, 5))
+
+
+def test_the_time_left_counts_trainings_since_their_epochs_differ(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(queue_module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None))
+
+    def make(command, log):
+        job = finishing(looks=1)(command, log)
+        config = json.loads(log.with_suffix(".json").read_text())
+        path = log.parent.parent / "runs" / f"ce-seed{config['seed']}"
+        (path / "metrics.jsonl").write_text("{}\n" * config["epochs"])
+        now[0] += 10.0
+        return job
+
+    some = cells(tmp_path, 4)
+    some[1] = replace(some[1], config=replace(some[1].config, epochs=100))
+    watcher = Listening()
+    Queue(tmp_path, ScriptedLauncher(make, parallel=1), watcher).run(some)
+    assert [line.split("  ")[0] for line in watcher.lines] == [
+        "1/4 runs, 0:30 left",
+        "2/4 runs, 0:20 left",
+        "3/4 runs, 0:10 left",
+        "4/4 runs",
+    ]
+    assert watcher.shares[-1][1:] == (106, 106)
+
+
+def test_the_time_left_counts_what_runs_and_not_what_was_done_before(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(queue_module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: None))
+    first, second = cells(tmp_path, 2)
+    for path in (first.path, second.path):
+        path.mkdir(parents=True)
+        (path / "metrics.jsonl").write_text("{}\n")
+    pace = queue_module._Pace("runs", [first, second], [first, second])
+    now[0] = 5.0
+    (first.path / "metrics.jsonl").write_text("{}\n{}\n")
+    # half a training in 5 s; half a training is left
+    assert pace.progress([first, second]) == ("2 runs, epochs, 0:05 left", 3, 4)
 
 
 def test_what_is_finished_is_not_started_again(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class Queue:
             keep_cost(cell.path, found.peak_memory_bytes)
             fault = self._fault(cell, found)
             pace.left -= 1
-            self.watcher.say(f"{pace.said(cell)}: {fault or _achieved(cell.path)}")
+            self.watcher.say(f"{pace.said(cell, self._running)}: {fault or _achieved(cell.path)}")
             if fault:
                 failed[cell] = fault
         return failed
@@ -187,26 +187,25 @@ class _Pace:
         self.left = len(waiting)
         self._what = what
         self._cells = cells
-        self._waiting = set(waiting)
-        self._total = sum(cell.config.planned_epochs for cell in waiting)
-        self._before = sum(map(_epochs_done, waiting))
+        self._waiting = tuple(waiting)
+        self._before = sum(map(_share_done, waiting))
         self._started = time.monotonic()
 
-    def progress(self, running: Mapping[Cell, Job]) -> tuple[str, int, int]:
+    def progress(self, running: Collection[Cell]) -> tuple[str, int, int]:
         """What `Watcher.progress` takes: the task, epochs done, all epochs."""
-        done = self._epochs()
-        return f"{count(len(running), 'run')}, epochs{self._time_left(done)}", done, self._total
+        total = sum(cell.config.planned_epochs for cell in self._waiting)
+        done = min(sum(map(_epochs_done, self._waiting)), total)
+        return f"{count(len(running), 'run')}, epochs{self._time_left(running)}", done, total
 
-    def said(self, cell: Cell) -> str:
+    def said(self, cell: Cell, running: Collection[Cell]) -> str:
         """'2/6 runs, 0:40 left  crl-i, seed 1'."""
         done = len(self._cells) - self.left
-        return f"{done}/{len(self._cells)} {self._what}{self._time_left(self._epochs())}  {cell.name}"
+        return f"{done}/{len(self._cells)} {self._what}{self._time_left(running)}  {cell.name}"
 
-    def _epochs(self) -> int:
-        return min(sum(map(_epochs_done, self._waiting)), self._total)
-
-    def _time_left(self, done: int) -> str:
-        new, rest = done - self._before, self._total - done
+    def _time_left(self, running: Collection[Cell]) -> str:
+        # in trainings: an epoch of one method may be a tenth of one of another
+        done = len(self._waiting) - self.left + sum(map(_share_done, running))
+        new, rest = done - self._before, len(self._waiting) - done
         if new <= 0 or not rest or not self.left:
             return ""
         minutes, seconds = divmod(round((time.monotonic() - self._started) * rest / new), 60)
@@ -244,6 +243,10 @@ def _epochs_done(cell: Cell) -> int:
         return RunFolder(cell.path).metrics.read_bytes().count(b"\n")
     except OSError:
         return 0
+
+
+def _share_done(cell: Cell) -> float:
+    return min(_epochs_done(cell) / cell.config.planned_epochs, 1.0)
 
 
 def _achieved(run: Path) -> str:
