@@ -40,13 +40,13 @@ class Store:
 def test_values_of_so_many_bits_become_the_nearest_of_8(bits: int) -> None:
     largest = 2**bits - 1
     values = np.linspace(0, largest, 50).astype(int).tolist()
-    found = decode(png(*values), "x", (1, 50), 1, bits=bits)[0, :, 0]
+    found = decode(png(*values), "x", (1, 50), bits=bits)[0, :, 0]
     np.testing.assert_allclose(found, np.array(values) * 255 / largest, atol=0.5 + 1e-9)
     assert (found[0], found[-1]) == (0, 255)
 
 
 def test_other_images_are_as_they_are() -> None:
-    assert decode(png(0, 7, 255, kind=np.uint8), "x", (1, 3), 1, bits=12).ravel().tolist() == [0, 7, 255]
+    assert decode(png(0, 7, 255, kind=np.uint8), "x", (1, 3), bits=12)[..., 0].ravel().tolist() == [0, 7, 255]
 
 
 def wide_png(width: int, colour: int, *samples: int) -> bytes:
@@ -63,8 +63,8 @@ def wide_png(width: int, colour: int, *samples: int) -> bytes:
 @pytest.mark.parametrize("image", [wide_png(1, 2, 4095, 2000, 0), wide_png(1, 4, 4095, 65535)])
 def test_bits_that_cannot_be_told_apart_are_refused_and_not_read_as_black(image: bytes) -> None:
     with pytest.raises(InputError, match="--bits 12: 16 bits of a colour are read as 8"):
-        decode(image, "x", (1, 1), 3, bits=12)
-    assert decode(image, "x", (1, 1), 3).shape == (1, 1, 3)
+        decode(image, "x", (1, 1), bits=12)
+    assert decode(image, "x", (1, 1)).shape == (1, 1, 3)
 
 
 def test_a_larger_value_than_was_said_is_refused() -> None:

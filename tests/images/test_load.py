@@ -130,13 +130,12 @@ def test_a_batch_holds_the_images_labels_and_rows_asked_for_in_order(store):
             assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_cached_threaded_and_streamed_batches_are_the_same_bytes(store, channels):
+def test_cached_threaded_and_streamed_batches_are_the_same_bytes(store):
     cached, threaded, streamed = (
-        collected(ImageLoader(dataset_of(store), SIZE, channels=channels, **options))
+        collected(ImageLoader(dataset_of(store), SIZE, **options))
         for options in ({}, STREAMED, {**STREAMED, "workers": 2})
     )
-    assert cached[0][0].shape == (3, channels, *SIZE)
+    assert cached[0][0].shape == (3, 3, *SIZE)
     for batches in zip(cached, threaded, streamed, strict=True):
         for parts in zip(*batches, strict=True):
             assert torch.equal(parts[0], parts[1])
@@ -167,7 +166,7 @@ def test_workers_decode_in_processes_of_their_own_whatever_starts_them(method, m
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(method, force=True)
     try:
-        loader = ImageLoader(dataset_of(WhoReads(8)), SIZE, channels=1, workers=1, **STREAMED)
+        loader = ImageLoader(dataset_of(WhoReads(8)), SIZE, workers=1, **STREAMED)
         pixels = torch.cat([images for images, _, _ in loader.batches([[0, 1], [2, 3]])])[:, 0, :, 0]
     finally:
         multiprocessing.set_start_method(before, force=True)
@@ -178,7 +177,7 @@ def test_workers_decode_in_processes_of_their_own_whatever_starts_them(method, m
 
 
 def test_workers_live_on_from_one_epoch_to_the_next():
-    loader = ImageLoader(dataset_of(WhoReads(8)), SIZE, channels=1, workers=1, **STREAMED)
+    loader = ImageLoader(dataset_of(WhoReads(8)), SIZE, workers=1, **STREAMED)
     first, second = (next(iter(collected(loader, [[0]])))[0] for _ in range(2))
     assert torch.equal(first, second)
 

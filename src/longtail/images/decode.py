@@ -64,7 +64,6 @@ def decode(
     data: bytes | Pixels,
     name: str,
     size: Size,
-    channels: int = 3,
     part: Part | None = None,
     bits: int = MOST_BITS,
 ) -> Pixels:
@@ -79,12 +78,11 @@ def decode(
         data: the encoded file, or decoded pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8.
         name: what messages call the image.
         size: H, W of the result.
-        channels: 3 for RGB, 1 for grey (luma of ITU-R 601).
         part: a rectangle of that image, in its pixels; it alone is resampled, to the whole of `size`.
         bits: that values of 16 bits use; 12 where the largest is 4095.
 
     Returns:
-        (H, W, channels) uint8.
+        (H, W, 3) uint8.
 
     Raises:
         InputError: when the data are empty, damaged, truncated, no image, or beyond `MAX_PIXELS`.
@@ -95,11 +93,11 @@ def decode(
     """
     part = part or (0, 0, *size)
     if not isinstance(data, bytes):
-        return _fit(_from_array(data, name, channels), size, part)
+        return _fit(_from_array(data, name), size, part)
     # So large that the part alone has the wanted size.
     whole = math.ceil(size[0] ** 2 / part[2]), math.ceil(size[1] ** 2 / part[3])
-    pixels = _from_jpeg(data, name, whole, channels)
-    return _fit(_from_pillow(data, name, channels, bits) if pixels is None else pixels, size, part)
+    pixels = _from_jpeg(data, name, whole)
+    return _fit(_from_pillow(data, name, bits) if pixels is None else pixels, size, part)
 
 
 def image_size(data: bytes | Pixels, name: str) -> Size:
@@ -117,7 +115,7 @@ def image_size(data: bytes | Pixels, name: str) -> Size:
     return _upright_size(image.height, image.width, _orientation(image, data))
 
 
-def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | None:
+def _from_jpeg(data: bytes, name: str, size: Size) -> Pixels | None:
     """The upright image, reduced but not below twice `size`; None when it is no JPEG for this decoder."""
     if _jpeg_size(data, name) is None:
         return None
@@ -126,7 +124,7 @@ def _from_jpeg(data: bytes, name: str, size: Size, channels: int) -> Pixels | No
     try:
         pixels = simplejpeg.decode_jpeg(
             data,
-            colorspace="RGB" if channels == 3 else "GRAY",
+            colorspace="RGB",  # of grey files too
             min_height=least_height,
             min_width=least_width,
             min_factor=2,  # the other factors (7/8, 3/4 ...) take longer than the whole image
@@ -158,13 +156,13 @@ def _jpeg_orientation(data: bytes) -> int:
         return 1
 
 
-def _from_pillow(data: bytes, name: str, channels: int, bits: int) -> Pixels:
+def _from_pillow(data: bytes, name: str, bits: int) -> Pixels:
     image = open_image(data, name)
     with refusing_damage(name):
         image.load()
         if bits != MOST_BITS and _has_wide_colours(image, data):
             refuse(name, f"--bits {bits}: 16 bits of a colour are read as 8, whatever they use; save 8")
-        return _upright(_convert(image, name, channels, bits), _orientation(image, data))
+        return _upright(_convert(image, name, bits), _orientation(image, data))
 
 
 def _has_wide_colours(image: Image.Image, data: bytes) -> bool:
@@ -177,8 +175,8 @@ def _has_wide_colours(image: Image.Image, data: bytes) -> bool:
     return tags is not None and max(tags.get(258, (8,))) == 16
 
 
-def pixels_of(image: Image.Image, name: str, channels: int = 3, bits: int = MOST_BITS) -> Pixels:
-    """(H, W, channels) uint8 of an opened Pillow image, upright, as `decode` makes them of a file.
+def pixels_of(image: Image.Image, name: str, bits: int = MOST_BITS) -> Pixels:
+    """(H, W, 3) uint8 of an opened Pillow image, upright, as `decode` makes them of a file.
 
     Raises:
         InputError: when it is damaged or too large.
@@ -188,7 +186,7 @@ def pixels_of(image: Image.Image, name: str, channels: int = 3, bits: int = MOST
         image.load()
         turned = image.format == "TIFF"  # Pillow turned its pixels when it loaded them
         orientation = 1 if turned else image.getexif().get(_ORIENTATION_TAG, 1)
-        return _upright(_convert(image, name, channels, bits), orientation if orientation in _UPRIGHT else 1)
+        return _upright(_convert(image, name, bits), orientation if orientation in _UPRIGHT else 1)
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
@@ -218,17 +216,16 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _convert(image: Image.Image, name: str, channels: int, bits: int = MOST_BITS) -> Pixels:
-    """(H, W, channels) uint8 of any mode Pillow has."""
+def _convert(image: Image.Image, name: str, bits: int = MOST_BITS) -> Pixels:
+    """(H, W, 3) uint8 of any mode Pillow has."""
     if image.mode.startswith("I") or image.mode == "F":
         values, clear = np.asarray(image), image.info.get("transparency")
         pixels = _to_8_bits(values, name, bits)
         image = Image.fromarray(np.where(values == clear, 255, pixels) if isinstance(clear, int) else pixels)
     elif image.has_transparency_data:
         image = _over_white(image)
-    grey_or_colour = image.convert("RGB" if channels == 3 else "L")
     # np.array copies: what asarray gives is read-only, and torch refuses it
-    return np.array(grey_or_colour).reshape(image.height, image.width, channels)
+    return np.array(image.convert("RGB"))
 
 
 def _over_white(image: Image.Image) -> Image.Image:
@@ -274,14 +271,14 @@ def _quiet_headers() -> Generator[None, None, None]:
         yield
 
 
-def _from_array(pixels: Pixels, name: str, channels: int) -> Pixels:
+def _from_array(pixels: Pixels, name: str) -> Pixels:
     grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 1)
     if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         refuse(name, f"expected (H, W, 1, 3 or 4) uint8 pixels, got {pixels.shape} {pixels.dtype}")
     _check_pixels(pixels.shape[0], pixels.shape[1], name)
-    if pixels.ndim == 3 and pixels.shape[2] == channels:
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
         return pixels
-    return _convert(Image.fromarray(pixels.reshape(pixels.shape[:2]) if grey else pixels), name, channels)
+    return _convert(Image.fromarray(pixels.reshape(pixels.shape[:2]) if grey else pixels), name)
 
 
 def _check_pixels(height: int, width: int, name: str) -> None:

@@ -39,19 +39,17 @@ class Decoder(TorchDataset[Decoded]):
     Args:
         store: where the files lie.
         size: H, W of the images.
-        channels: 3 for RGB, 1 for grey.
         bits: that values of 16 bits use.
     """
 
-    def __init__(self, store: ImageStore, size: Size, channels: int, bits: int = MOST_BITS) -> None:
+    def __init__(self, store: ImageStore, size: Size, bits: int = MOST_BITS) -> None:
         self.store = store
         self.size = size
-        self.channels = channels
         self.bits = bits
 
     def empty(self, images: int) -> Tensor:
-        """(N, H, W, C) uint8, not yet filled."""
-        return torch.empty((images, *self.size, self.channels), dtype=torch.uint8)
+        """(N, H, W, 3) uint8, not yet filled."""
+        return torch.empty((images, *self.size, 3), dtype=torch.uint8)
 
     def __getitem__(self, group: Group) -> Decoded:
         return self._gathered(group, self._fill)
@@ -114,7 +112,7 @@ class Decoder(TorchDataset[Decoded]):
         except OSError as error:
             reason = error.strerror or str(error).removeprefix(f"{name}: ")
             refuse(name, f"cannot be read ({reason})")
-        return decode(data, name, self.size, self.channels, part, self.bits)
+        return decode(data, name, self.size, part, self.bits)
 
 
 class Stream:

@@ -84,7 +84,6 @@ class ImageLoader:
     Args:
         dataset: where images and labels come from. Several threads read its store at once.
         size: H, W of the batches.
-        channels: 3 for RGB, 1 for grey.
         bits: that values of 16 bits use.
         workers: processes that decode ahead, where the images do not fit.
         skip_unreadable: whether `readable` leaves out images that cannot be decoded, or stops.
@@ -102,7 +101,6 @@ class ImageLoader:
         dataset: Dataset,
         size: Size,
         *,
-        channels: int = 3,
         bits: int = MOST_BITS,
         workers: int = 0,
         skip_unreadable: bool = False,
@@ -113,11 +111,11 @@ class ImageLoader:
         self.unreadable: list[Unreadable] = []
         self.wait_seconds = 0.0
         self._dataset = dataset
-        self._decoder = Decoder(dataset.images, size, channels, bits)
+        self._decoder = Decoder(dataset.images, size, bits)
         self._workers = workers
         self._skip_unreadable = skip_unreadable
         self._on_progress = on_progress
-        needed = len(dataset) * channels * size[0] * size[1]
+        needed = len(dataset) * 3 * size[0] * size[1]
         self._cache = self._decoder.empty(len(dataset)) if needed <= cache_bytes else None
         # Rows that were decoded: into the cache, or, where there is none, to see whether they can be.
         self._known = np.zeros(len(dataset), np.bool_)
