@@ -258,3 +258,14 @@ def test_the_page_is_written_whole_or_not_at_all(
 def test_a_folder_that_is_missing_is_named(tmp_path: Path, small: Results) -> None:
     with pytest.raises(InputError, match=r"nowhere/report\.html: cannot be written"):
         write_text(tmp_path / "nowhere" / "report.html", render_report(small, [], title="x"))
+
+
+def test_a_mean_says_of_how_many_attributes_it_is(results: Results) -> None:
+    first, other = results.attributes
+    attributes = (
+        replace(first, metrics=replace(first.metrics, few_recall=results.mean.accuracy)),
+        replace(other, metrics=replace(other.metrics, few_recall=None)),
+    )
+    mean = replace(results.mean, few_recall=results.mean.accuracy)
+    text = Page(render_report(replace(results, attributes=attributes, mean=mean), [], title="a")).text
+    assert text.count(" over 1 of 2 attributes") == 1

@@ -53,6 +53,23 @@ def test_the_summary_line_has_figure_and_interval(results_of: Maker) -> None:
     assert "resnet32, 464,154 parameters, seed 0" in printed(results_table(results))
 
 
+def test_a_mean_says_of_how_many_attributes_it_is(results_of: Maker) -> None:
+    made = results_of([("digit", ["a", "b"]), ("letter", ["c", "d"]), ("sign", ["e", "f"])])
+    some, other, last = made.attributes
+    rare = Estimate(0.25, 0.2, 0.3)
+    metrics = (
+        replace(some.metrics, few_recall=rare),
+        *(replace(a.metrics, few_recall=None) for a in (other, last)),
+    )
+    attributes = tuple(replace(a, metrics=m) for a, m in zip(made.attributes, metrics, strict=True))
+    text = printed(
+        results_table(replace(made, attributes=attributes, mean=replace(made.mean, few_recall=rare)))
+    )
+    assert "recall of rare classes 25.0 % (20.0 to 30.0) over 1 of 3 attributes" in " ".join(text.split())
+    # of a figure that all define, nothing is said
+    assert text.count("attributes") == 2
+
+
 def test_what_went_wrong_stands_below_the_figures(results_of: Maker) -> None:
     made = results_of([("digit", ["a", "b"])])
     assert "Warning" not in printed(results_table(made))

@@ -29,6 +29,7 @@ from longtail.reporting.wording import (
     interval,
     limits,
     named_by_data,
+    only_some,
     options_said,
     recall_interval,
     sentence,
@@ -122,12 +123,12 @@ def _cards(results: Results) -> list[tuple[str, str, str]]:
         "few_recall": f"recall of rare classes ({group_meaning(results.groups, 'few')} training images)",
         "accuracy": "plain accuracy",
     }
-    means = [(over + name, results.mean.of(metric)) for metric, name in shown_first.items()]
+
     return [
-        (name, f"{value(m)} %", f"95 % interval {interval(m)}")
-        if m
-        else (name, NOTHING, "not defined: no such class was tested")
-        for name, m in means
+        (over + name, f"{value(m)} %", f"95 % interval {interval(m)}{only_some(results.attributes, metric)}")
+        if (m := results.mean.of(metric))
+        else (over + name, NOTHING, "not defined: no such class was tested")
+        for metric, name in shown_first.items()
     ]
 
 

@@ -14,7 +14,7 @@ from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, ClassResults, Results
 from longtail.reporting import trust
-from longtail.reporting.wording import by_frequency, cautions, interval, recall_interval, value
+from longtail.reporting.wording import by_frequency, cautions, interval, only_some, recall_interval, value
 from longtail.words import count, percent, shortened, shown
 
 MOST_CLASSES = 20
@@ -36,7 +36,7 @@ def results_table(results: Results) -> RenderableType:
     attributes = results.attributes
     parts: list[RenderableType] = [_run_line(results)]
     if len(attributes) > 1:
-        parts.append(_figures_line(f"mean over {len(attributes)} attributes", results.mean))
+        parts.append(_mean_line(results))
     if len(attributes) > MOST_ATTRIBUTES:
         parts.append(_below_gap(_attributes_table(attributes)))
     else:
@@ -56,11 +56,23 @@ def _run_line(results: Results) -> Text:
     return Text(shown(", ".join(facts)))
 
 
-def _figures_line(name: str, metrics: Metrics[Estimate | None]) -> Padding:
+def _mean_line(results: Results) -> Padding:
+    attributes = results.attributes
+    return _figures_line(
+        f"mean over {len(attributes)} attributes",
+        results.mean,
+        Metrics.each(lambda name: only_some(attributes, name)),
+    )
+
+
+def _figures_line(name: str, metrics: Metrics[Estimate | None], over: Metrics[str] | None = None) -> Padding:
+    """Some figures; `over` says behind each how many attributes it is a mean of, where not of all."""
     balanced, plain, few = metrics.class_balanced_accuracy, metrics.accuracy, metrics.few_recall
+    over = over or Metrics.each(lambda _: "")
     line = Text.assemble((shown(name), "bold"), ": class-balanced accuracy ", _with_interval(balanced))
-    line.append(f", accuracy {value(plain)} %" if plain else "")
-    line.append(f", recall of rare classes {_with_interval(few)}" if few else "")
+    line.append(over.class_balanced_accuracy)
+    line.append(f", accuracy {value(plain)} %{over.accuracy}" if plain else "")
+    line.append(f", recall of rare classes {_with_interval(few)}{over.few_recall}" if few else "")
     return _below_gap(line)
 
 

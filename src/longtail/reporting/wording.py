@@ -56,6 +56,12 @@ def interval(figure: Estimate | None) -> str:
     return NOTHING if figure is None else f"{percent(figure.low)} to {percent(figure.high)}"
 
 
+def only_some(attributes: Sequence[AttributeResults], metric: str) -> str:
+    """Behind a mean, of how many attributes it is, where some do not define it: ' over 2 of 3 attributes'."""
+    number = sum(attribute.metrics.of(metric) is not None for attribute in attributes)
+    return f" over {number} of {len(attributes)} attributes" if number < len(attributes) else ""
+
+
 def recall_interval(entry: ClassResults) -> str:
     """The 95 % interval of a class's recall in whole percent: '54 to 67'; a dash in documents without one."""
     if entry.recall_low is None or entry.recall_high is None:
