@@ -17,7 +17,9 @@ def has_maps(model: Classifier) -> bool:
     return isinstance(model.backbone, ConvNet | ResNet | Lite0)
 
 
-def class_activation(model: Classifier, images: Tensor, attributes: Tensor, classes: Tensor) -> Tensor:
+def class_activation(
+    model: Classifier, images: Tensor, of: Tensor, attributes: Tensor, classes: Tensor
+) -> Tensor:
     """How much each place of an image speaks for a class.
 
         A_hw = Σ_b w_b M_bhw,     w = ∂ logit_jk / ∂ v
@@ -27,12 +29,13 @@ def class_activation(model: Classifier, images: Tensor, attributes: Tensor, clas
 
     Args:
         model: with `has_maps`, in evaluation mode.
-        images: (N, C, H, W), normalised.
-        attributes: (N,) int64, j of each image.
-        classes: (N,) int64, k of each image.
+        images: (N, C, H, W), normalised; each goes through the network once.
+        of: (M,) int64, the image that each result is of.
+        attributes: (M,) int64, j of each.
+        classes: (M,) int64, k of each.
 
     Returns:
-        (N, H', W') float, at least 0 and at most 1: what speaks against the class is 0, and the largest of
+        (M, H', W') float, at least 0 and at most 1: what speaks against the class is 0, and the largest of
         an image is 1, unless all of it speaks against.
 
     Source: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016; for heads of
@@ -41,12 +44,12 @@ def class_activation(model: Classifier, images: Tensor, attributes: Tensor, clas
     if not isinstance(model.backbone, ConvNet | ResNet | Lite0):
         raise ValueError("model: expected a backbone whose vector begins with the mean over a map")
     with torch.no_grad():
-        maps = full_precision(model.backbone.maps(images))
-        vectors = model.read(full_precision(model.backbone(images)))
+        vectors, maps = map(full_precision, model.backbone.mapped(images))
+        vectors, maps = model.read(vectors)[of], maps[of]
     with torch.enable_grad():
         read = vectors.requires_grad_()
         logits = model.head(read).logits
-        of_class = logits[torch.arange(len(images), device=logits.device), attributes, classes]
+        of_class = logits[torch.arange(len(of), device=logits.device), attributes, classes]
         (weights,) = torch.autograd.grad(of_class.sum(), read)
-    found = torch.einsum("nb,nbhw->nhw", weights[:, : maps.shape[1]], maps).clamp(min=0)
+    found = torch.einsum("mb,mbhw->mhw", weights[:, : maps.shape[1]], maps).clamp(min=0)
     return found / found.amax((1, 2), keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)

@@ -27,13 +27,13 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, 128)."""
-        return self.maps(images).mean((2, 3))
+        return self.mapped(images)[0]
 
-    def maps(self, images: Tensor) -> Tensor:
-        """What the mean is taken over: (N, channels, H, W) -> (N, 128, H', W')."""
+    def mapped(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors (N, 128), and the map that they are the mean of, (N, 128, H', W')."""
         for stage in self.stages:
             images = stage(images)
             if min(images.shape[2:]) >= 2:
                 images = max_pool2d(images, 2)
             images = relu(images)  # after the pooling: the same numbers from a quarter of the work
-        return images
+        return images.mean((2, 3)), images

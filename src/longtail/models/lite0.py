@@ -72,13 +72,14 @@ class Lite0(nn.Module):
         self.out_features = 1280 + self.looks
 
     def forward(self, images: Tensor) -> Tensor:
-        """One vector an image."""
-        moments, maps = _observed([*self.layers][:LAST_STAGE], images)
-        return _joined(self.layers[LAST_STAGE:](maps).mean((2, 3)), moments)
+        """(N, 1 or 3, H, W) -> one vector an image."""
+        return self.mapped(images)[0]
 
-    def maps(self, images: Tensor) -> Tensor:
-        """What the first part is the mean of: (N, 1 or 3, H, W) -> (N, 1280, H', W')."""
-        return self.layers(_as_colour(images))
+    def mapped(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors, and the map that their first part is the mean of, (N, 1280, H', W')."""
+        moments, maps = _observed([*self.layers][:LAST_STAGE], images)
+        maps = self.layers[LAST_STAGE:](maps)
+        return _joined(maps.mean((2, 3)), moments), maps
 
     def halves(self, images: Tensor) -> tuple[nn.Module, nn.Module]:
         """Images of this shape -> rows of u and of maps of 192 channels, and rows -> vectors.

@@ -74,11 +74,12 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, H, W) -> (N, widths[-1])."""
-        return self.maps(images).mean((2, 3))
+        return self.mapped(images)[0]
 
-    def maps(self, images: Tensor) -> Tensor:
-        """What the mean is taken over: (N, channels, H, W) -> (N, widths[-1], H', W')."""
-        return self.stages(self.stem(images))
+    def mapped(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors (N, widths[-1]), and the map that they are the mean of, (N, widths[-1], H', W')."""
+        maps = self.stages(self.stem(images))
+        return maps.mean((2, 3)), maps
 
     def halves(self) -> tuple[nn.Module, nn.Module]:
         """Images -> maps before the last stage, and maps -> vectors."""

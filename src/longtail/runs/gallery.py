@@ -244,9 +244,9 @@ def _heat(run: Run, shown: Sequence[_Shown]) -> dict[tuple[int, tuple[int, int] 
     for own, images in _images(run, card.image_size, list(of_row)):
         pixels = normalise(images.to(run.fabric.device), card.mean, card.std)
         keys = [(row, seen) for row in own for seen in of_row[row]]
-        places = [i for i, row in enumerate(own) for _ in of_row[row]]
+        of = torch.tensor([i for i, row in enumerate(own) for _ in of_row[row]], device=pixels.device)
         attributes, classes = torch.tensor([seen for _, seen in keys], device=pixels.device).unbind(1)
-        maps = class_activation(model, pixels[places], attributes, classes).cpu().numpy()
+        maps = class_activation(model, pixels, of, attributes, classes).cpu().numpy()
         if maps[0].size < LEAST_PLACES:
             return {}
         found |= {key: as_heat(activation) for key, activation in zip(keys, maps, strict=True)}
