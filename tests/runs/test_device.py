@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -57,3 +58,23 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
     monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=r"^--accelerator cuda: not on this machine, expected .* cpu$"):
         device.one_process("cuda")
+
+
+def test_nothing_is_remarked_of_the_precision_and_what_others_log_stays(monkeypatch):
+    import lightning_fabric  # noqa: F401  # its logger has a level from here on
+
+    logger, remarks = logging.getLogger("lightning_fabric"), list[str]()
+    monkeypatch.setattr(logger, "handlers", [Keeping(remarks)])
+    device.launch("cpu", precision="bf16")
+    assert remarks == []
+    logger.info("a remark of somebody else's Fabric")
+    assert len(remarks) == 1
+
+
+class Keeping(logging.Handler):
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def emit(self, record):
+        self.kept.append(record.getMessage())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import warnings
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,7 +38,7 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
     from lightning_fabric import Fabric  # its import takes about as long as that of torch
 
     try:
-        with warnings.catch_warnings():
+        with _without_remarks(), warnings.catch_warnings():
             # Fabric would go on in another precision than the one asked for
             warnings.filterwarnings("error", "You passed .*AMP with fp16 is not supported")
             fabric = Fabric(
@@ -52,13 +54,26 @@ def launch(accelerator: str = "auto", devices: int = 1, precision: str = "32") -
     except (RuntimeError, ValueError) as error:
         asked = f"--accelerator {accelerator} --devices {launcher.devices}"
         raise InputError(f"{asked}: not on this machine ({first_line(error)})") from None
-    cast(Any, fabric).launch()
+    with _without_remarks():
+        cast(Any, fabric).launch()
     if fabric.world_size > 1 and not _company:
         started = getattr(cast(Any, fabric).strategy.launcher, "procs", ())
         _company.append(watch_processes(fabric.global_rank, fabric.world_size, started))
     if fabric.device.type == "cpu":
         keep_freed_memory()
     return fabric
+
+
+@contextmanager
+def _without_remarks() -> Generator[None]:
+    """Fabric says on standard error in which precision and process it begins, whoever calls it."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _environment(launcher: Launcher) -> Any:
