@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 from longtail import ClassRectificationLoss, gather_ranks, one_batch
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.norms import WholeBatchNorms
+from longtail.norms import WholeBatchNorms, whole_batch_norm
 from longtail.ranks import (
     average_ranks,
     batch_mean,
@@ -339,3 +339,12 @@ def test_the_loop_of_the_documentation_learns_what_one_process_does(of_two):
         expected = looped()
     for found in of_two:
         check(found["looped"], expected)
+
+
+def test_a_norm_that_learns_is_refused_where_it_would_be_computed_again_by_one_process():
+    rows = torch.randn(4, 2)
+    with torch.no_grad(), pytest.raises(RuntimeError, match=r"^one_batch: .* as in activation checkpointing"):
+        whole_batch_norm(rows, None, None, training=True)
+    with torch.no_grad():
+        fixed = whole_batch_norm(rows, torch.zeros(2), torch.ones(2), eps=0.0)
+    torch.testing.assert_close(fixed, rows)

@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -95,3 +98,30 @@ def test_unknown_binary_targets_are_unlabelled():
 def test_other_binary_targets_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         from_binary(torch.zeros(1, 1), wrong)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(0.95, "0.95"), (math.inf, "inf"), (2.0, "2"), (-3.0, "-3")])
+def test_a_target_that_is_none_is_named_with_its_value(wrong, said):
+    targets = torch.tensor([[0.0, 1.0], [1.0, wrong]])
+    with pytest.raises(
+        ValueError, match=rf"^targets: expected 0, 1, .*, got {said} at image 1, attribute 1$"
+    ):
+        from_binary(torch.zeros(2, 2), targets)
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 3), np.float32), [[0.0, 1.0]]])
+def test_what_is_no_tensor_is_named(value):
+    labels = torch.zeros(2, 1, dtype=torch.int64)
+    for name, take in (
+        ("labels", as_labels),
+        ("logits", lambda x: as_logits(x, labels)),
+        ("features", lambda x: as_features(x, labels)),
+    ):
+        with pytest.raises(TypeError, match=rf"^{name}: expected a tensor, got (ndarray|list)$"):
+            take(value)
+
+
+def test_the_shape_of_features_is_named_as_it_was_given():
+    labels = torch.zeros(8, 1, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"^features: expected shape \(8, D\), got \(5, 16\)$"):
+        as_features(torch.zeros(5, 16), labels)

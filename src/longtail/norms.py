@@ -50,9 +50,16 @@ def whole_batch_norm(
 
     Raises:
         ValueError: when there is a single value per channel in all processes together.
+        RuntimeError: without gradient, as activation checkpointing runs it: what is computed again in the
+            backward pass lies outside of the context, and would have the statistics of one process.
     """
     if not training:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if not torch.is_grad_enabled():
+        raise RuntimeError(
+            "one_batch: batch normalisation learns here without gradient, as in activation checkpointing; "
+            "leave it out of what is checkpointed, or put it into evaluation mode"
+        )
     running = running_mean, running_var
     if input.is_cuda:  # its kernels fuse what `_Norm` does in steps; torch has none for a CPU
         group = dist.group.WORLD, dist.get_world_size()

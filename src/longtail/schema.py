@@ -101,6 +101,7 @@ def as_labels(labels: Tensor) -> Tensor:
         TypeError: when the labels are not integers.
         ValueError: when they have another number of dimensions, or one is another negative number.
     """
+    _expect_tensor("labels", labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise TypeError(f"labels: expected integers (class indices, -1 = unlabelled), got {labels.dtype}")
     if labels.ndim not in (1, 2):
@@ -139,10 +140,10 @@ def from_binary(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
         raise ValueError(f"from_binary: expected logits and targets of one shape (N, J), got {shapes}")
     if targets.dtype.is_floating_point:
-        targets = targets.nan_to_num(float(UNLABELLED))
-        _refuse_where(targets, targets != targets.round(), "0, 1, or -1 or -100 for unlabelled")
+        targets = targets.masked_fill(targets.isnan(), UNLABELLED)
+    wrong = (targets != 0) & (targets != 1) & (targets != UNLABELLED) & (targets != _IGNORED_BY_TORCH)
+    _refuse_where(targets, wrong, "0, 1, or -1 or -100 for unlabelled", "targets")
     labels = as_labels(targets.long())
-    _refuse_where(labels, labels > 1, "0, 1, or -1 or -100 for unlabelled")
     return torch.stack([torch.zeros_like(logits), logits], 2), labels
 
 
@@ -155,7 +156,7 @@ def expect_classes(labels: Tensor, classes: int) -> None:
     _refuse_where(labels, labels >= classes, f"class indices below {classes}, -1 for unlabelled")
 
 
-def _refuse_where(labels: Tensor, wrong: Tensor, expected: str) -> None:
+def _refuse_where(labels: Tensor, wrong: Tensor, expected: str, name: str = "labels") -> None:
     import torch
 
     # On another device the answer would have to be waited for; a tensor of a tracer has no values.
@@ -163,8 +164,17 @@ def _refuse_where(labels: Tensor, wrong: Tensor, expected: str) -> None:
         return
     if wrong.any():
         image, attribute = wrong.nonzero()[0].tolist()
-        got = int(labels[image, attribute])
-        raise ValueError(f"labels: expected {expected}, got {got} at image {image}, attribute {attribute}")
+        got = labels[image, attribute].item()
+        raise ValueError(
+            f"{name}: expected {expected}, got {got:.6g} at image {image}, attribute {attribute}"
+        )
+
+
+def _expect_tensor(name: str, value: object) -> None:
+    import torch
+
+    if not torch.is_tensor(value):
+        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
 
 
 def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -175,6 +185,7 @@ def as_logits(logits: Tensor, labels: Tensor) -> Tensor:
         ValueError: when the shapes do not fit, or a label is no index below K. (A label of a class that its
             attribute lacks, where logits are -inf, has an infinite loss.)
     """
+    _expect_tensor("logits", logits)
     if not logits.dtype.is_floating_point:
         raise TypeError(f"logits: expected floating point, got {logits.dtype}")
     if logits.ndim == 2:
@@ -195,13 +206,14 @@ def as_features(features: Tensor, labels: Tensor) -> Tensor:
         TypeError: when the features are not floating point.
         ValueError: when the shapes do not fit.
     """
+    _expect_tensor("features", features)
     if not features.dtype.is_floating_point:
         raise TypeError(f"features: expected floating point, got {features.dtype}")
+    given = features
     if features.ndim == 2:
         features = features[:, None, :]
     n, j = labels.shape
     if features.ndim != 3 or features.shape[0] != n or features.shape[1] not in (1, j):
-        raise ValueError(
-            f"features: expected shape ({n}, {j}, D) or ({n}, 1, D), got {tuple(features.shape)}"
-        )
+        shared = f"({n}, D)" if j == 1 else f"({n}, {j}, D) or ({n}, 1, D)"
+        raise ValueError(f"features: expected shape {shared}, got {tuple(given.shape)}")
     return features

@@ -3,6 +3,7 @@ import pytest
 
 import longtail
 from longtail.comparing import compare
+from longtail.methods import find
 from longtail.models import lite0
 from longtail.runs import suspects
 from longtail.runs.embedding import Embedded
@@ -72,3 +73,22 @@ def test_methods_are_compared(tmp_path, monkeypatch):
     assert [m.name for m in found.document.methods][:2] == ["threshold-adjustment", "ce"]
     assert "threshold-adjustment" in str(found.table())
     assert found.page.exists()
+
+
+OWN = """
+from longtail.methods.base import Method
+from longtail.methods.context import Losses
+
+
+class Own(Method):
+    def loss(self, output, batch):
+        return Losses({"ce": self.cross_entropy(output, batch)})
+"""
+
+
+def test_a_method_of_the_users_own_is_trained_where_its_argument_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(find, "_allowed", {})
+    own = f"{tmp_path / 'own.py'}:Own"
+    (tmp_path / "own.py").write_text(OWN)
+    model = longtail.train("digits", output=tmp_path / "run", method=own, backbone="convnet", steps=1)
+    assert model.method == own

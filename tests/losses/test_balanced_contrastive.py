@@ -146,3 +146,16 @@ def test_gradient(shared: bool):
         lambda x, p: balanced_contrastive(x, labels, p, present, 0.5),
         (features.requires_grad_(), prototypes.requires_grad_()),
     )
+
+
+def test_a_label_beyond_the_prototypes_is_named():
+    with pytest.raises(
+        ValueError, match=r"^labels: expected class indices below 3, -1 for unlabelled, got 3"
+    ):
+        balanced_contrastive(
+            torch.ones(2, 4),
+            torch.tensor([0, 3]),
+            torch.ones(1, 3, 4),
+            torch.ones(1, 3, dtype=torch.bool),
+            temperature=1.0,
+        )

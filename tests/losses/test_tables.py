@@ -35,3 +35,9 @@ def test_each_label_reads_the_row_of_its_attribute():
 def test_a_table_of_another_shape_is_refused_by_its_name(shape):
     with pytest.raises(ValueError, match=r"margins: expected shape \(2, 3\), got"):
         expect_table("margins", torch.ones(shape), 2, 3)
+
+
+@pytest.mark.parametrize("counts", [[], [90, 10]])
+def test_counts_without_a_row_for_each_attribute_are_refused(counts):
+    with pytest.raises(ValueError, match=r"^counts: expected a row of class counts for every attribute"):
+        count_table(counts)

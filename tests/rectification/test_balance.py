@@ -49,3 +49,9 @@ def test_the_two_losses_are_added_or_shared_out(alpha: float | None, value: floa
 def test_a_share_outside_0_and_1_is_refused(alpha: float):
     with pytest.raises(ValueError, match="alpha"):
         balanced_loss(torch.tensor(2.0), torch.tensor(3.0), alpha)
+
+
+@pytest.mark.parametrize("counts", [[], [90, 10]])
+def test_counts_without_a_row_for_each_attribute_are_named(counts):
+    with pytest.raises(ValueError, match=r"^class_counts: expected a row for every attribute"):
+        tpami_alpha(counts)

@@ -16,12 +16,14 @@ from longtail import ClassRectificationLoss
         ("level", "image"),
         ("comparison", "triplet"),
         ("kappa", 0),
+        ("kappa", 2.5),
         ("rho", 0.0),
         ("rho", 1.0),
         ("rho", math.nan),
         ("margin", math.nan),
         ("power", 3),
         ("nodes", 1),
+        ("nodes", 11.5),
     ],
 )
 def test_a_setting_out_of_its_range_is_named(setting: str, value: object):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from longtail import ClassRectificationLoss
@@ -325,3 +326,29 @@ def test_nothing_waits_for_the_device(level: str, comparison: str):
         result = ClassRectificationLoss(level=level, comparison=comparison).rectify(*fake)
         result.loss.backward()
     assert result.loss.shape == result.triplets.shape == ()
+
+
+def test_a_compiler_needs_no_new_graph_for_every_batch_size():
+    counter = CompileCounter()
+    torch.compiler.reset()
+    compiled = torch.compile(ClassRectificationLoss(), fullgraph=True, backend=counter)
+    for images in (32, 40, 17, 21, 50):
+        labels = torch.arange(images)[:, None].clamp(max=2).expand(-1, 2)
+        compiled(torch.zeros(images, 2, 3), labels)
+    assert counter.frame_count <= 2
+
+
+@pytest.mark.parametrize("level", ["class", "instance"])
+def test_settings_that_are_changed_take_effect(level: str):
+    batch = busy_batch()
+    crl = ClassRectificationLoss(level=level)
+    before = crl(*batch).item()
+    crl.margin = 1.5
+    assert crl(*batch).item() == ClassRectificationLoss(level=level, margin=1.5)(*batch).item() != before
+    crl.level, crl.margin, crl.normalize = "instance", None, True
+    assert crl(*batch).item() == ClassRectificationLoss(level="instance", normalize=True)(*batch).item()
+
+
+def test_losses_that_differ_are_printed_otherwise():
+    one = ClassRectificationLoss(level="instance", margin=0.3, normalize=True, power=2, nodes=11)
+    assert "margin=0.3, power=2, normalize=True, nodes=11" in repr(one)

@@ -31,6 +31,8 @@ from .conftest import Listening, drawn
 DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
 OWN = "own.py:SmallFeatures"
 
+HEAD = "from longtail.methods.base import Method\nfrom longtail.methods.context import Losses\n"
+
 
 @pytest.fixture
 def forget(monkeypatch):
@@ -179,18 +181,51 @@ def test_it_is_compared_and_its_cells_are_told_its_name(own, folder, monkeypatch
         ("def loss(self, output, batch): return Losses({'ce': 1.0})", "A.loss: .* as the term 'ce'"),
         ("def loss(self, output, batch): return Losses({'ce': output.logits})", "A.loss: .* the term 'ce'"),
         (
+            "def loss(self, output, batch): return Losses({'total': self.cross_entropy(output, batch)})",
+            "A.loss: a term is called 'total', as their sum is; call it otherwise",
+        ),
+        (
+            "def loss(self, output, batch): return Losses({'ce': output.logits.detach()[0, 0, 0]})",
+            "A.loss: no term depends on the network",
+        ),
+        (
+            "def loss(self, output, batch):\n"
+            "        return Losses({'ce': self.cross_entropy(output, batch)}, {'seen': 1.0})",
+            "A.loss: expected a tensor as what was mined, 'seen'",
+        ),
+        (
             "def __init__(self): pass\n    def loss(self, output, batch): pass",
             r"bad.py:A: is made of \(options, setting, model\), and too many positional arguments",
         ),
     ],
 )
 def test_what_a_method_gives_wrongly_is_said_in_one_line(own, body, message):
-    head = "from longtail.methods.base import Method\nfrom longtail.methods.context import Losses\n"
-    Path("bad.py").write_text(f"{head}class A(Method):\n    {body}\n")
+    Path("bad.py").write_text(f"{HEAD}class A(Method):\n    {body}\n")
     find.allow("bad.py:A")
     for job in (train, plan):
         with pytest.raises(InputError, match=message):
             job(replace(own, method="bad.py:A", output=job.__name__))
+
+
+def test_a_term_of_one_number_may_have_any_shape(own):
+    body = "return Losses({'ce': self.cross_entropy(output, batch), 'x': output.features.mean().reshape(1)})"
+    Path("wide.py").write_text(
+        f"{HEAD}class A(Method):\n    def loss(self, output, batch):\n        {body}\n"
+    )
+    find.allow("wide.py:A")
+    train(replace(own, method="wide.py:A", epochs=1))
+    assert (Path("run") / "results.json").exists()
+
+
+def test_scores_beyond_0_to_1_are_not_taken_for_a_network_that_diverged(own):
+    body = "    def scores(self, output):\n        return output.logits\n"
+    Path("far.py").write_text(
+        f"{HEAD}class A(Method):\n    def loss(self, output, batch):\n"
+        f"        return Losses({{'ce': self.cross_entropy(output, batch)}})\n\n{body}"
+    )
+    find.allow("far.py:A")
+    with pytest.raises(InputError, match=r"^far.py:A: its scores are expected to be from 0 to 1, got -"):
+        train(replace(own, method="far.py:A", epochs=1))
 
 
 def test_runs_of_ones_own_method_are_joined_without_importing_it(own, forget, monkeypatch):

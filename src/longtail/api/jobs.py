@@ -22,7 +22,7 @@ from longtail.diagnosing.advise import Advice, advise
 from longtail.diagnosing.examine import Diagnosis
 from longtail.diagnosing.labels import LabelCheck, Suspect
 from longtail.images.decode import MOST_BITS
-from longtail.methods.find import is_outside
+from longtail.methods.find import allow, is_outside
 from longtail.runs import train as training
 from longtail.runs.data import read_dataset
 from longtail.runs.loggers import Logger, expect_logger
@@ -59,6 +59,7 @@ def train(
         model = longtail.train("digits", tail_ratio=20.0, epochs=2, output="runs/first")
         print(model.table())
     """
+    allow(options.get("method", ""))  # what a run to start from holds is not named by the user
     config = settings(data, **options)
     refuse_idle(flags_of(options), possible(config), f"--method {config.method}")
     if logger is not None:

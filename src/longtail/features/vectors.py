@@ -28,7 +28,7 @@ PIECE, SMALL_PIECE = 2048, 256
 BATCH = 64
 """Images that the network sees at a time: more are no faster on a CPU, and take more memory."""
 
-METHOD = "2"
+METHOD = "3"
 """Changes with how an image becomes a vector, so that older ones do not count."""
 
 UNKNOWN = -1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from longtail.rectification.share import ALONE, Share
-from longtail.schema import as_features, as_labels
+from longtail.schema import as_features, as_labels, expect_classes
 from longtail.tensors import masked_mean, unit_vectors
 
 
@@ -59,6 +59,7 @@ def balanced_contrastive(
     labels = as_labels(labels)
     features = as_features(features, labels)
     _check_prototypes(prototypes, present, labels.shape[1], features.shape[2])
+    expect_classes(labels, prototypes.shape[1])
     prototypes = prototypes.masked_fill(~present[..., None], 0)
     own = slice(share.rank, None, share.processes)
     similarity = _similarities(features, prototypes, own) / temperature  # (J, N, N + K), or fewer rows

@@ -21,13 +21,15 @@ def count_table(counts: Sequence[Sequence[float]], least: int = 0) -> Tensor:
         (J, K) float64, 0 beyond an attribute's own classes.
 
     Raises:
-        ValueError: when a count is negative.
+        ValueError: when a count is negative, or there are no attributes with a row each.
 
     Example:
         >>> count_table([[3, 0], [5]], least=1)
         tensor([[3., 1.],
                 [5., 0.]], dtype=torch.float64)
     """
+    if len(counts) == 0 or not all(hasattr(row, "__len__") for row in counts):
+        raise ValueError("counts: expected a row of class counts for every attribute; [[90, 10]] for one")
     if any(not count >= 0 for row in counts for count in row):
         raise ValueError("counts: expected numbers of images, got a negative number or NaN")
     width = max(len(row) for row in counts)

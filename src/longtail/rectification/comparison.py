@@ -143,7 +143,8 @@ def distribution(
 
     h⁺ and h⁻ are the distances of all positive and all negative pairs on τ nodes over
     [low, high], each distance shared linearly between its two neighbouring nodes, so that a
-    histogram sums to 1. A pair has a gradient only where the other histogram has mass beside it.
+    histogram sums to 1. A pair has a gradient only where the other histogram has mass beside it; low and high
+    have none, also where high is the largest distance that was mined.
 
     Args:
         pairs: the mined pairs.

@@ -112,14 +112,14 @@ class ClassRectificationLoss(nn.Module):
             raise ValueError(
                 f"comparison: 'log-odds' compares scores and goes with level 'class', got {level!r}"
             )
-        if kappa < 1:
-            raise ValueError(f"kappa: expected at least 1, got {kappa}")
+        if kappa < 1 or kappa != int(kappa):
+            raise ValueError(f"kappa: expected a whole number from 1, got {kappa}")
         if not 0 < rho < 1:
             raise ValueError(f"rho: expected a share between 0 and 1, got {rho}")
         if margin is not None and not (margin > 0 and math.isfinite(margin)):
             raise ValueError(f"margin: expected a positive number or None, got {margin}")
-        if nodes < 2:
-            raise ValueError(f"nodes: expected at least 2, got {nodes}")
+        if nodes < 2 or nodes != int(nodes):
+            raise ValueError(f"nodes: expected a whole number from 2, got {nodes}")
         self.level: LevelName = level
         self.comparison: Comparison = comparison
         self.kappa = kappa
@@ -128,7 +128,6 @@ class ClassRectificationLoss(nn.Module):
         self.power = power
         self.normalize = normalize
         self.nodes = nodes
-        self._level = ClassLevel(margin) if level == "class" else InstanceLevel(margin, normalize)
 
     def forward(self, logits: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
         """l_crl of a batch, a scalar; 0 and still connected to the graph where nothing is mined.
@@ -186,7 +185,8 @@ class ClassRectificationLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """The settings, for print(module)."""
-        return f"level={self.level!r}, comparison={self.comparison!r}, kappa={self.kappa}, rho={self.rho}"
+        names = "level", "comparison", "kappa", "rho", "margin", "power", "normalize", "nodes"
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
     def _compare(
         self,
@@ -200,7 +200,9 @@ class ClassRectificationLoss(nn.Module):
         """The loss, what the relative comparison counts, and how often each image was chosen."""
         if self.comparison == "log-odds":
             return self._compare_log_odds(logits, labels, profile, choices)
-        level = self._level
+        level = (
+            ClassLevel(self.margin) if self.level == "class" else InstanceLevel(self.margin, self.normalize)
+        )
         margin = level.margins(logits)
         scores = level.scores(logits, labels, features)
         if self.comparison == "relative" and level.once_a_class and fast_cpu.serves(scores):
@@ -253,10 +255,13 @@ def tpami_alpha(class_counts: Sequence[Sequence[int]], eta: float = 0.01) -> flo
         eta: η.
 
     Raises:
-        ValueError: when the training data are balanced, since α = 0 would switch l_crl off.
+        ValueError: when the training data are balanced, since α = 0 would switch l_crl off, or there are no
+            attributes with a row each.
 
     Source: TPAMI 2019, eq. 8 as reviewed.
     """
+    if len(class_counts) == 0 or not all(hasattr(counts, "__len__") for counts in class_counts):
+        raise ValueError("class_counts: expected a row for every attribute; [[90, 10]] for one")
     omegas = training_imbalance(class_counts)
     alpha = eta * sum(omegas) / len(omegas)
     if not alpha > 0:

@@ -21,6 +21,7 @@ from longtail.images.load import Loader
 from longtail.methods.caveats import caveat
 from longtail.methods.context import EpochContext, TrainedRun
 from longtail.methods.decisions import RULES, Decision
+from longtail.methods.find import is_outside
 from longtail.methods.recipe import check_decision
 from longtail.models.backbones import COMPUTED_ONCE
 from longtail.ranks import Processes
@@ -308,7 +309,8 @@ class Run:
         """(n, J, K) scores of images, calibrated: rows of the run's own data, or of those of a loader.
 
         Raises:
-            InputError: when a score is not finite, with the image's `name`.
+            InputError: when a score is not finite, with the image's `name`, or that of a method of the user's
+                own is beyond 0 to 1.
         """
         return self.ruling.calibrated(self.plain_scores(rows, loader, name, on_progress))
 
@@ -323,6 +325,11 @@ class Run:
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
         self.expect_finite(found, rows, name or self.data.dataset.images.name)
+        if is_outside(self.card.method) and len(found) and not 0 <= found.min() <= found.max() <= 1 + 1e-4:
+            raise InputError(
+                f"{self.card.method}: its scores are expected to be from 0 to 1, got {found.min():.3g} to "
+                f"{found.max():.3g}"
+            )
         return found
 
     def expect_finite(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:

@@ -21,7 +21,7 @@ from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
 from longtail.training.interruption import Interruption
 from longtail.training.journal import Journal
-from longtail.training.learner import Learner
+from longtail.training.learner import TOTAL, Learner
 from longtail.training.meter import Meter
 from longtail.training.optimizer import build_optimizer, set_rates
 from longtail.training.record import EpochRecord
@@ -130,7 +130,7 @@ def solve(
         seconds=seconds,
         images_per_second=len(data.rows) / seconds,
         input_wait_share=0.0,
-        loss={"total": solved.loss},
+        loss={TOTAL: solved.loss},
         validation=journal.validate(),
     )
     journal.epoch(record)
@@ -163,7 +163,7 @@ def _losses(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor],
     with one_batch():
         terms, mined = module(batch.images, batch.labels, batch.index, batch.task)
     total = torch.stack(list(terms.values())).sum()
-    return total, {"total": total, **terms}, mined
+    return total, {TOTAL: total, **terms}, mined
 
 
 def _update(
@@ -191,9 +191,9 @@ def _agree(
         own = torch.stack([*losses.values(), torch.tensor(float(requested), device=fabric.device)])
         *values, asked = cast(Tensor, fabric.all_reduce(own, reduce_op="mean")).unbind()
         losses, requested = dict(zip(losses, values)), bool(asked > 0)
-    if bool(losses["total"].isfinite()):
+    if bool(losses[TOTAL].isfinite()):
         return losses, requested
-    values = ", ".join(f"{name} = {float(value):.4g}" for name, value in losses.items() if name != "total")
+    values = ", ".join(f"{name} = {float(value):.4g}" for name, value in losses.items() if name != TOTAL)
     raise InputError(
         f"epoch {epoch + 1}, step {step + 1}: the loss is no longer finite ({values}); the weights were not "
         "updated with it; try a smaller --learning-rate, --clip-gradient 1, or --precision 32"

@@ -16,6 +16,9 @@ from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.ranks import average_ranks
 
+TOTAL = "total"
+"""Name of the sum of all terms of a loss, beside them."""
+
 FEATURE_SPREAD = "feature_spread"
 """Name of `feature_spread` among what is counted in a batch."""
 
@@ -54,7 +57,8 @@ class Learner(nn.Module):
         output = self.output(batch.images)
         losses = self.method.loss(output, batch)
         _expect_losses(losses, type(self.method).__name__)
-        return dict(losses.terms), {FEATURE_SPREAD: feature_spread(output.features), **losses.mined}
+        terms = {name: value.reshape(()) for name, value in losses.terms.items()}
+        return terms, {FEATURE_SPREAD: feature_spread(output.features), **losses.mined}
 
     def output(self, images: Tensor) -> ModelOutput:
         """Logits, features and the backbone's vector."""
@@ -101,8 +105,16 @@ def feature_spread(features: Tensor) -> Tensor:
 def _expect_losses(found: object, method: str) -> None:
     """Refuse what a method of the user's own gives in place of losses."""
     if isinstance(found, Losses) and found.terms:
+        if TOTAL in found.terms:
+            raise InputError(f"{method}.loss: a term is called {TOTAL!r}, as their sum is; call it otherwise")
         wrong = [name for name, value in found.terms.items() if not (is_tensor(value) and value.numel() == 1)]
-        if not wrong:
-            return
-        raise InputError(f"{method}.loss: expected a tensor of one number as the term {wrong[0]!r}")
+        if wrong:
+            raise InputError(f"{method}.loss: expected a tensor of one number as the term {wrong[0]!r}")
+        if not any(value.requires_grad for value in found.terms.values()) and torch.is_grad_enabled():
+            raise InputError(
+                f"{method}.loss: no term depends on the network, so that nothing could be learned"
+            )
+        if loose := [name for name, value in found.mined.items() if not is_tensor(value)]:
+            raise InputError(f"{method}.loss: expected a tensor as what was mined, {loose[0]!r}")
+        return
     raise InputError(f"{method}.loss: expected Losses with at least one named term, got {found!r:.80}")

@@ -102,7 +102,7 @@ def _empty(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tenso
         torch.empty_like(probabilities),
         probabilities.new_empty(()),
         labels.new_empty((5, labels.shape[1])),
-        labels.new_empty((2, len(labels))),
+        labels.new_empty((2, labels.shape[0])),
     )
 
 
