@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.decisions.thresholds import Threshold
-from longtail.evaluation.intervals import Estimate, Intervals, intervals, paired_difference
+from longtail.evaluation.intervals import Estimate, Intervals, intervals, paired_difference, share_interval
 from longtail.evaluation.metrics import METRICS, FrequencyBounds, Predictions, evaluate
 
 from .problems import gaussian, problems, schema_of
@@ -233,3 +233,9 @@ def test_what_both_methods_owe_to_a_seed_drops_out_of_the_difference():
 def test_figures_that_are_not_paired_seeds_are_refused(a: list[float], b: list[float]):
     with pytest.raises(ValueError, match="expected"):
         paired_difference(a, b)
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 0), (3, 2), (-1, 2)])
+def test_a_share_of_no_images_or_of_more_than_there_are_is_refused(right: int, images: int):
+    with pytest.raises(ValueError, match=f"at most all right, got {right} of {images}"):
+        share_interval(right, images)

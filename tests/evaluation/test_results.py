@@ -260,6 +260,11 @@ FAULTS: list[tuple[str, str, Edit]] = [
         lambda r: r["attributes"][1]["confusion"].reverse(),
     ),
     (
+        "confusion: expected each cell once",
+        "$.attributes[1]",
+        lambda r: r["attributes"][1]["confusion"].insert(0, r["attributes"][1]["confusion"][0]),
+    ),
+    (
         "confusion: expected classes below 4",
         "$.attributes[0]",
         edit("attributes", 0, "confusion", 2, 1, to=4),

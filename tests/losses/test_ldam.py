@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.losses.ldam import ldam, ldam_margins
+from longtail.losses.ldam import ldam, ldam_margins, ldam_posterior
 
 from .cases import Scores, labelled_rows, log_probability, make_scores, make_table, mean, repeatable, scores
 
@@ -89,3 +89,10 @@ def test_gradient():
     logits, labels = make_scores(6, 2, 3, 5, same_size=True)
     margins = ldam_margins([[20, 3, 0], [1, 2, 3]])
     assert torch.autograd.gradcheck(lambda x: ldam(x, labels, margins, 2.0), logits.requires_grad_())
+
+
+def test_a_posterior_of_half_precision_is_taken_in_full_precision():
+    logits = torch.tensor([[[0.501, 0.103]]], dtype=torch.bfloat16)
+    margins = ldam_margins([[16, 1]])
+    expected = ldam_posterior(logits.float(), margins)
+    assert torch.equal(ldam_posterior(logits, margins), expected)

@@ -137,7 +137,12 @@ def test_counts_may_be_floats():
 
 @pytest.mark.parametrize(
     ("partner", "share", "match"),
-    [((4, 3), (4, 2), "partner_labels"), ((4, 2), (3,), "share"), ((4, 2), (4, 3), "share")],
+    [
+        ((4, 3), (4, 2), "partner_labels"),
+        ((4, 2), (3,), "share"),
+        ((4, 2), (4, 3), "share"),
+        ((4, 2), (4, 0), "share"),
+    ],
 )
 def test_shapes_that_do_not_fit_are_refused(partner, share, match: str):
     labels, other = torch.zeros(4, 2, dtype=torch.int64), torch.zeros(partner, dtype=torch.int64)
@@ -168,3 +173,16 @@ def test_gradient():
     assert torch.autograd.gradcheck(
         lambda x: mixed_cross_entropy(x, labels, partner, share, weights), logits.requires_grad_()
     )
+
+
+def test_a_partner_of_a_class_that_is_not_there_is_refused():
+    labels, partner, share = torch.tensor([0]), torch.tensor([3]), torch.ones(1)
+    with pytest.raises(ValueError, match="labels: expected class indices below 3"):
+        mixed_cross_entropy(torch.zeros(1, 3), labels, partner, share)
+    with pytest.raises(ValueError, match="labels: expected class indices below 3"):
+        remix_share(share, labels, partner, torch.ones(1, 3))
+
+
+def test_shares_in_double_precision_leave_the_loss_in_that_of_the_logits():
+    labels, share = torch.tensor([0]), torch.full((1,), 0.5, dtype=torch.float64)
+    assert mixed_cross_entropy(torch.zeros(1, 3), labels, labels, share).dtype == torch.float32

@@ -3,7 +3,9 @@
 import torch
 
 from longtail.data.dataset import Batch
+from longtail.methods import class_rectification
 from longtail.methods.choices import Choices
+from longtail.methods.options import CRLOptions, MethodOptions
 
 from .conftest import build, observed
 
@@ -46,3 +48,14 @@ def test_a_method_that_does_not_mine_has_no_counts(data):
     method = build("ce")
     observed(method, data)
     assert method.choices is None
+
+
+def test_what_each_process_mined_in_its_own_batch_is_counted_for_all_of_them(
+    data, output, batch, monkeypatch
+):
+    method = build("crl", MethodOptions(crl=CRLOptions("instance", scope="local")))
+    observed(method, data)
+    monkeypatch.setattr(class_rectification, "gather_ranks", lambda rows: torch.cat([rows, rows]))
+    mined = method.loss(output, batch).mined
+    pairs = [mined["positive_pairs"].item(), mined["negative_pairs"].item()]
+    assert method.choices.times.sum(1).tolist() == [2 * number for number in pairs]

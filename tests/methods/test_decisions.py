@@ -1,7 +1,9 @@
 """How a trained model decides."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,3 +79,21 @@ def test_without_a_power_the_class_vectors_decide_without_their_bias():
     output = ModelOutput(logits, features, features[:, 0])
     found = rule.scores(output, Softmax(Recipe(), SETTING), torch.zeros(2, 3))
     torch.testing.assert_close(found, plain.softmax(2))
+
+
+def test_only_images_of_the_training_vote_with_labels_of_their_own(data):
+    data = replace(data, rows=np.arange(1, 100, 2))
+    method = build("ce", MethodOptions(decision="knn"))
+    observed(method, data)
+    voters = method.decision.rows
+    assert np.isin(voters, data.rows).all()
+    assert (method.decision.reference_labels[: len(voters)].numpy() == LABELS[voters]).all()
+
+
+def test_the_length_of_a_feature_does_not_matter_to_its_neighbours(data, output):
+    method = build("ce", MethodOptions(decision="knn"))
+    observed(method, data)
+    points, asked = torch.randn(100, 2, 4), torch.randn(12, 2, 4)
+    method.end_epoch(epoch_of(0, features=lambda rows: points[rows]))
+    short, long = (method.scores(output._replace(features=size * asked)) for size in (0.125, 8.0))
+    torch.testing.assert_close(short, long)

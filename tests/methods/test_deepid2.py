@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.losses.verification import best_margin, verification
+from longtail.methods.deepid2 import DeepID2
 from longtail.methods.options import DeepID2Options, MethodOptions
 
 from .conftest import build, observed
@@ -42,3 +44,10 @@ def test_the_margin_is_that_of_as_many_recent_pairs_as_the_window_holds(data, ou
         distances.append((vector[:6] - vector[6:]).norm(dim=1))
     recent = torch.cat(distances)[-10:], SAME.repeat(3)[-10:], torch.ones(10, dtype=torch.bool)
     torch.testing.assert_close(found, best_margin(*recent))
+
+
+def test_identities_are_those_of_the_training_images_and_count_where_two_show_the_same(data):
+    assert DeepID2.facts(data).identities == 50
+    assert DeepID2.facts(replace(data, rows=np.arange(10))).identities == 5
+    assert DeepID2.facts(replace(data, rows=np.arange(0, 100, 2))).identities == 0
+    assert DeepID2.facts(replace(data, identities=None)).identities == 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,10 +22,10 @@ def quintuplets_of(output, batch):
     return output, replace(batch, task=TASK)
 
 
-def second_stage(options, data, epochs=(2, 3)):
+def second_stage(options, data, epochs=(2, 3), lengths=1):
     """Its sampler when these epochs have begun, and the rows whose features it asked for."""
     method, asked = build("lmle", MethodOptions(lmle=options)), []
-    points = torch.randn(100, 2, 4, generator=torch.Generator().manual_seed(0))
+    points = lengths * torch.randn(100, 2, 4, generator=torch.Generator().manual_seed(0))
     sampler = observed(method, data)
     for epoch in epochs:
         method.start_epoch(epoch_of(epoch, features=lambda rows: asked.append(rows) or points[rows]))
@@ -96,3 +97,29 @@ def test_the_first_stage_and_the_voting_clusters_are_as_asked_for(data):
 
 def test_a_rare_class_has_the_clusters_of_the_images_that_the_pool_keeps_of_it():
     assert cluster_table(LMLEOptions(pool=0.1, cluster_size=5), SETTING) == [[4, 3], [4, 4, 2]]
+
+
+def test_a_pool_is_of_training_images_and_keeps_those_of_rare_classes(data):
+    data = replace(data, rows=np.arange(1, 100, 2))
+    _, asked = second_stage(LMLEOptions(pool=0.5), data)
+    for rows in asked:
+        assert np.isin(rows, data.rows).all()
+        assert np.isin(np.arange(85, 99, 2), rows).all()  # all of the second class of the first attribute
+
+
+def test_the_length_of_features_does_not_matter_to_quintuplets(data):
+    lengths = 2.0 ** (torch.arange(100) % 7)[:, None, None]  # exact
+    one, other = (second_stage(LMLEOptions(cluster_size=10), data, (2,), n)[0] for n in (1, lengths))
+    assert (one.batches(2) == other.batches(2)).all()
+
+
+def test_one_feature_may_serve_all_attributes(data, output, batch):
+    method = build("lmle", vectors=1)
+    observed(method, data)
+    points = torch.randn(100, 1, 4)
+    method.start_epoch(epoch_of(2, features=lambda rows: points[rows]))
+    output, batch = quintuplets_of(output, batch)
+    shared = output._replace(features=output.features[:, :1])
+    for_each = output._replace(features=output.features[:, :1].expand(-1, 2, -1))
+    found, expected = (method.loss(given, batch).terms["quintuplet"] for given in (shared, for_each))
+    torch.testing.assert_close(found, expected)

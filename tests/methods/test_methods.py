@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_an_attribute_without_a_label_in_training_is_not_said_to_be_drawn(data):
     method, data = build("over-sampling"), replace(data, labels=labels)
     (said,) = method.observe(data, method.draw(data, 12, 0, 1), 0)
     assert said.startswith("kind: the largest class is drawn ")
+    assert not method.shares[1].any(), "0, and not undefined"
 
 
 def test_the_sum_is_the_posters(output, batch):
@@ -176,6 +178,15 @@ def test_a_batch_that_mines_nothing_has_no_active_share_and_counts_as_empty(outp
     mined = build("crl-iccv").loss(output, Batch(torch.zeros(12, 3, 8, 8), labels, torch.arange(12))).mined
     assert mined["empty_share"] == 1
     assert mined["active_share"].isnan()
+    assert mined["margin_share"].isnan()
+
+
+def test_the_loss_is_held_against_the_margin_only_where_there_is_one(output, batch):
+    for margin in (None, 0.7):
+        crl = CRLOptions("instance", raw_features=True, margin=margin)
+        found = build("crl-iccv", MethodOptions(crl=crl)).loss(output, batch)
+        expected = math.nan if margin is None else found.terms["crl"] / margin
+        torch.testing.assert_close(found.mined["margin_share"], torch.as_tensor(expected), equal_nan=True)
 
 
 @pytest.mark.parametrize(

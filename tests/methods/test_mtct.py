@@ -1,5 +1,8 @@
 """MTCT: the clean domain first, then a ranking against the network that it left."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -35,3 +38,15 @@ def test_the_ranking_is_against_the_network_as_the_clean_stage_left_it(method, d
         positive, negative = (normalize(clean.backbone(batch.images[a : a + 3]), dim=1) for a in (3, 6))
     expected = tste(normalize(output.vector[:3], dim=1), positive, negative, 2.0)
     torch.testing.assert_close(method.loss(output, batch).terms["ranking"], 3 * expected)
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [np.where(np.arange(100) == 0, 7, -1), np.full(100, 5)],
+    ids=["of no street image", "all of one thing"],
+)
+def test_matches_that_tell_nothing_apart_leave_the_second_stage_without_a_ranking(method, data, matches):
+    data = replace(data, matches=matches)
+    said = method.observe(data, method.draw(data, 12, 0, 1), 0)
+    assert said[0].endswith("stage 2 does not rank")
+    assert not method.ranked

@@ -57,6 +57,7 @@ def test_metric_options_out_of_range_name_their_flag(make):
         (lambda: LMLEOptions(pool=0.0), "--lmle.pool"),
         (lambda: LMLEOptions(first_stage=1.0), "--lmle.first-stage"),
         (lambda: LMLEOptions(g1=2.0, g2=2.0), "--lmle.g1, g2, g3"),
+        (lambda: LMLEOptions(g1=2.0, g2=1.0, g3=1.0), "--lmle.g1, g2, g3"),
         (lambda: MTCTOptions(alpha=0.0), "--mtct.alpha"),
         (lambda: MethodOptions(defer_weights=1.0), "--defer-weights"),
         (lambda: MethodOptions(effective_beta=1.0), "--effective-beta"),

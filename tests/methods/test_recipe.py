@@ -71,6 +71,7 @@ def test_the_options_shown_name_the_form(output):
     assert (found["loss"], found["margin"], found["defer_weights"]) == ("ldam", 0.5, 0.8)
     assert shown("mixup", MethodOptions())["alpha"] == 1.0
     assert shown("class-balanced", MethodOptions())["effective_beta"] == 0.9999
+    assert shown("crl", MethodOptions(views=9.0))["views"] == 9.0
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_parts_that_do_not_go_together_are_refused(name, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kappa": 0}, "--crl.kappa: expected at least 1"),
+        ({"kappa": 0}, "--crl.kappa: expected a whole number from 1"),
         ({"level": "instance", "comparison": "log-odds"}, "--crl.comparison log-odds: .*--crl.level class"),
         ({"rho": 1.5}, "--crl.rho: "),
         ({"weight": 0}, "--crl.weight: expected a positive"),
@@ -133,6 +134,8 @@ def test_the_user_stands_over_the_row_and_the_row_over_what_is_usual():
         ("crl-iccv", {"crl": CRLOptions("instance")}, "features"),
         ("crl", {}, "features"),
         ("bcl", {}, "features"),
+        ("lmle", {}, "features"),
+        ("triplet", {}, "features"),
         ("deepid2", {}, "vectors"),
         ("mtct", {}, "vectors"),
     ],

@@ -70,3 +70,15 @@ def test_adapters_and_head_alone_learn(network):
 def test_a_network_without_such_blocks_is_refused():
     with pytest.raises(InputError, match=r"--finetune adapters: resnet18 is no vision transformer; .*last"):
         add_adapters(nn.Sequential(nn.Linear(2, 2)), "resnet18")
+
+
+def test_a_fresh_adapter_reads_before_it_writes():
+    adapter = Adapter(64, 8)
+    assert adapter.down.weight.std() > 0.05  # else neither half would ever have a gradient
+    assert not adapter.up.weight.any()
+    assert SCALE == 0.1  # as in the paper
+
+
+def test_an_adapter_of_a_small_network_has_one_number_between_its_layers():
+    found = add_adapters(Vision(width=8, depth=3), "timm:vision")
+    assert [adapter.down.out_features for adapter in found] == [1] * 3

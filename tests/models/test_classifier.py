@@ -101,3 +101,9 @@ def test_a_timm_backbone_is_built_by_name_and_its_vectors_reach_the_head(timm):
     model = build_classifier("timm:tiny", SCHEMA)
     assert model.head.in_features == 6
     assert model(torch.randn(2, 3, 8, 8)).logits.shape == (2, 2, 4)
+
+
+def test_the_small_network_halves_its_map_down_to_one_pixel():
+    network = build_classifier("convnet", SCHEMA).eval().backbone
+    for size, left in (((8, 8), (1, 1)), ((32, 17), (2, 1))):
+        assert network.mapped(torch.zeros(1, 3, *size))[1].shape[2:] == left

@@ -6,7 +6,7 @@ from torch import nn
 
 from longtail.features.vectors import FixedNetwork
 from longtail.models.cut import FlatMaps, cut
-from longtail.models.halves import halves_of
+from longtail.models.halves import _equal, halves_of
 
 from .vision import Block, Vision
 
@@ -76,3 +76,24 @@ def test_a_network_whose_parts_do_not_make_the_whole_is_not_cut(network):
     assert halves_of(rotary.eval(), images) is None
     assert halves_of(Odd().eval(), images) is None
     assert halves_of(nn.Sequential(nn.Flatten()), images) is None
+
+
+def test_parts_that_give_another_shape_are_not_the_whole():
+    assert not _equal(nn.Identity(), nn.Identity(), torch.ones(1, 4), torch.ones(2, 4))
+
+
+def test_a_last_stage_that_is_given_more_by_name_is_not_cut():
+    class Turned(Block):
+        def forward(self, x, *, turn=None):
+            return super().forward(x if turn is None else x * turn)
+
+    class Rotary(Vision):
+        def forward(self, images):
+            patches = self.patch_embed(images).flatten(2).mT
+            x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], 1) + self.pos_embed
+            x = self.blocks[-1](self.blocks[:-1](x), turn=torch.tensor(1 + 1e-9))
+            return self.forward_head(self.norm(x))
+
+    rotary = Rotary()
+    rotary.blocks[-1] = Turned(8)
+    assert halves_of(rotary.eval(), torch.zeros(1, *IMAGE)) is None

@@ -163,3 +163,12 @@ def test_the_neck_works_under_automatic_mixed_precision(dtype):
     assert output.features.dtype == dtype
     assert output.logits[:, 0].isfinite().all()
     assert head.neck.running_mean.dtype == torch.float32
+    features = output.features.float().flatten(1)
+    torch.testing.assert_close(head.neck.running_mean, 0.1 * features.mean(0), rtol=1e-6, atol=1e-7)
+
+
+def test_the_vector_itself_has_no_layer_below_the_classifier():
+    head = AttributeHead(8, SCHEMA, features=3, hidden=4, layer="vector")
+    x = torch.randn(5, 8)
+    assert [*head.state_dict()] == ["weight", "bias"]
+    assert torch.equal(head(x).features, x[:, None])

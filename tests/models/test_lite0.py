@@ -157,3 +157,16 @@ def test_no_look_is_what_rounding_leaves_of_a_channel_that_never_varies():
         exact = reading.double()(network.double()(images.double()))
     apart = (found - exact).norm(dim=1) / VECTOR_LENGTH
     assert apart.max() < 2e-4
+
+
+def test_its_norms_follow_slowly_as_in_the_release():
+    norms = [m for m in Lite0().modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
+
+
+def test_under_mixed_precision_deviations_are_taken_in_full_precision():
+    norm = nn.BatchNorm2d(4)
+    maps = (torch.randn(2, 4, 9, 9) + 3).bfloat16()  # a square of it has 8 bits
+    found, expected = lite0._moments(maps, norm), lite0._moments(maps.double(), norm.double())
+    for own, exact in zip(found, expected):
+        torch.testing.assert_close(own.double(), exact, rtol=1e-4, atol=1e-5)

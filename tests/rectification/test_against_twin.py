@@ -122,6 +122,9 @@ def test_the_share_is_an_exact_decimal_fraction(rho: float, classes: int, images
     result = ClassRectificationLoss(rho=rho).rectify(logits, labels)
     assert result.classes_kept.sum() * images == 63
     assert result.anchors.tolist() == [63]
+    # the anchors are listed in double precision alone, in a table of ⌊ρN⌋ rows
+    in_double = ClassRectificationLoss(rho=rho).rectify(logits.double(), labels)
+    assert in_double.anchors.tolist() == [63]
 
 
 @pytest.mark.parametrize("images", [10, 20, 30, 40])

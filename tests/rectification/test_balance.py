@@ -16,6 +16,7 @@ from longtail import balanced_loss, tpami_alpha, training_imbalance
         ([100, 0], 50.0),  # a class without images still asks for its share
         ([80, 10, 10], 100 * (0.8 - 1 / 3)),
         ([7], 0.0),
+        ([0, 0], 0.0),  # no image has a label
     ],
 )
 def test_imbalance_is_the_percentage_of_images_in_the_wrong_class(counts: list[int], omega: float):

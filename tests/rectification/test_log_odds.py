@@ -105,3 +105,9 @@ def test_each_hard_image_of_a_class_is_counted_once(kappa: int):
             expected[1, sorted((i for i in z if column[i] != c), key=lambda i: -z[i])[:kappa]] += 1
     assert torch.equal(chosen(batch, "class", kappa, comparison="log-odds"), expected)
     assert expected.sum() > 0
+
+
+def test_every_class_of_two_images_is_compared():
+    labels = torch.tensor([0] * 4 + [1] * 2 + [2] * 2)  # the two classes fill the share of 4 images
+    result = ClassRectificationLoss(comparison="log-odds").rectify(torch.zeros(8, 3), labels)
+    assert (int(result.positive_pairs), int(result.negative_pairs)) == (2 + 2, 6 + 6)

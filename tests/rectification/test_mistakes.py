@@ -21,6 +21,8 @@ from longtail import ClassRectificationLoss
         ("rho", 1.0),
         ("rho", math.nan),
         ("margin", math.nan),
+        ("margin", 0.0),
+        ("margin", math.inf),
         ("power", 3),
         ("nodes", 1),
         ("nodes", 11.5),

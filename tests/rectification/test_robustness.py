@@ -352,3 +352,12 @@ def test_settings_that_are_changed_take_effect(level: str):
 def test_losses_that_differ_are_printed_otherwise():
     one = ClassRectificationLoss(level="instance", margin=0.3, normalize=True, power=2, nodes=11)
     assert "margin=0.3, power=2, normalize=True, nodes=11" in repr(one)
+
+
+def test_single_precision_measures_distances_far_from_the_origin():
+    batch = near_duplicates(1.0)
+    away = to(batch._replace(features=batch.features.detach() + 300.0), torch.float32)
+    how = {"level": "instance", "comparison": "absolute", "kappa": 1, "margin": 5.0}
+    value, expected, found, right = value_and_gradient_beside_the_twin(away, **how)
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found, right, rtol=1e-2, atol=1e-2)

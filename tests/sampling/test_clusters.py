@@ -123,6 +123,8 @@ def test_an_empty_cluster_takes_the_farthest_point_that_is_not_the_last_of_its_o
     distances = np.array([1, 3, 2, 9, 3], np.float32)
     assert _fill_empty(assignment, distances, 4).tolist() == [0, 1, 0, 2, 3]
     assert assignment.tolist() == [0, 0, 0, 2, 0]
+    two_of_two = np.array([0, 0, 1, 1], np.int32), np.array([9, 8, 2, 1], np.float32)
+    assert _fill_empty(*two_of_two, 4).tolist() == [2, 0, 3, 1]
 
 
 def test_the_clusters_of_a_class_depend_on_the_seed_and_on_nothing_of_other_classes():

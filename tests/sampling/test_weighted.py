@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -279,3 +280,13 @@ def test_one_image_makes_an_epoch(label):
 def test_no_row_to_under_sample_is_refused():
     with pytest.raises(ValueError, match="at least 1 row"):
         under(np.arange(0), np.zeros((0, 2), int), [2, 2], 2, seed=0)
+
+
+def test_a_whole_number_of_draws_stays_what_it_is_when_sums_are_rounded():
+    labels = np.repeat([0, 1], [1, 6])[:, None]
+    weights, draws = over_sampling(labels, [2], replicate=True)
+    assert weights.sum() / weights.min() > 12  # by rounding
+    assert draws == 12
+    tenths, lowest = np.full(10, 0.1), SimpleNamespace(random=lambda: 0.0)
+    assert np.cumsum(tenths)[-1] < 1
+    assert systematic(tenths, lowest).sum() == 1

@@ -81,7 +81,9 @@ def test_a_model_that_was_not_trained_here_is_judged_by_its_figures_alone():
         ({"active_share": 1.0, "margin_share": 1.0}, True),
         ({"active_share": 0.988, "margin_share": 1.07}, True),
         ({"active_share": 0.9, "margin_share": 1.0}, False),
+        ({"active_share": 0.97, "margin_share": 1.0}, False),
         ({"active_share": 1.0, "margin_share": 1.3}, False),
+        ({"active_share": 1.0, "margin_share": 0.7}, False),
         ({"active_share": 1.0, "margin_share": None}, False),
         ({"active_share": None, "margin_share": None}, False),
         ({"feature_spread": [0.01]}, True),
@@ -120,6 +122,7 @@ def test_only_classes_with_test_images_are_guessed_among():
     assert _guessed(cast("Any", of(9, 9, *[0] * 8)))
     assert not _guessed(cast("Any", of(*[9] * 10)))
     assert _guessed(cast("Any", of(9, 0, low=0.98)))
+    assert not _guessed(cast("Any", of(9))), "of a single class there is nothing to guess"
 
 
 def test_images_whose_loss_stays_near_that_of_the_shares_are_not_fitted():
@@ -136,6 +139,7 @@ def test_the_last_tenth_of_the_epochs_is_compared_with_the_one_before():
     assert found([0.5, 0.4, 0.3]) == ["still-falling"]
     assert found([0.5, 0.3]) == [], "two epochs have no course"
     assert found([*flat, 0.3, 0.3, 0.36, 0.36]) == [], "a loss that rises"
+    assert found([*flat, 0.4, 0.4, None, 0.36]) == [], "a tenth without one of its losses"
 
 
 def test_the_rise_of_the_first_epochs_is_no_fall_at_the_end():
@@ -162,8 +166,12 @@ def test_chance_is_the_entropy_of_what_is_drawn():
     assert chance(plain, counts) == pytest.approx(over(0.9, 0.1) + math.log(2))
     assert chance(replace(plain, method="over-sampling"), counts) == pytest.approx(2 * math.log(2))
     assert chance(replace(plain, method="crl"), counts) == pytest.approx(over(*root) + math.log(2))
+    for method in ("deepid2", "mtct"):  # pairs and triplets in proportion to the data
+        assert chance(replace(plain, method=method), counts) == chance(plain, counts)
     assert chance(replace(plain, method="cost-sensitive"), counts) is None
     assert chance(replace(plain, method="focal"), counts) is None
+    assert chance(replace(plain, method="vs"), counts) is None, "scaled logits cost another amount"
+    assert chance(replace(plain, method="mixup"), counts) is None
     options = MethodOptions(crl=CRLOptions(balance="tpami"))
     assert chance(replace(plain, method="crl-iccv", method_options=options), counts) is None
 
@@ -186,6 +194,8 @@ def test_the_spread_of_features_is_the_share_of_their_mean_square_that_differs()
     assert feature_spread(torch.zeros(4, 1, 2)).tolist() == [0.0], "all are one"
     assert feature_spread(torch.ones(4, 1, 2)).tolist() == [0.0]
     assert feature_spread(torch.eye(2)[:, None]).tolist() == [0.5]
+    half = features.bfloat16()  # as mixed precision gives them
+    assert feature_spread(half).tolist() == pytest.approx(feature_spread(half.double()).tolist(), abs=1e-6)
 
 
 def memorised(losses: Sequence[float], figures: Sequence[float | None], known: float | None = CHANCE) -> bool:
@@ -209,6 +219,9 @@ def test_a_loss_near_zero_while_validation_falls_is_memorised():
     assert not memorised([1, 0.5, low], [0.5, 0.6, 0.5], known=None)
     assert not memorised([1, low], [0.6, 0.5])
     assert not memorised([1, 0.5, low], [None, None, None])
+    assert not memorised([1, 0.5, low, low], [None, 0.6, 0.5, 0.5])  # an epoch that was not judged
+    # the loss is that of the last tenth, too
+    assert not memorised([*[1] * 18, 0.2 * CHANCE, 0.0], [*[0.6] * 18, 0.5, 0.5])
     # a single good epoch among twenty says nothing: tenths are compared
     assert not memorised([low] * 20, [0.6 if i == 5 else 0.55 for i in range(20)])
 
@@ -230,3 +243,9 @@ def test_a_training_is_held_against_the_regression(
     made = structs.replace(made, training=structs.replace(made.training, judged_epoch=2, linear=linear))
     assert ("no-gain" in [f.name for f in faults(made, Evidence(epochs, None, None))]) == is_fault
     assert "no-gain" not in [f.name for f in faults(made, Evidence(epochs, None, None, planned=9))]
+
+
+def test_the_most_serious_fault_is_said_first():
+    evidence = Evidence(course([1.2, 0.8, 0.8]), CHANCE, [[4, 5, 0, 5]], planned=9, leak="near duplicates")
+    names = [fault.name for fault in faults(results(low=0.2), evidence)]
+    assert names == ["leak", "unfinished", "guessing", "not-fitted", "small-validation"]

@@ -7,12 +7,18 @@ import torch
 from torch import nn
 
 from longtail.methods.options import MethodOptions
+from longtail.models.adapters import add_adapters
+from longtail.models.classifier import Classifier
+from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
 from longtail.schema import Attribute, LabelSchema
 from longtail.training.checkpoint import ModelCard
 from longtail.training.config import TrainConfig
+from longtail.training.learner import Learner
 from longtail.training.optimizer import build_optimizer, depths, set_rates
 from longtail.training.schedule import learning_rate
+
+from ..models.vision import Vision
 
 SCHEMA = LabelSchema((Attribute("colour", ("red", "blue")),))
 
@@ -117,4 +123,16 @@ def test_the_optimizer_may_be_chosen_in_either_regime():
     optimizer = build_optimizer(learner("head"), frozen)
     assert {group["peak"] for group in optimizer.param_groups} == {1e-3}
     tuned = replace(frozen, freeze=False, finetune="last", optimizer="sgd")
-    assert isinstance(build_optimizer(learner("last"), tuned), torch.optim.SGD)
+    sgd = build_optimizer(learner("last"), tuned)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert len({group["peak"] for group in sgd.param_groups}) == 6  # the head, and five layers below it
+
+
+def test_adapters_learn_at_the_rate_of_the_head_and_wait_for_nothing():
+    torch.manual_seed(0)
+    network = Vision(width=64, depth=4)
+    model = Classifier(network, AttributeHead(64, SCHEMA, layer="vector"))
+    model.tune("adapters", adapters=add_adapters(network, "timm:vision"))
+    config = TrainConfig("data", method="ce", finetune="adapters", layer_decay=0.5, learning_rate=0.01)
+    groups = build_optimizer(Learner(model, nn.Identity(), (0.5,) * 3, (0.5,) * 3, 5), config).param_groups
+    assert {(group["peak"], group["waits"]) for group in groups} == {(0.01, 0.0)}

@@ -226,7 +226,9 @@ def chance(config: TrainConfig, class_counts: Sequence[Sequence[int]]) -> float 
     weighed = full.class_weights != "none" or full.mixing != "none" or full.crl.balance == "tpami"
     if weighed or full.loss not in ("softmax", "logit-adjusted"):
         return None
-    power = {"shuffled": 1.0, "root": 0.5}.get(full.sampler or "", 0.0)
+    # pairs of an identity and triplets across domains are drawn in proportion to the data
+    shuffled = full.sampler == "shuffled" or config.method in ("deepid2", "mtct")
+    power = 1.0 if shuffled else 0.5 if full.sampler == "root" else 0.0
     drawn = ([n**power for n in counts if n] for counts in class_counts)
     return sum(entropy([n / sum(own) for n in own]) for own in drawn if own)
 

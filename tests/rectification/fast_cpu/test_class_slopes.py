@@ -58,7 +58,7 @@ def test_value_slopes_and_counts_are_those_of_all_triplets():
     @given(
         shapes(),
         st.sampled_from([1, 2, 3, 25]),
-        st.sampled_from([0.05, 0.5, 2.0]),
+        st.sampled_from([0.05, 0.5, 2.0, 9.0]),
         st.sampled_from([0.5, 0.5, 0.1, 0.29, 0.7, 0.95]),
     )
     def on_one_batch(shape, kappa, margin, rho):

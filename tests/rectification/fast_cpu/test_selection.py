@@ -45,8 +45,9 @@ def test_the_most_extreme_candidates_are_found_in_order(dtype, data):
 def test_blocks_of_rows_make_no_difference(largest, monkeypatch):
     values, candidates = torch.rand(7, 11, 30), torch.rand(7, 11, 30) < 0.8
     whole = hardest(values, candidates, 9, largest=largest)
-    monkeypatch.setattr(selection, "_BLOCK", 64)
-    assert torch.equal(hardest(values, candidates, 9, largest=largest), whole)
+    for block in (64, 16):  # two rows, and less than one
+        monkeypatch.setattr(selection, "_BLOCK", block)
+        assert torch.equal(hardest(values, candidates, 9, largest=largest), whole)
     assert torch.equal(hardest(values.double(), candidates, 9, largest=largest), whole)
 
 
