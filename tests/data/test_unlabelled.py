@@ -75,7 +75,9 @@ def test_a_column_can_be_chosen(place: Path):
         (["a.png"], ManifestReading(skip_missing=True), "^--skip-missing: goes with a manifest"),
         (["-", "-"], PLAIN, "^-: is standard input; expected it at most once"),
         (["list.txt"], PLAIN, r"^list\.txt: a list of paths is read from standard input: - < list\.txt"),
-        (["empty"], PLAIN, "^empty: is empty"),
+        (["empty"], PLAIN, "^empty: is empty; expected one of apng"),
+        (["other"], PLAIN, "^other: holds no image among 1 file; expected one of .*webp$"),
+        (["a.tar.gz"], PLAIN, r"^a\.tar\.gz: compressed archives are not read; unpack it first$"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(
@@ -83,6 +85,9 @@ def test_what_cannot_be_meant_is_one_line(
 ):
     Path("list.txt").write_text("a.png\n")
     Path("empty").mkdir()
+    Path("other").mkdir()
+    Path("other/read.me").write_text("a")
+    Path("a.tar.gz").write_bytes(b"a")
     with pytest.raises(InputError, match=message):
         names(sources, reading)
 

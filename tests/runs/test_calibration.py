@@ -12,6 +12,7 @@ from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS
 from longtail.runs.calibration import Calibration, Frequencies, load_calibrations, save_calibrations
 from longtail.runs.evaluate import evaluate
+from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
 from longtail.runs.train import train
 from longtail.schema import Attribute, LabelSchema
@@ -96,12 +97,25 @@ def test_what_cannot_be_is_refused(run, threshold, coverage, said):
 
 def test_a_run_without_calibration_decides_as_before(run):
     before = json.loads((run / "results.json").read_text())["mean"]["class_balanced_accuracy"]
+    assert notes_on(Run.open(run, "cpu")) == []
     (run / "calibration.safetensors").unlink()
+    (said,) = notes_on(Run.open(run, "cpu"))
+    assert said.endswith("calibration.safetensors: is gone; scores are as the network gives them")
     results = evaluate(run, accelerator="cpu")
+    assert notes_on(Run.open(run, "cpu")) == [], "which is how it was judged last"
     assert results.mean.class_balanced_accuracy.value == before["value"]
     assert results.attributes[0].calibration is None
     with pytest.raises(InputError, match=r"--coverage: needs .*calibration.safetensors, which is not there"):
         evaluate(run, coverage=0.9, accelerator="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage that is no header"])
+def test_a_calibration_that_cannot_be_read_can_be_deleted(run, content):
+    (run / "calibration.safetensors").write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"not a readable .*; delete it to decide without it, or train again$"
+    ):
+        Run.open(run, "cpu")
 
 
 def test_the_calibration_of_another_model_is_refused(run):

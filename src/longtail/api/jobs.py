@@ -59,7 +59,7 @@ def train(
         model = longtail.train("digits", tail_ratio=20.0, epochs=2, output="runs/first")
         print(model.table())
     """
-    allow(options.get("method", ""))  # what a run to start from holds is not named by the user
+    allow(str(options.get("method", "")))  # what a run to start from holds is not named by the user
     config = settings(data, **options)
     refuse_idle(flags_of(options), possible(config), f"--method {config.method}")
     if logger is not None:

@@ -63,7 +63,7 @@ def export(
     if format == "timm" and output is None:
         raise InputError("--format timm: expected --output FOLDER with it")
     if format == "onnx" and output is not None:
-        expect_writable(output, "--output")
+        expect_writable(output, "--output", own="model*.onnx")
         expect_no_input(output, "--output")
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         if format == "timm" and output is not None:

@@ -170,7 +170,7 @@ def _written(
     if output is None:
         return write_stream(sys.stdout.buffer, rows, found(blocks))
     if not _is_file(output):
-        with output.open("wb") as stream:
+        with output.open("wb", buffering=0) as stream:  # nothing is left to be written at the end
             return write_stream(stream, rows, found(blocks))
     asked = Asked.of(run, form, features=features)
     return PredictionFile(output, rows, asked, run.watcher.say).write(blocks, found, resume=resume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,8 +20,13 @@ SURROGATES = "surrogateescape"
 """File names that are not UTF-8 are written as the bytes they are."""
 
 
-def expect_writable(path: Path, flag: str) -> None:
+def expect_writable(path: Path, flag: str, own: str = "") -> None:
     """Look at the place of an output before the work is done.
+
+    Args:
+        path: where it is to be.
+        flag: that named it.
+        own: pattern of the names of a run's files that this command makes, and may make anew.
 
     Raises:
         InputError: when the path is a folder, or its folder does not exist, or a run cannot do without it.
@@ -32,7 +38,7 @@ def expect_writable(path: Path, flag: str) -> None:
     from longtail.runs.folder import RunFolder
 
     folder = RunFolder(path.parent)
-    if folder.config.exists() and path in {*folder.files} - {*folder.judged}:
+    if folder.config.exists() and path in folder.files and not fnmatch(path.name, own):
         raise InputError(f"{flag} {path}: is a file of a run; choose another place")
 
 

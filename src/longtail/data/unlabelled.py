@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import ImageStore
-from longtail.data.listing import MANIFEST_SUFFIXES, TAR_SUFFIX, list_source, require_images, suffix
+from longtail.data.listing import (
+    IMAGE_SUFFIXES,
+    MANIFEST_SUFFIXES,
+    TAR_SUFFIX,
+    list_source,
+    require_images,
+    suffix,
+)
 from longtail.data.names import Names
 from longtail.data.sources import existing
 from longtail.data.stores import FileStore
@@ -20,6 +27,7 @@ from longtail.data.tables.lists import LIST_SUFFIX
 from longtail.data.tables.manifest import open_unlabelled
 from longtail.data.tables.table import read_table
 from longtail.errors import InputError
+from longtail.words import count
 
 BLOCK = 64
 """Most images of a block: so many are in memory at a time, and what a network makes of them.
@@ -28,6 +36,9 @@ More are no faster on a CPU: lite0 at 224 pixels takes 4.6 GB with 256 of them, 
 
 STANDARD_INPUT = "-"
 """Names the list of paths on standard input."""
+
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".gz", ".7z", ".rar")
+"""Endings of archives that are not read."""
 
 _READ_AT_ONCE = 2**16  # bytes of a list
 
@@ -161,12 +172,17 @@ def _kind(source: str) -> str:
         return "place"
     if suffix(source) == LIST_SUFFIX:
         raise InputError(f"{source}: a list of paths is read from standard input: - < {source}")
+    if source.lower().endswith(COMPRESSED):
+        raise InputError(f"{source}: compressed archives are not read; unpack it first")
     return "manifest" if suffix(source) in MANIFEST_SUFFIXES else "image"
 
 
 def _of_place(path: Path, say: Callable[[str], None]) -> ImageStore:
     found = list_source(path)
-    require_images(found, path)
+    if not found.images:
+        seen = count(found.others.total() + len(found.manifests), "file")
+        what = "is empty" if seen == "0 files" else f"holds no image among {seen}"
+        raise InputError(f"{path}: {what}; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
     for note in found.all_notes():
         say(f"{path}: {note}")
     return found.store()

@@ -153,7 +153,7 @@ def load_calibrations(path: Path, model: str, schema: LabelSchema) -> dict[str, 
     """
     if not path.exists():
         return {}
-    tensors, facts = read_sealed(path, "")
+    tensors, facts = read_sealed(path, "", _AGAIN.removeprefix("; "))
     decisions = dict.fromkeys(name.partition(".")[0] for name in sorted(tensors) if "." in name)
     try:
         found = {name: _of_decision(name, tensors) for name in decisions}

@@ -61,7 +61,12 @@ def notes_on(run: Run) -> list[str]:
         for j, threshold in run.ruling.thresholds.items()
         if threshold.kept
     ]
-    return [*([run.unfinished] if run.unfinished else []), *kept]
+    lost = (
+        [f"{run.folder.calibration}: is gone; scores are as the network gives them"]
+        if run.uncalibrated
+        else []
+    )
+    return [*([run.unfinished] if run.unfinished else []), *lost, *kept]
 
 
 def predict(run: Run, blocks: Iterable[Block], *, skip_unreadable: bool = False) -> Iterator[Prediction]:

@@ -131,12 +131,15 @@ def write_stream(stream: BinaryIO, rows: Rows, found: Iterable[Predicted]) -> Ta
     """Write predictions where nothing can be kept for later, each block at once.
 
     Raises:
-        InputError: when no image can be read.
+        InputError: when no image can be read, or a device is full.
     """
     tally = Tally()
     for piece in _pieces(rows, found, tally, rows.head()):
-        stream.write(piece)
-        stream.flush()
+        with _writing(Path(getattr(stream, "name", "standard output"))):
+            left = memoryview(piece)
+            while left:
+                left = left[stream.write(left) :]
+            stream.flush()
     return tally
 
 
@@ -295,5 +298,7 @@ def _writing(path: Path) -> Generator[None]:
     """Says in one line why a file cannot be written."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever reads has enough
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None

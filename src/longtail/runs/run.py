@@ -15,6 +15,7 @@ from longtail.data.classes import changes
 from longtail.data.splits import SPLITS_FILE
 from longtail.decisions.thresholds import Aim
 from longtail.errors import InputError
+from longtail.evaluation.results import RESULTS
 from longtail.features.vectors import FixedNetwork
 from longtail.files import file_name
 from longtail.images.load import Loader
@@ -298,6 +299,17 @@ class Run:
             else "it cannot go on, train again with --overwrite"
         )
         return f"{path}: its training is not finished ({epochs}); {further}"
+
+    @property
+    def uncalibrated(self) -> bool:
+        """Whether its scores had a temperature when they were judged, which is no longer there."""
+        if self.folder.calibration.exists() or not self.folder.results.exists():
+            return False
+        try:
+            judged = RESULTS.read(self.folder.results)
+        except InputError:
+            return False
+        return any(attribute.calibration for attribute in judged.attributes)
 
     def scores(
         self,

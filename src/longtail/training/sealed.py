@@ -24,16 +24,21 @@ def write_sealed(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         aside.write_bytes(_serialised(tensors, metadata))
 
 
-def read_sealed(path: Path, missing: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_sealed(
+    path: Path, missing: str, remedy: str = "take a copy of it, or train again"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """What `write_sealed` wrote.
 
     Raises:
-        InputError: when the file is not there, with what is `missing`, or is damaged.
+        InputError: when the file is not there, with what is `missing`, or is damaged, with the `remedy`.
     """
     content = read_content(path, missing)
-    found = unpacked(path, content)
+    try:
+        found = unpacked(path, content)
+    except InputError as error:
+        raise InputError(f"{error}; {remedy}") from None
     if not is_whole(content):
-        raise InputError(f"{path}: damaged, its checksum is wrong; take a copy of it, or train again")
+        raise InputError(f"{path}: damaged, its checksum is wrong; {remedy}")
     return found
 
 
