@@ -109,6 +109,13 @@ def test_a_target_that_is_none_is_named_with_its_value(wrong, said):
         from_binary(torch.zeros(2, 2), targets)
 
 
+@pytest.mark.parametrize("wrong", [2, 255, 156])
+def test_a_target_in_8_bits_without_a_sign_is_no_negative_number(wrong):
+    targets = torch.tensor([[0, wrong]], dtype=torch.uint8)
+    with pytest.raises(ValueError, match=rf"^targets: .*, got {wrong} at image 0, attribute 1$"):
+        from_binary(torch.zeros(1, 2), targets)
+
+
 @pytest.mark.parametrize("value", [np.zeros((2, 3), np.float32), [[0.0, 1.0]]])
 def test_what_is_no_tensor_is_named(value):
     labels = torch.zeros(2, 1, dtype=torch.int64)

@@ -141,6 +141,8 @@ def from_binary(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"from_binary: expected logits and targets of one shape (N, J), got {shapes}")
     if targets.dtype.is_floating_point:
         targets = targets.masked_fill(targets.isnan(), UNLABELLED)
+    else:
+        targets = targets.long()  # in 8 bits without a sign 255 is -1
     wrong = (targets != 0) & (targets != 1) & (targets != UNLABELLED) & (targets != _IGNORED_BY_TORCH)
     _refuse_where(targets, wrong, "0, 1, or -1 or -100 for unlabelled", "targets")
     labels = as_labels(targets.long())
@@ -164,10 +166,9 @@ def _refuse_where(labels: Tensor, wrong: Tensor, expected: str, name: str = "lab
         return
     if wrong.any():
         image, attribute = wrong.nonzero()[0].tolist()
-        got = labels[image, attribute].item()
-        raise ValueError(
-            f"{name}: expected {expected}, got {got:.6g} at image {image}, attribute {attribute}"
-        )
+        value = labels[image, attribute].item()
+        got = f"{value:.6g}" if isinstance(value, float) else value
+        raise ValueError(f"{name}: expected {expected}, got {got} at image {image}, attribute {attribute}")
 
 
 def _expect_tensor(name: str, value: object) -> None:

@@ -17,6 +17,7 @@ from longtail import ClassRectificationLoss
         ("comparison", "triplet"),
         ("kappa", 0),
         ("kappa", 2.5),
+        ("kappa", math.inf),
         ("rho", 0.0),
         ("rho", 1.0),
         ("rho", math.nan),

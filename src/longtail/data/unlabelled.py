@@ -17,7 +17,6 @@ from longtail.data.listing import (
     MANIFEST_SUFFIXES,
     TAR_SUFFIX,
     list_source,
-    require_images,
     suffix,
 )
 from longtail.data.names import Names
@@ -193,7 +192,11 @@ def _of_manifest(path: Path, reading: ManifestReading, say: Callable[[str], None
         table = read_table(str(path), file)
     place = path.parent if reading.images is None else existing(reading.images, "--images ")
     found = list_source(place)
-    require_images(found, place)
+    if not found.images:
+        raise InputError(
+            f"{path}: {place} holds no image that it could name; --images names another place, "
+            "and - takes paths anywhere, one a line"
+        )
     store, notes = open_unlabelled(table, found, reading.image_column, reading.skip_missing)
     for note in (*notes, *table.notes):
         say(note)

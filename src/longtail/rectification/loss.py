@@ -112,13 +112,13 @@ class ClassRectificationLoss(nn.Module):
             raise ValueError(
                 f"comparison: 'log-odds' compares scores and goes with level 'class', got {level!r}"
             )
-        if kappa < 1 or kappa != int(kappa):
+        if kappa < 1 or not float(kappa).is_integer():
             raise ValueError(f"kappa: expected a whole number from 1, got {kappa}")
         if not 0 < rho < 1:
             raise ValueError(f"rho: expected a share between 0 and 1, got {rho}")
         if margin is not None and not (margin > 0 and math.isfinite(margin)):
             raise ValueError(f"margin: expected a positive number or None, got {margin}")
-        if nodes < 2 or nodes != int(nodes):
+        if nodes < 2 or not float(nodes).is_integer():
             raise ValueError(f"nodes: expected a whole number from 2, got {nodes}")
         self.level: LevelName = level
         self.comparison: Comparison = comparison
