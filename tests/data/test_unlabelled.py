@@ -63,9 +63,7 @@ def test_rows_without_their_image_are_refused_or_left_out_and_said(place: Path):
 def test_a_manifest_beside_which_there_is_no_image_is_named(place: Path):
     Path("empty").mkdir()
     Path("empty/list.csv").write_text("image\n../a.png\n")
-    with pytest.raises(
-        InputError, match=r"^empty/list\.csv: empty holds no image .*; --images names"
-    ):
+    with pytest.raises(InputError, match=r"^empty/list\.csv: empty holds no image .*; --images names"):
         names(["empty/list.csv"], PLAIN)
 
 

@@ -310,7 +310,7 @@ def test_a_stream_gets_each_block_at_once_and_the_header_with_the_first_row():
             seen.append(stream.getvalue().count(b"\n"))
         assert seen == [0, 3, 4]
 
-    tally = write_stream(stream, rows_of("csv", COLUMNS), looking())
+    tally = write_stream(stream, rows_of("csv", COLUMNS), looking(), Path("a"))
     assert stream.getvalue().decode() == whole(["3", "4", "5"])
     assert (tally.images, tally.unreadable) == (5, 2)
 
@@ -321,4 +321,4 @@ def test_a_device_that_is_full_is_named():
         Path("/dev/full").open("wb", buffering=0) as stream,
         pytest.raises(InputError, match=r"^/dev/full: cannot be written \(No space left on device\)$"),
     ):
-        write_stream(stream, rows_of("csv", COLUMNS), predicted(blocks_of(["3", "4"])))
+        write_stream(stream, rows_of("csv", COLUMNS), predicted(blocks_of(["3", "4"])), Path("/dev/full"))

@@ -168,9 +168,9 @@ def _written(
     rows = rows_of(form, Columns.of(run.card.schema, sets=run.coverage is not None, vectors=vectors))
     found = partial(predict_blocks, run, features=features)
     if output is None:
-        return write_stream(sys.stdout.buffer, rows, found(blocks))
+        return write_stream(sys.stdout.buffer, rows, found(blocks), Path("standard output"))
     if not _is_file(output):
         with output.open("wb", buffering=0) as stream:  # nothing is left to be written at the end
-            return write_stream(stream, rows, found(blocks))
+            return write_stream(stream, rows, found(blocks), output)
     asked = Asked.of(run, form, features=features)
     return PredictionFile(output, rows, asked, run.watcher.say).write(blocks, found, resume=resume)

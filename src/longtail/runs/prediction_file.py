@@ -127,15 +127,15 @@ class Tally:
 _ANEW = "; leave --resume out to begin anew"
 
 
-def write_stream(stream: BinaryIO, rows: Rows, found: Iterable[Predicted]) -> Tally:
-    """Write predictions where nothing can be kept for later, each block at once.
+def write_stream(stream: BinaryIO, rows: Rows, found: Iterable[Predicted], place: Path) -> Tally:
+    """Write predictions where nothing can be kept for later, each block at once; `place` is its name.
 
     Raises:
         InputError: when no image can be read, or a device is full.
     """
     tally = Tally()
     for piece in _pieces(rows, found, tally, rows.head()):
-        with _writing(Path(getattr(stream, "name", "standard output"))):
+        with _writing(place):
             left = memoryview(piece)
             while left:
                 left = left[stream.write(left) :]
