@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import torch.utils.checkpoint
 from torch import nn
 from torch.nn.functional import batch_norm
 from torch.utils.data import TensorDataset
@@ -341,10 +342,33 @@ def test_the_loop_of_the_documentation_learns_what_one_process_does(of_two):
         check(found["looped"], expected)
 
 
-def test_a_norm_that_learns_is_refused_where_it_would_be_computed_again_by_one_process():
-    rows = torch.randn(4, 2)
-    with torch.no_grad(), pytest.raises(RuntimeError, match=r"^one_batch: .* as in activation checkpointing"):
-        whole_batch_norm(rows, None, None, training=True)
+@pytest.fixture
+def one_process(tmp_path):
+    """A process group of this process alone."""
+    dist.init_process_group("gloo", f"file://{tmp_path / 'store'}", timedelta(minutes=1), 1, 0)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("reentrant", "error"), [(True, RuntimeError), (False, torch.utils.checkpoint.CheckpointError)]
+)
+def test_a_norm_that_learns_is_refused_where_it_would_be_computed_again_by_one_process(
+    reentrant, error, one_process
+):
+    norm, rows = nn.BatchNorm1d(2), torch.randn(4, 2, requires_grad=True)
+    with pytest.raises(error):  # noqa: PT012
+        with WholeBatchNorms():
+            out = torch.utils.checkpoint.checkpoint(norm, rows, use_reentrant=reentrant)
+        out.square().sum().backward()
+
+
+def test_a_norm_of_a_network_that_does_not_learn_follows_without_gradient(one_process):
+    """As that of a teacher, which is the average of another network."""
+    norm, rows = nn.BatchNorm1d(2).requires_grad_(False), torch.randn(4, 2)
+    expected = nn.BatchNorm1d(2)(rows).detach()
+    with torch.no_grad(), WholeBatchNorms():
+        torch.testing.assert_close(norm(rows), expected)
     with torch.no_grad():
         fixed = whole_batch_norm(rows, torch.zeros(2), torch.ones(2), eps=0.0)
     torch.testing.assert_close(fixed, rows)

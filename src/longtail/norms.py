@@ -50,12 +50,13 @@ def whole_batch_norm(
 
     Raises:
         ValueError: when there is a single value per channel in all processes together.
-        RuntimeError: without gradient, as activation checkpointing runs it: what is computed again in the
-            backward pass lies outside of the context, and would have the statistics of one process.
+        RuntimeError: without gradient where it learns, as reentrant activation checkpointing runs it: what is
+            computed again in the backward pass lies outside of the context, and would have the statistics
+            of one process. (Without reentry torch sees that other tensors are kept, and refuses it.)
     """
     if not training:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and weight is not None and weight.requires_grad:
         raise RuntimeError(
             "one_batch: batch normalisation learns here without gradient, as in activation checkpointing; "
             "leave it out of what is checkpointed, or put it into evaluation mode"
@@ -93,14 +94,15 @@ class _Norm(torch.autograd.Function):
         if running_mean is not None and running_var is not None:
             running_mean.lerp_(mean.to(running_mean), momentum)
             running_var.lerp_((squares / (count - 1)).to(running_var), momentum)
-        ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt())
+        # in another number than `batch_norm` keeps, so that a checkpoint cannot take the one for the other
+        ctx.save_for_backward(x, weight, torch.stack([mean, (variance + eps).rsqrt()]))
         ctx.count = count
         return batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weight, mean, scale = ctx.saved_tensors
+        x, weight, (mean, scale) = ctx.saved_tensors
         slope, wide = full_precision(grad_outputs[0]), _beside(x.ndim)
         normed = (full_precision(x) - mean[wide]) * scale[wide]
         own = torch.stack([slope.sum(_but_channels(x)), (slope * normed).sum(_but_channels(x))])

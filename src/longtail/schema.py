@@ -136,6 +136,8 @@ def from_binary(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """
     import torch
 
+    _expect_tensor("logits", logits)
+    _expect_tensor("targets", targets)
     if logits.ndim != 2 or logits.shape != targets.shape:
         shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
         raise ValueError(f"from_binary: expected logits and targets of one shape (N, J), got {shapes}")

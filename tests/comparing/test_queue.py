@@ -106,6 +106,11 @@ def test_the_time_left_counts_what_runs_and_not_what_was_done_before(tmp_path, m
     (first.path / "metrics.jsonl").write_text("{}\n{}\n")
     # half a training in 5 s; half a training is left
     assert pace.progress([first, second]) == ("2 runs, epochs, 0:05 left", 3, 4)
+    # one that waits for its turn has done no less by that
+    assert pace.progress([first]) == ("1 run, epochs, 0:05 left", 3, 4)
+    now[0] = 10.0
+    pace.end([first, second])
+    assert pace.progress([]) == ("0 runs, epochs", 3, 4)
 
 
 def test_what_is_finished_is_not_started_again(tmp_path):

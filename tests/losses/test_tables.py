@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -37,7 +38,7 @@ def test_a_table_of_another_shape_is_refused_by_its_name(shape):
         expect_table("margins", torch.ones(shape), 2, 3)
 
 
-@pytest.mark.parametrize("counts", [[], [90, 10]])
+@pytest.mark.parametrize("counts", [[], [90, 10], np.array([90, 10]), torch.tensor([90, 10])])
 def test_counts_without_a_row_for_each_attribute_are_refused(counts):
     with pytest.raises(ValueError, match=r"^counts: expected a row of class counts for every attribute"):
         count_table(counts)

@@ -52,7 +52,7 @@ def test_a_share_outside_0_and_1_is_refused(alpha: float):
         balanced_loss(torch.tensor(2.0), torch.tensor(3.0), alpha)
 
 
-@pytest.mark.parametrize("counts", [[], [90, 10]])
+@pytest.mark.parametrize("counts", [[], [90, 10], torch.tensor([90, 10])])
 def test_counts_without_a_row_for_each_attribute_are_named(counts):
     with pytest.raises(ValueError, match=r"^class_counts: expected a row for every attribute"):
         tpami_alpha(counts)

@@ -29,7 +29,7 @@ def expect_writable(path: Path, flag: str, own: str = "") -> None:
         own: pattern of the names of a run's files that this command makes, and may make anew.
 
     Raises:
-        InputError: when the path is a folder, or its folder does not exist, or a run cannot do without it.
+        InputError: when the path is a folder, or its folder does not exist, or it is another file of a run.
     """
     if path.is_dir():
         raise InputError(f"{flag} {path}: expected a file to write, got a folder")

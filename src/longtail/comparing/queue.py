@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,11 +130,13 @@ class Queue:
     def _collect(self, pace: _Pace) -> dict[Cell, str]:
         """Take note of the trainings that ended; what went wrong with those that failed."""
         failed: dict[Cell, str] = {}
-        for cell, found in self._ended():
+        ended = self._ended()
+        pace.end(cell for cell, _ in ended)
+        for cell, found in ended:
             keep_cost(cell.path, found.peak_memory_bytes)
             fault = self._fault(cell, found)
             pace.left -= 1
-            self.watcher.say(f"{pace.said(cell, self._running)}: {fault or _achieved(cell.path)}")
+            self.watcher.say(f"{pace.said(cell)}: {fault or _achieved(cell.path)}")
             if fault:
                 failed[cell] = fault
         return failed
@@ -188,23 +190,28 @@ class _Pace:
         self._what = what
         self._cells = cells
         self._waiting = tuple(waiting)
+        self._ended = set[Cell]()
         self._before = sum(map(_share_done, waiting))
         self._started = time.monotonic()
+
+    def end(self, cells: Iterable[Cell]) -> None:
+        """Take note of trainings that ended, well or not."""
+        self._ended.update(cells)
 
     def progress(self, running: Collection[Cell]) -> tuple[str, int, int]:
         """What `Watcher.progress` takes: the task, epochs done, all epochs."""
         total = sum(cell.config.planned_epochs for cell in self._waiting)
         done = min(sum(map(_epochs_done, self._waiting)), total)
-        return f"{count(len(running), 'run')}, epochs{self._time_left(running)}", done, total
+        return f"{count(len(running), 'run')}, epochs{self._time_left()}", done, total
 
-    def said(self, cell: Cell, running: Collection[Cell]) -> str:
+    def said(self, cell: Cell) -> str:
         """'2/6 runs, 0:40 left  crl-i, seed 1'."""
         done = len(self._cells) - self.left
-        return f"{done}/{len(self._cells)} {self._what}{self._time_left(running)}  {cell.name}"
+        return f"{done}/{len(self._cells)} {self._what}{self._time_left()}  {cell.name}"
 
-    def _time_left(self, running: Collection[Cell]) -> str:
+    def _time_left(self) -> str:
         # in trainings: an epoch of one method may be a tenth of one of another
-        done = len(self._waiting) - self.left + sum(map(_share_done, running))
+        done = sum(1.0 if cell in self._ended else _share_done(cell) for cell in self._waiting)
         new, rest = done - self._before, len(self._waiting) - done
         if new <= 0 or not rest or not self.left:
             return ""

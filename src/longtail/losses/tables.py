@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def count_table(counts: Sequence[Sequence[float]], least: int = 0) -> Tensor:
         tensor([[3., 1.],
                 [5., 0.]], dtype=torch.float64)
     """
-    if len(counts) == 0 or not all(hasattr(row, "__len__") for row in counts):
+    if len(counts) == 0 or any(np.ndim(row) == 0 for row in counts):
         raise ValueError("counts: expected a row of class counts for every attribute; [[90, 10]] for one")
     if any(not count >= 0 for row in counts for count in row):
         raise ValueError("counts: expected numbers of images, got a negative number or NaN")

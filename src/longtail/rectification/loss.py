@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -122,12 +123,12 @@ class ClassRectificationLoss(nn.Module):
             raise ValueError(f"nodes: expected a whole number from 2, got {nodes}")
         self.level: LevelName = level
         self.comparison: Comparison = comparison
-        self.kappa = kappa
+        self.kappa = int(kappa)
         self.rho = rho
         self.margin = margin
         self.power = power
         self.normalize = normalize
-        self.nodes = nodes
+        self.nodes = int(nodes)
 
     def forward(self, logits: Tensor, labels: Tensor, features: Tensor | None = None) -> Tensor:
         """l_crl of a batch, a scalar; 0 and still connected to the graph where nothing is mined.
@@ -260,7 +261,7 @@ def tpami_alpha(class_counts: Sequence[Sequence[int]], eta: float = 0.01) -> flo
 
     Source: TPAMI 2019, eq. 8 as reviewed.
     """
-    if len(class_counts) == 0 or not all(hasattr(counts, "__len__") for counts in class_counts):
+    if len(class_counts) == 0 or any(np.ndim(counts) == 0 for counts in class_counts):
         raise ValueError("class_counts: expected a row for every attribute; [[90, 10]] for one")
     omegas = training_imbalance(class_counts)
     alpha = eta * sum(omegas) / len(omegas)

@@ -70,7 +70,7 @@ def _figures_line(name: str, metrics: Metrics[Estimate | None], over: Metrics[st
     balanced, plain, few = metrics.class_balanced_accuracy, metrics.accuracy, metrics.few_recall
     over = over or Metrics.each(lambda _: "")
     line = Text.assemble((shown(name), "bold"), ": class-balanced accuracy ", _with_interval(balanced))
-    line.append(over.class_balanced_accuracy)
+    line.append(over.class_balanced_accuracy if balanced else "")
     line.append(f", accuracy {value(plain)} %{over.accuracy}" if plain else "")
     line.append(f", recall of rare classes {_with_interval(few)}{over.few_recall}" if few else "")
     return _below_gap(line)

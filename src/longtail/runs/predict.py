@@ -148,8 +148,9 @@ def _scores_and_features(
     found = outputs_of(run.fabric, learner, loader, give, rows)
     run.expect_finite(found, rows, name)
     scores, features = found.tensor_split([shape[0] * shape[1]], 1)
-    vectors = features.unflatten(1, (learner.model.head.vectors, -1))
-    return run.ruling.calibrated(scores.unflatten(1, shape)), vectors.numpy()
+    scores, vectors = scores.unflatten(1, shape), features.unflatten(1, (learner.model.head.vectors, -1))
+    run.expect_scores(scores, rows, name)
+    return run.ruling.calibrated(scores), vectors.numpy()
 
 
 def _sets(

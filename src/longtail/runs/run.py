@@ -336,13 +336,21 @@ class Run:
         """(n, J, K) float32, the same as the method gives them."""
         give, loader = self.learner.scores, loader or self.data.loader
         found = outputs_of(self.fabric, self.learner, loader, give, rows, on_progress=on_progress)
-        self.expect_finite(found, rows, name or self.data.dataset.images.name)
-        if is_outside(self.card.method) and len(found) and not 0 <= found.min() <= found.max() <= 1 + 1e-4:
+        self.expect_scores(found, rows, name or self.data.dataset.images.name)
+        return found
+
+    def expect_scores(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:
+        """Refuse scores (n, J, K) that are none: not finite, or beyond 0 to 1 by a method of the user's own.
+
+        Raises:
+            InputError: as `expect_finite`, and naming the method.
+        """
+        self.expect_finite(found, rows, name)
+        if is_outside(self.card.method) and ((found < -1e-4) | (found > 1.0001)).any():
             raise InputError(
                 f"{self.card.method}: its scores are expected to be from 0 to 1, got {found.min():.3g} to "
                 f"{found.max():.3g}"
             )
-        return found
 
     def expect_finite(self, found: Tensor, rows: NDArray[np.int64], name: Callable[[int], str]) -> None:
         """Refuse what the model gave for images, where a number is none.
