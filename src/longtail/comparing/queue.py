@@ -191,7 +191,8 @@ class _Pace:
         self._cells = cells
         self._waiting = tuple(waiting)
         self._ended = set[Cell]()
-        self._before = sum(map(_share_done, waiting))
+        self._total = sum(cell.config.planned_epochs for cell in waiting)
+        self._before = self._trainings(self._epochs())
         self._started = time.monotonic()
 
     def end(self, cells: Iterable[Cell]) -> None:
@@ -200,18 +201,27 @@ class _Pace:
 
     def progress(self, running: Collection[Cell]) -> tuple[str, int, int]:
         """What `Watcher.progress` takes: the task, epochs done, all epochs."""
-        total = sum(cell.config.planned_epochs for cell in self._waiting)
-        done = min(sum(map(_epochs_done, self._waiting)), total)
-        return f"{count(len(running), 'run')}, epochs{self._time_left()}", done, total
+        epochs = self._epochs()
+        done = min(sum(epochs), self._total)
+        return f"{count(len(running), 'run')}, epochs{self._time_left(epochs)}", done, self._total
 
     def said(self, cell: Cell) -> str:
         """'2/6 runs, 0:40 left  crl-i, seed 1'."""
         done = len(self._cells) - self.left
-        return f"{done}/{len(self._cells)} {self._what}{self._time_left()}  {cell.name}"
+        return f"{done}/{len(self._cells)} {self._what}{self._time_left(self._epochs())}  {cell.name}"
 
-    def _time_left(self) -> str:
-        # in trainings: an epoch of one method may be a tenth of one of another
-        done = sum(1.0 if cell in self._ended else _share_done(cell) for cell in self._waiting)
+    def _epochs(self) -> list[int]:
+        return [_epochs_done(cell) for cell in self._waiting]
+
+    def _trainings(self, epochs: Sequence[int]) -> float:
+        """How many are done: an epoch of one method may be a tenth of one of another."""
+        return sum(
+            1.0 if cell in self._ended else min(own / cell.config.planned_epochs, 1.0)
+            for cell, own in zip(self._waiting, epochs, strict=True)
+        )
+
+    def _time_left(self, epochs: Sequence[int]) -> str:
+        done = self._trainings(epochs)
         new, rest = done - self._before, len(self._waiting) - done
         if new <= 0 or not rest or not self.left:
             return ""
@@ -250,10 +260,6 @@ def _epochs_done(cell: Cell) -> int:
         return RunFolder(cell.path).metrics.read_bytes().count(b"\n")
     except OSError:
         return 0
-
-
-def _share_done(cell: Cell) -> float:
-    return min(_epochs_done(cell) / cell.config.planned_epochs, 1.0)
 
 
 def _achieved(run: Path) -> str:

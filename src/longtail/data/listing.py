@@ -197,11 +197,16 @@ def require_images(found: Listing, path: Path) -> None:
         raise InputError(
             f"{path}: is empty; expected images in one folder per class, or labels.csv with images"
         )
-    seen = count(found.others.total() + len(found.manifests), "file")
     raise InputError(
-        f"{path}: holds no image among {seen}; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}"
-        " (where images lie elsewhere, name the place with --images)"
+        f"{path}: {no_image_in(found)} (where images lie elsewhere, name the place with --images)"
     )
+
+
+def no_image_in(found: Listing) -> str:
+    """What is to be said of a place without images."""
+    seen = found.others.total() + len(found.manifests)
+    what = f"holds no image among {count(seen, 'file')}" if seen else "is empty"
+    return f"{what}; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}"
 
 
 def _descend(found: Listing) -> Listing:

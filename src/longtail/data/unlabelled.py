@@ -12,13 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.data.dataset import ImageStore
-from longtail.data.listing import (
-    IMAGE_SUFFIXES,
-    MANIFEST_SUFFIXES,
-    TAR_SUFFIX,
-    list_source,
-    suffix,
-)
+from longtail.data.listing import MANIFEST_SUFFIXES, TAR_SUFFIX, list_source, no_image_in, suffix
 from longtail.data.names import Names
 from longtail.data.sources import existing
 from longtail.data.stores import FileStore
@@ -26,7 +20,6 @@ from longtail.data.tables.lists import LIST_SUFFIX
 from longtail.data.tables.manifest import open_unlabelled
 from longtail.data.tables.table import read_table
 from longtail.errors import InputError
-from longtail.words import count
 
 BLOCK = 64
 """Most images of a block: so many are in memory at a time, and what a network makes of them.
@@ -179,9 +172,7 @@ def _kind(source: str) -> str:
 def _of_place(path: Path, say: Callable[[str], None]) -> ImageStore:
     found = list_source(path)
     if not found.images:
-        seen = count(found.others.total() + len(found.manifests), "file")
-        what = "is empty" if seen == "0 files" else f"holds no image among {seen}"
-        raise InputError(f"{path}: {what}; expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise InputError(f"{path}: {no_image_in(found)}")
     for note in found.all_notes():
         say(f"{path}: {note}")
     return found.store()

@@ -153,16 +153,16 @@ def load_calibrations(path: Path, model: str, schema: LabelSchema) -> dict[str, 
     """
     if not path.exists():
         return {}
-    tensors, facts = read_sealed(path, "", _AGAIN.removeprefix("; "))
+    tensors, facts = read_sealed(path, "", _AGAIN)
     decisions = dict.fromkeys(name.partition(".")[0] for name in sorted(tensors) if "." in name)
     try:
         found = {name: _of_decision(name, tensors) for name in decisions}
     except KeyError as error:
-        raise InputError(f"{path}: expected {error} in it{_AGAIN}") from None
+        raise InputError(f"{path}: expected {error} in it; {_AGAIN}") from None
     if facts.get("format") != FORMAT or not all(_fits(one, schema) for one in found.values()):
-        raise InputError(f"{path}: expected the calibration of this model{_AGAIN}")
+        raise InputError(f"{path}: expected the calibration of this model; {_AGAIN}")
     if facts.get("model") != model:
-        raise InputError(f"{path}: belongs to another model.safetensors{_AGAIN}")
+        raise InputError(f"{path}: belongs to another model.safetensors; {_AGAIN}")
     return found
 
 
@@ -171,7 +171,7 @@ def _of_decision(name: str, tensors: Mapping[str, Tensor]) -> Calibration:
 
 
 _OF_DECISION = ("temperature", "effective", "scores", "typical")
-_AGAIN = "; delete it to decide without it, or train again"
+_AGAIN = "delete it to decide without it, or train again"
 
 
 def _fits(found: Calibration, schema: LabelSchema) -> bool:
