@@ -70,7 +70,7 @@ def train(
 
 
 def resume(run: str | Path, *, method: str | None = None, progress: bool = False) -> Model:
-    """Go on with a training that was stopped.
+    """Resume a training that was stopped.
 
     Args:
         run: its folder.
@@ -137,7 +137,7 @@ def compare(
 ) -> Compared:
     """Train several methods on the same data with paired seeds, and compare them.
 
-    Trainings run in processes of their own. The same call goes on where it was stopped.
+    Trainings run in processes of their own. If interrupted, the same call resumes.
 
     Args:
         data: as of `train`.

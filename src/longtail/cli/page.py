@@ -26,13 +26,13 @@ COLUMN = 27
 
 SUMMARY = """Train image classifiers that keep their rare classes.
 
-One label or many attributes per image, from folders, a CSV or an archive, with the Class Rectification
-Loss or the baselines it is compared with."""
+One label or many attributes per image, from folders, a CSV or an archive. By default the data decide which
+of the methods is taken, and a line says why."""
 
 EXAMPLES = """
 longtail data
 longtail diagnose photos/
-longtail train photos/ --method crl --epochs 20 --output runs/first
+longtail train photos/ --output runs/first
 longtail predict runs/first new-photos/ --output predictions.csv
 """
 
@@ -91,7 +91,8 @@ CODES: tuple[Row, ...] = (
     ("1", "Done in part; the last line says what is missing."),
     ("2", "A mistake in the command or the data; the line says what to do."),
     ("3", "Done, with the model of a training that is not finished."),
-    ("130, 143", "Stopped by Ctrl-C or SIGTERM."),
+    ("75", "Another process of the training is gone."),
+    ("130, 138, 143", "Stopped by Ctrl-C, SIGUSR1 or SIGTERM."),
 )
 
 

@@ -94,8 +94,8 @@ METHODS: Mapping[str, Row] = {
         backbone="mtct",
     ),
     "crl": Row(
-        "recommended: Class Rectification at instance level on square-root sampled batches, beside "
-        "logit-adjusted cross entropy",
+        "our recipe from scratch: square-root sampled batches, logit-adjusted cross entropy, a neck, and "
+        "Class Rectification at instance level",
         "class_rectification:ClassRectification",
         MethodOptions(
             sampler="root",
