@@ -1,7 +1,6 @@
 """The loops of examples/loops, by two processes: all of them train the network that one process trains."""
 
 import os
-import socket
 import sys
 from contextlib import nullcontext
 from importlib import import_module
@@ -12,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from longtail import ClassRectificationLoss, gather_ranks, one_batch
 from longtail.losses.cross_entropy import cross_entropy
 from longtail.sampling.share import ProcessBatches
+
+from .together import free_port, together
 
 LOOPS, WORLD = Path(__file__).parents[1] / "examples" / "loops", 2
 NEEDS = {
@@ -66,10 +66,7 @@ def worker(rank, port, folder):
 def of_two(tmp_path_factory):
     """The folder with what each of two processes trained in each loop."""
     folder = tmp_path_factory.mktemp("of-two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(worker, (port, folder), nprocs=WORLD)
+    together(worker, free_port(), folder)
     return folder
 
 

@@ -1,7 +1,6 @@
 """Rows, means and norms of two processes, against those of one."""
 
 import re
-import socket
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.utils.checkpoint
 from torch import nn
 from torch.nn.functional import batch_norm
@@ -28,6 +26,7 @@ from longtail.ranks import (
 from longtail.tensors import masked_mean
 
 from .sharing import COMPARISONS, ON_PAIRS, averaged, in_shares, problem
+from .together import free_port, together
 
 WORLD, LEVELS = 2, ("class", "instance")
 ORDER = torch.randperm(12, generator=torch.Generator().manual_seed(1))
@@ -184,12 +183,6 @@ def group(rank=0, world=1, port=None):
     dist.destroy_process_group()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def worker(rank, ports, folder):
     torch.set_num_threads(1)
     found = {}
@@ -225,7 +218,7 @@ def found_by(rank):
 def of_three(tmp_path_factory):
     """What each of three processes found, and before that each of the first two without the third."""
     folder = tmp_path_factory.mktemp("of-three")
-    mp.spawn(worker, ((free_port(), free_port()), folder), nprocs=3)
+    together(worker, (free_port(), free_port()), folder, processes=3)
     return [torch.load(folder / f"{rank}.pt") for rank in range(3)]
 
 

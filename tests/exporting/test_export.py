@@ -22,7 +22,6 @@ from longtail.exporting.decider import Decider
 from longtail.exporting.export import export_onnx
 from longtail.exporting.onnx_file import FileCard, Found, Runner
 from longtail.exporting.parity import Parity, check_parity, library_scores, sample_images
-from longtail.models import lite0
 from longtail.runs.folder import RunFolder
 from longtail.runs.ruling import Ruling
 from longtail.runs.run import Run
@@ -252,11 +251,3 @@ def test_thresholds_that_stay_are_said_and_stand_in_the_file(
     assert "bright: decided at probability ½, not for recall=0.9" in capsys.readouterr().err
     assert (written[0].threshold, [*written[0].thresholds]) == ("recall=0.9", ["bright"])
     assert [*written[0].thresholds["bright"].values()] == [0.5]
-
-
-@pytest.mark.skipif(not lite0.has_weights(), reason="the extra pretrained is not installed")
-def test_a_head_on_the_published_network_decides_alike_in_the_file(photos: Path, tmp_path: Path):
-    """Random weights have no dead channels, in whose units rounding would be a look; the published have."""
-    how = {"backbone": "lite0", "freeze": True, "method": "linear", "image_size": "64"}
-    model = longtail.train(photos, output=tmp_path / "run", **how)
-    assert model.export().parity.largest < 2e-4

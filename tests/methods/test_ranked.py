@@ -1,13 +1,12 @@
 """Two processes learn what one does, whatever labels are missing."""
 
-import socket
 from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from ..together import free_port, together
 from .ranked import CASES, WORLD, trained
 
 TERMS = [f"0 {name}" for name in ("ce", "crl", "triplet", "contrastive", "histogram", "bcl", "ranking")]
@@ -27,10 +26,7 @@ def worker(rank, port, folder):
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("of-two")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(worker, (port, folder), nprocs=WORLD)
+    together(worker, free_port(), folder)
     return folder
 
 

@@ -79,7 +79,6 @@ def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watc
     assert learner.train().model(images).vector.norm(dim=1).tolist() == pytest.approx([10.0] * 3, rel=1e-4)
 
 
-@drawn()
 @pytest.mark.parametrize(
     ("method", "options", "said"),
     [
@@ -151,7 +150,6 @@ def test_what_is_predicted_of_a_file_is_what_was_evaluated(frozen, folder):
     np.testing.assert_allclose(given, scores[:, 0], atol=2e-3)  # the cache holds half precision
 
 
-@drawn()
 @pytest.mark.parametrize(("fewest", "strengths"), [(1, (1.0, 10.0, 100.0)), (200, (10.0,))])
 def test_the_regression_is_solved_on_the_vectors_and_decides_against_the_prior(
     frozen, watcher, fewest, strengths, monkeypatch

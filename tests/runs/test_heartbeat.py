@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
-from torch.distributed import HashStore
-
-from longtail.runs.heartbeat import GONE, Heartbeat
-
-WAITING = """
-import os, sys, time
 import torch
 import torch.distributed as dist
-from longtail.runs import heartbeat
+from torch.distributed import HashStore
 
-heartbeat.PERIOD, heartbeat.SILENCE = 0.1, 1.0
-heartbeat.Heartbeat.__init__.__kwdefaults__.update(period=0.1, silence=1.0)
-rank = int(sys.argv[1])
-dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=3)
-heartbeat.watch_processes(rank, 3)
-print("ready", flush=True)
-ones = torch.ones(1)
-while True:
-    try:
-        dist.all_reduce(ones)
-    except RuntimeError:  # the connection of a killed process is broken at once
-        time.sleep(60)
-    time.sleep(0.01)
-"""
+from longtail.runs import heartbeat
+from longtail.runs.heartbeat import GONE, Heartbeat
+
+from ..together import METHOD
+
+WORLD = 3
+
+
+def waiting(rank, folder):
+    """What a process does whose only company are two others."""
+    out = os.open(folder / str(rank), os.O_WRONLY | os.O_CREAT)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    heartbeat.PERIOD, heartbeat.SILENCE = 0.1, 1.0
+    Heartbeat.__init__.__kwdefaults__.update(period=0.1, silence=1.0)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=WORLD)
+    heartbeat.watch_processes(rank, WORLD)
+    (folder / f"{rank}-ready").touch()
+    while True:
+        with suppress(RuntimeError):  # the connection of a killed process is broken at once
+            dist.all_reduce(torch.ones(1))
+        time.sleep(0.01)
 
 
 def beating(store, rank, world, lost, **times):
@@ -74,24 +75,20 @@ def test_a_store_that_is_gone_is_its_holder_that_is_gone():
 
 @pytest.mark.parametrize(("number", "blow"), [(0, "SIGKILL"), (0, "SIGSTOP"), (2, "SIGKILL"), (1, "SIGSTOP")])
 def test_all_end_with_a_line_that_names_it(tmp_path, number, blow):
-    words = [sys.executable, "-c", WAITING]
-    own = {**os.environ, "OMP_NUM_THREADS": "1"}
+    beginning = multiprocessing.get_context(METHOD)
+    all_ = [beginning.Process(target=waiting, args=(rank, tmp_path)) for rank in range(WORLD)]
     with ExitStack() as stack:
-        outputs = [stack.enter_context((tmp_path / str(rank)).open("w+")) for rank in range(3)]
-        all_ = [
-            subprocess.Popen(
-                [*words, str(rank), str(tmp_path / "meet")], stdout=output, stderr=output, text=True, env=own
-            )
-            for rank, output in enumerate(outputs)
-        ]
         for process in all_:
-            stack.callback(process.wait)
+            process.start()
+            stack.callback(process.join)
             stack.callback(process.kill)
-        while not all("ready" in (tmp_path / str(rank)).read_text() for rank in range(3)):
-            assert all(process.poll() is None for process in all_)
-            time.sleep(0.1)
-        all_[number].send_signal(getattr(signal, blow))
-        others = [rank for rank in range(3) if rank != number]
-        assert [all_[rank].wait(timeout=30) for rank in others] == [GONE, GONE]
+        while not all((tmp_path / f"{rank}-ready").exists() for rank in range(WORLD)):
+            assert all(process.is_alive() for process in all_)
+            time.sleep(0.05)
+        os.kill(all_[number].pid, getattr(signal, blow))
+        others = [rank for rank in range(WORLD) if rank != number]
+        for rank in others:
+            all_[rank].join(30)
+        assert [all_[rank].exitcode for rank in others] == [GONE, GONE]
     for rank in others:
         assert f"process {number} of 3 is gone or stands still" in (tmp_path / str(rank)).read_text()

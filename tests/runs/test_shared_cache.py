@@ -1,13 +1,11 @@
 """Two processes compute the vectors of a frozen network once, whatever each finds in its cache."""
 
-import socket
 from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from longtail.data.sources import open_dataset
@@ -19,6 +17,7 @@ from longtail.runs.device import OneProcess
 from longtail.training.config import DataOptions
 from longtail.training.watcher import Silent
 
+from ..together import free_port, together
 from .conftest import of_colours
 
 WORLD, NUMBERS = 2, 5
@@ -88,10 +87,7 @@ def of_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("of-two")
     of_colours(folder / "colours")
     looked(folder / "colours", folder / "own0", OneProcess(torch.device("cpu")), "val")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(worker, (port, folder), nprocs=WORLD)
+    together(worker, free_port(), folder)
     return folder, [torch.load(folder / f"{rank}.pt") for rank in range(WORLD)]
 
 
