@@ -36,6 +36,7 @@ class Range:
 POSITIVE = Range("a positive number", 0, without_low=True)
 NOT_NEGATIVE = Range("0 or more", 0)
 AT_LEAST_ONE = Range("at least 1", 1)
+AT_LEAST_TWO = Range("at least 2", 2)
 IMAGE_BITS = Range("8 to 16", 8, 16)
 SHARE = Range("a number from 0 up to but without 1", 0, 1, without_high=True)
 INNER_SHARE = Range("a share between 0 and 1", 0, 1, without_low=True, without_high=True)

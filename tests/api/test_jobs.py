@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 import longtail
 from longtail.comparing import compare
+from longtail.features.cache import cache_folder
 from longtail.methods import find
 from longtail.models import lite0
 from longtail.runs import suspects
@@ -92,3 +94,15 @@ def test_a_method_of_the_users_own_is_trained_where_its_argument_names_it(tmp_pa
     (tmp_path / "own.py").write_text(OWN)
     model = longtail.train("digits", output=tmp_path / "run", method=own, backbone="convnet", steps=1)
     assert model.method == own
+
+
+def test_a_tilde_is_the_home_folder_for_all_that_is_read_and_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LONGTAIL_CACHE", "~/cache")
+    how = {"method": "ce", "backbone": "convnet", "epochs": 1, "tail_ratio": 10, "tail_largest": 60}
+    longtail.train("digits", output="~/run", **how)
+    Image.new("L", (8, 8)).save(tmp_path / "image.png")
+    (prediction,) = longtail.load("~/run").predict("~/image.png")
+    assert prediction.image == str(tmp_path / "image.png")
+    assert cache_folder() == tmp_path / "cache"
+    assert (tmp_path / "run" / "results.json").exists()

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from longtail.errors import InputError
-from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
+from longtail.methods.options import CRLOptions, KNNOptions, LMLEOptions, MethodOptions, MetricOptions
 from longtail.methods.recipe import Recipe, check_decision, compared, recipe, shown
 from longtail.methods.rows import METHODS
 
@@ -56,9 +56,9 @@ def test_any_training_goes_with_any_decision_but_clusters(name, decision):
 def test_the_options_shown_are_those_of_the_method():
     found = shown("triplet", MethodOptions(sampler="over", metric=MetricOptions(margin=0.3)))
     assert found["sampler"] == "over"
-    assert found["margin"] == 0.3
-    assert found["k"] == 20
-    assert "kappa" not in found
+    assert found["metric.margin"] == 0.3
+    assert found["knn.k"] == 20
+    assert "crl.kappa" not in found
     assert shown("ce", MethodOptions()) == {
         "sampler": "shuffled",
         "class_weights": "none",
@@ -66,10 +66,15 @@ def test_the_options_shown_are_those_of_the_method():
     }
 
 
+def test_options_of_two_tables_with_one_name_are_both_shown():
+    found = shown("lmle", MethodOptions(decision="knn", lmle=LMLEOptions(k=7), knn=KNNOptions(k=5)))
+    assert (found["lmle.k"], found["knn.k"]) == (7, 5)
+
+
 def test_the_options_shown_name_the_form(output):
     found = shown("ldam-drw", MethodOptions())
-    assert (found["loss"], found["margin"], found["defer_weights"]) == ("ldam", 0.5, 0.8)
-    assert shown("mixup", MethodOptions())["alpha"] == 1.0
+    assert (found["loss"], found["ldam.margin"], found["defer_weights"]) == ("ldam", 0.5, 0.8)
+    assert shown("mixup", MethodOptions())["mix.alpha"] == 1.0
     assert shown("class-balanced", MethodOptions())["effective_beta"] == 0.9999
     assert shown("crl", MethodOptions(views=9.0))["views"] == 9.0
 
@@ -79,6 +84,7 @@ def test_the_options_shown_name_the_form(output):
     [
         ("crl", MethodOptions(mixing="mixup"), "--mixing mixup: crl compares images of one class"),
         ("bcl", MethodOptions(mixing="remix"), "--mixing remix: bcl compares"),
+        ("crt", MethodOptions(mixing="mixup"), "--mixing mixup: crt trains on the images as they are"),
         ("remix", MethodOptions(loss="focal"), "--mixing remix: mixes labels of plain cross entropy"),
         ("asl", MethodOptions(class_weights="exp-share"), "--class-weights exp-share: the asymmetric loss"),
         ("ce", MethodOptions(defer_weights=0.5), "--defer-weights: there are no weights to defer"),
@@ -92,9 +98,11 @@ def test_parts_that_do_not_go_together_are_refused(name, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kappa": 0}, "--crl.kappa: expected a whole number from 1"),
+        ({"kappa": 0}, "--crl.kappa: expected at least 1, got 0"),
         ({"level": "instance", "comparison": "log-odds"}, "--crl.comparison log-odds: .*--crl.level class"),
-        ({"rho": 1.5}, "--crl.rho: "),
+        ({"rho": 1.5}, "--crl.rho: expected a share between 0 and 1, got 1.5"),
+        ({"margin": -1.0}, "--crl.margin: expected a positive"),
+        ({"nodes": 1}, "--crl.nodes: expected at least 2"),
         ({"weight": 0}, "--crl.weight: expected a positive"),
         ({"alpha": 0.5}, "--crl.alpha: goes with --crl.balance tpami"),
         ({"balance": "tpami", "weight": 2}, "--crl.weight: goes with --crl.balance sum"),

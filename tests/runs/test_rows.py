@@ -1,5 +1,6 @@
 """Every row of the comparison table, from the first epoch to a prediction."""
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -81,6 +82,10 @@ class Stopper(Listening):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def steps_of(run: Path):
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
 def state(run: Path):
     return load_model(run / "model.safetensors")[0].state_dict()
 
@@ -97,6 +102,7 @@ def test_a_row_trains_stops_goes_on_to_the_same_model_and_decides(row, manifest,
     run = train(config, resume=True)
     expected = state(whole)
     assert all(torch.equal(value, expected[name]) for name, value in state(run).items())
+    assert steps_of(run) == steps_of(whole)
     results = RESULTS.read(run / "results.json")
     assert results.mean == RESULTS.read(whole / "results.json").mean
     assert results.decision == recipe(method, SMALL).decision

@@ -88,7 +88,9 @@ def test_a_setting_out_of_its_range_is_refused_by_its_flag(setting: dict[str, ob
         ({"test_share": -0.5}, "--test-share: expected a number from 0 up to but without 1, got -0.5"),
         ({"val_share": 0.5, "test_share": 0.5}, "--val-share and --test-share: expected to leave a part"),
         ({"tail_ratio": 0.5}, "--tail-ratio: expected at least 1, got 0.5"),
-        ({"tail_largest": 5}, "--tail-largest and --tail-attribute: expected --tail-ratio with them"),
+        ({"tail_largest": 5}, "--tail-largest: shapes a long tail, add --tail-ratio"),
+        ({"tail_profile": "power-law"}, "--tail-profile: shapes a long tail"),
+        ({"tail_largest": 0, "tail_ratio": 9}, "--tail-largest: expected at least 1, got 0"),
     ],
 )
 def test_a_setting_of_the_data_out_of_its_range_is_refused(setting: dict[str, object], message: str):

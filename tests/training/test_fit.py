@@ -15,7 +15,7 @@ from torch import nn
 from longtail.data.builtin import BUILTIN
 from longtail.images.load import ImageLoader
 from longtail.methods.options import MethodOptions
-from longtail.sampling.epochs import ShuffledSampler
+from longtail.sampling.epochs import Curriculum, Sampler, ShuffledSampler
 from longtail.training.config import TrainConfig
 from longtail.training.feed import Feed
 from longtail.training.fit import fit
@@ -50,11 +50,13 @@ def fitted(
     given: Learner,
     images: int = 30,
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
+    sampler: Sampler | None = None,
     **settings: Any,
 ) -> list[EpochRecord]:
     """Trains on digits in batches of ten, and gives the figures of all epochs."""
     fabric, journal = Fabric(accelerator="cpu", devices=1, precision=precision), Kept()
-    loader, sampler = ImageLoader(BUILTIN["digits"].load(), (8, 8)), ShuffledSampler(np.arange(images), 10, 0)
+    sampler = sampler or ShuffledSampler(np.arange(images), 10, 0)
+    loader = ImageLoader(BUILTIN["digits"].load(), (8, 8))
     feed = Feed(fabric, loader, sampler, "none", 0, CARD.mean, CARD.std)
     fit(given, TrainConfig("digits", method="ce", **settings), feed, journal)
     return journal.records
@@ -64,6 +66,12 @@ def test_the_rate_rises_once_and_falls_over_all_epochs():
     records = fitted(learner(), epochs=5, learning_rate=0.02, warmup=0.3)
     expected = [learning_rate(step, 15, 0.02, 0.3) for step in (2, 5, 8, 11, 14)]
     assert [record.learning_rate for record in records] == pytest.approx(expected)
+
+
+def test_steps_are_counted_whatever_the_lengths_of_epochs():
+    long, short = (ShuffledSampler(np.arange(images), 10, 0) for images in (50, 20))
+    records = fitted(learner(), sampler=Curriculum(long, short, 2), epochs=4)
+    assert [record.step for record in records] == [5, 10, 12, 14]
 
 
 def test_a_gradient_is_scaled_down_to_the_largest_norm_and_a_smaller_one_stays():

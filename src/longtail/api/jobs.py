@@ -21,6 +21,7 @@ from longtail.diagnosing import examine
 from longtail.diagnosing.advise import Advice, advise
 from longtail.diagnosing.examine import Diagnosis
 from longtail.diagnosing.labels import LabelCheck, Suspect
+from longtail.files import place_of
 from longtail.images.decode import MOST_BITS
 from longtail.methods.find import allow, is_outside
 from longtail.runs import train as training
@@ -87,9 +88,10 @@ def resume(run: str | Path, *, method: str | None = None, progress: bool = False
         except longtail.InputError as error:
             print(error)  # nothing to go on with, its training came to its end
     """
-    config = replace(resumed_config(Path(run), method), output=str(run))
+    folder = place_of(str(run))
+    config = replace(resumed_config(folder, method), output=str(folder))
     with closing(watching(progress)) as watcher:
-        folder = training.train(config, resume=True, watcher=watcher)
+        training.train(config, resume=True, watcher=watcher)
     return load(folder, method=method)
 
 

@@ -18,6 +18,7 @@ from longtail.api.shown import Table, table
 from longtail.api.watching import watching
 from longtail.errors import InputError
 from longtail.evaluation.results import RESULTS, Results
+from longtail.files import place_of
 from longtail.images.load import ImageLoader
 from longtail.methods.find import is_outside
 from longtail.runs.evaluate import evaluate_run
@@ -161,7 +162,7 @@ class Model:
         run.expect_unchanged()
         return export_onnx(
             run.folder.path,
-            None if output is None else Path(output),
+            None if output is None else place_of(str(output)),
             decision=run.decision,
             threshold=None if run.aim is None else str(run.aim),
             coverage=run.coverage,
@@ -204,7 +205,7 @@ def load(
 
         model = longtail.load("runs/first", decision="prior", coverage=0.9)
     """
-    folder, watcher = Path(path), watching(progress)
+    folder, watcher = place_of(str(path)), watching(progress)
     run = Run.open(
         folder, accelerator, watcher, method=method, decision=decision, threshold=threshold, coverage=coverage
     )

@@ -13,6 +13,7 @@ from longtail.api.options import Arguments, DataArguments
 from longtail.cli.config_file import run_layer, stacked
 from longtail.documents import unknown_key
 from longtail.errors import InputError
+from longtail.files import place_of
 from longtail.methods.options import MethodOptions
 from longtail.training.config import TrainConfig
 from longtail.training.data_options import DataOptions
@@ -32,9 +33,10 @@ def settings(data: str | Path, **given: Unpack[Arguments]) -> TrainConfig:
         >>> settings("photos/", epochs=3, val_share=0.2, crl={"level": "class"}).data_options.val_share
         0.2
     """
-    start = given.get("start")
-    below = {} if start is None else stacked(given, [run_layer(Path(start))])[0].values
-    return _converted(_sorted({**below, "data": data, **given}), TrainConfig)
+    named = {name: given.get(name) for name in ("start", "output")}
+    folders = {name: str(place_of(str(folder))) for name, folder in named.items() if folder is not None}
+    below = stacked(given, [run_layer(Path(folders["start"]))])[0].values if "start" in folders else {}
+    return _converted(_sorted({**below, "data": data, **given, **folders}), TrainConfig)
 
 
 def flags_of(given: Mapping[str, object]) -> list[str]:

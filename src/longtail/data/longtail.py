@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -119,7 +120,9 @@ class TailProfile:
         Raises:
             InputError: when no size of the first class fits, see `sizes`.
         """
-        return self.sizes(self.largest or self._largest_that_fits(available), len(available))
+        return self.sizes(
+            self._largest_that_fits(available) if self.largest is None else self.largest, len(available)
+        )
 
     def _largest_that_fits(self, available: NDArray[np.int64]) -> int:
         lowest, highest = max(int(np.ceil(self.ratio)), 1), int(available[0])
@@ -167,7 +170,10 @@ def impose(
             f" tail, found {available[k]:,}; ask for a smaller largest class"
         )
     rng = np.random.default_rng(seed)
-    kept = [rng.permutation(np.flatnonzero(labels == k))[:size] for k, size in enumerate(sizes.tolist())]
+    by_class = np.argsort(labels, kind="stable")
+    begins = np.searchsorted(labels[by_class], np.arange(len(sizes) + 1))
+    members = (by_class[start:end] for start, end in pairwise(begins.tolist()))
+    kept = [rng.permutation(own)[:size] for own, size in zip(members, sizes.tolist(), strict=True)]
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 

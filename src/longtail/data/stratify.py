@@ -251,6 +251,8 @@ def cover(pairs: Pairs, side: NDArray[np.int8], fractions: NDArray[np.float64]) 
     cells = side[owner].astype(np.int64) * width + pairs.pair
     held = np.bincount(cells, minlength=3 * width).reshape(3, width)
     units_of = pairs.units_of[:-2]
+    by_pair = np.argsort(pairs.pair, kind="stable")
+    begins = np.searchsorted(pairs.pair[by_pair], np.arange(width))
     order = [s for s in PRIORITY if fractions[s] > 0]
     for rank, split in enumerate(order):
         most = max(fractions[split] * len(pairs.unit) / 2, float(np.median(pairs.size)))
@@ -258,7 +260,7 @@ def cover(pairs: Pairs, side: NDArray[np.int8], fractions: NDArray[np.float64]) 
         for pair in wanting.tolist():
             if held[split, pair]:
                 continue
-            units = owner[pairs.pair == pair]
+            units = owner[by_pair[begins[pair] : begins[pair + 1]]]
             unit = _best_move(pairs, side, held, units[pairs.size[units] <= most], order, rank)
             if unit is not None:
                 mine, _ = pairs.of_unit(unit)

@@ -20,6 +20,7 @@ from longtail.data.tables.lists import LIST_SUFFIX
 from longtail.data.tables.manifest import open_unlabelled
 from longtail.data.tables.table import read_table
 from longtail.errors import InputError
+from longtail.files import place_of
 
 BLOCK = 64
 """Most images of a block: so many are in memory at a time, and what a network makes of them.
@@ -121,6 +122,7 @@ def open_images(
     """
     if "" in sources:
         raise InputError("an empty path among the images; '.' is the current folder")
+    sources = [str(place_of(source)) if source.startswith("~") else source for source in sources]
     missing = next((path for path in sources if path != STANDARD_INPUT and not Path(path).exists()), None)
     if missing is not None:
         raise InputError(

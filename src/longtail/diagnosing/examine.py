@@ -172,7 +172,7 @@ def diagnose(
         batch_size=batch_size,
         rho=rho,
         seed=seed,
-        split_sizes=_split_counts(dataset),
+        split_sizes=_split_sizes(dataset),
         groups=None if dataset.groups is None else len(np.unique(dataset.groups)),
         groups_across_splits=_groups_across_splits(dataset),
         attributes=tuple(
@@ -204,12 +204,20 @@ def _training_rows(dataset: Dataset) -> NDArray[np.bool_]:
     return rows if rows.any() else everything
 
 
-def _split_counts(dataset: Dataset, rows: NDArray[np.bool_] | slice = slice(None)) -> tuple[int, ...] | None:
+def _split_sizes(dataset: Dataset) -> tuple[int, ...] | None:
     """How many of the images are given to train, val and test; None without given splits."""
     if dataset.split is None:
         return None
-    splits = dataset.split[rows]
-    return tuple(np.bincount(splits[splits >= 0], minlength=len(SPLITS)).tolist())
+    return tuple(np.bincount(dataset.split[dataset.split >= 0], minlength=len(SPLITS)).tolist())
+
+
+def _split_counts(dataset: Dataset, labels: NDArray[np.int64], classes: int) -> list[tuple[int, ...]] | None:
+    """The same of each class."""
+    if dataset.split is None:
+        return None
+    there = (labels != UNLABELLED) & (dataset.split >= 0)
+    cells = labels[there] * len(SPLITS) + dataset.split[there]
+    return [*map(tuple, class_counts(cells, classes * len(SPLITS)).reshape(classes, -1).tolist())]
 
 
 def _groups_across_splits(dataset: Dataset) -> int:
@@ -243,13 +251,16 @@ def _diagnose_classes(
     dataset: Dataset, attribute: Attribute, labels: NDArray[np.int64], train_counts: NDArray[np.int64]
 ) -> tuple[ClassDiagnosis, ...]:
     counts = class_counts(labels, len(attribute.classes))
-    groups = _groups_per_class(dataset, labels, len(counts))
+    groups, in_splits = (
+        _groups_per_class(dataset, labels, len(counts)),
+        _split_counts(dataset, labels, len(counts)),
+    )
     return tuple(
         ClassDiagnosis(
             name=name,
             images=int(counts[k]),
             train_images=int(train_counts[k]),
-            split_images=_split_counts(dataset, labels == k),
+            split_images=None if in_splits is None else in_splits[k],
             groups=None if groups is None else int(groups[k]),
         )
         for k, name in enumerate(attribute.classes)

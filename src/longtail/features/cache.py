@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from longtail.documents import Form, Part
 from longtail.errors import InputError
-from longtail.files import written_aside
+from longtail.files import place_of, written_aside
 
 Halves = NDArray[np.float16]
 
@@ -110,7 +110,7 @@ def cache_folder() -> Path:
     """
     named = os.environ.get("LONGTAIL_CACHE")
     if named:
-        return Path(named)
+        return place_of(named)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtail"
     except RuntimeError:  # a user without a home, as in a container

@@ -21,6 +21,7 @@ from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
 from longtail.images.normalise import normalise
 from longtail.models.backbones import TIMM_PREFIX
 from longtail.ranks import in_all_ranks
+from longtail.threads import each
 
 PIECE, SMALL_PIECE = 2048, 256
 """Images whose vectors are computed, and then kept, at a time: what a stop can lose; and of few images."""
@@ -196,8 +197,9 @@ class VectorLoader:
 
     def _known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which rows have a vector; the content of all of them is looked at once."""
-        for row in rows.tolist():
-            if row not in self._digests and (digest := self._digest(row)) is not None:
+        new = [row for row in rows.tolist() if row not in self._digests]
+        for row, digest in zip(new, each(lambda place: self._digest(new[place]), len(new)), strict=True):
+            if digest is not None:
                 self._digests[row] = digest
         known = np.array([self._digests.get(row, b"") in self._cache for row in rows.tolist()], np.bool_)
         # other machines may have other caches, and another job may fill one right now

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from longtail.decisions.clusters import cluster_scores
 from longtail.decisions.logits import prior_scores, tau_normalised
@@ -138,10 +138,15 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
         >>> balanced_accuracy(torch.tensor([[[2.0, 1.0]], [[2.0, 1.0]]]), torch.tensor([[0], [1]]))
         tensor(0.5000)
     """
-    truth = one_hot(labels.clamp(min=0), logits.shape[2]) * (labels >= 0)[..., None]
-    images = truth.sum(0)
-    hits = (truth * (logits.argmax(2) == labels)[..., None]).sum(0)
-    recall = hits / images.clamp(min=1)
+    attributes, classes = logits.shape[1:]
+    cells = labels + classes * torch.arange(attributes, device=labels.device)
+    known, right = labels >= 0, logits.argmax(2) == labels
+
+    def counted(rows: Tensor) -> Tensor:
+        return cells[rows].bincount(minlength=attributes * classes).view(attributes, classes)
+
+    images = counted(known)
+    recall = counted(known & right) / images.clamp(min=1)
     return (recall.sum(1) / (images > 0).sum(1).clamp(min=1)).mean()
 
 

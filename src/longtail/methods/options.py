@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from longtail.errors import InputError
 from longtail.models.backbones import FeatureLayer
-from longtail.settings import AT_LEAST_ONE, INNER_SHARE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings
+from longtail.settings import (
+    AT_LEAST_ONE,
+    AT_LEAST_TWO,
+    INNER_SHARE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Range,
+    Settings,
+)
 
 SamplerName = Literal["shuffled", "over", "root", "under"]
 WeightsName = Literal["none", "exp-share", "inverse-frequency", "effective-number"]
@@ -89,13 +98,13 @@ class CRLOptions(Settings, prefix="crl."):
     comparison: Literal["relative", "absolute", "distribution", "log-odds"] = "relative"
     """Compare the pairs by triplet ranking, contrast, their histograms, or (class level) log-odds."""
 
-    kappa: int = 25
+    kappa: Annotated[int, AT_LEAST_ONE] = 25
     """Number of hard positives and of hard negatives per minority class or image."""
 
-    rho: float = 0.5
+    rho: Annotated[float, INNER_SHARE] = 0.5
     """Largest share of a batch that its minority classes hold together."""
 
-    margin: float | None = None
+    margin: Annotated[float | None, POSITIVE] = None
     """Margin of the comparison; by default 0.5, 1 of log-odds, or the papers' 2 pi / classes with
     --crl.raw-features."""
 
@@ -106,7 +115,7 @@ class CRLOptions(Settings, prefix="crl."):
     """Compare features without bringing them to unit length (instance level), as in the papers. Training can
     collapse at the default learning rate; the run warns if it does."""
 
-    nodes: int = 21
+    nodes: Annotated[int, AT_LEAST_TWO] = 21
     """Nodes of the histograms of the distribution comparison."""
 
     scope: Literal["global", "local"] = "global"
@@ -141,7 +150,7 @@ class MetricOptions(Settings, prefix="metric."):
     margin: Annotated[float | None, POSITIVE] = None
     """Margin between unit vectors; by default 0.2 of squared distances (triplet) or 1 (contrastive)."""
 
-    nodes: Annotated[int, Range("at least 2", 2)] = 201
+    nodes: Annotated[int, AT_LEAST_TWO] = 201
     """Nodes of the histograms; the paper's released network has 201."""
 
     def __post_init__(self) -> None:

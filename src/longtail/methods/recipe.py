@@ -90,7 +90,7 @@ def compared(method: str, full: Recipe) -> Literal["features", "vectors"] | None
 
 
 def shown(method: str, options: MethodOptions) -> dict[str, Any]:
-    """The options that shape a method, for results."""
+    """The options that shape a method, for results; those of a table as their flags: "crl.kappa"."""
     full = recipe(method, options)
     parts: dict[str, Any] = {
         "sampler": full.sampler or "own",
@@ -107,7 +107,7 @@ def shown(method: str, options: MethodOptions) -> dict[str, Any]:
     }
     parts |= {name: getattr(full, name) for name, counts in shaping.items() if counts}
     for table in reads(method, full):
-        parts |= asdict(getattr(full, table))
+        parts |= {f"{table}.{name}": value for name, value in asdict(getattr(full, table)).items()}
     return parts
 
 
@@ -153,6 +153,8 @@ def _check_batches(method: str, row: Row, options: MethodOptions, full: Recipe) 
         raise InputError("--replicate: goes with over-sampling, add --sampler over")
     if options.views is not None and full.sampler != "root":
         raise InputError("--views: goes with root sampling, add --sampler root")
+    if full.mixing != "none" and row.second_stage:
+        raise InputError(f"--mixing {full.mixing}: {method} trains on the images as they are; leave it out")
     if full.mixing != "none" and row.compares:
         raise InputError(
             f"--mixing {full.mixing}: {method} compares images of one class, and a mixed image has two"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from longtail.data.marks import content_mark
 from longtail.documents import Form, Part
 from longtail.errors import InputError
 from longtail.runs.folder import RunFolder
+from longtail.threads import each
 from longtail.words import listed
 
 
@@ -38,7 +40,7 @@ class DataMarks(Part, frozen=True, kw_only=True):
     def of(cls, dataset: Dataset) -> DataMarks:
         """Of a data set as it is."""
         store = dataset.images
-        marks = np.fromiter((content_mark(store, row) for row in range(len(store))), np.uint32, len(store))
+        marks = np.fromiter(each(partial(content_mark, store), len(store)), np.uint32, len(store))
         return DataMarks(
             images=len(dataset),
             ids=_of_ids(dataset),

@@ -53,7 +53,7 @@ class DataOptions(Settings):
     tail_profile: Literal["exponential", "power-law"] = "exponential"
     """Shape of the imposed tail."""
 
-    tail_largest: int | None = None
+    tail_largest: Annotated[int | None, AT_LEAST_ONE] = None
     """Number of images of the largest class under an imposed tail; by default all."""
 
     tail_attribute: str | None = None
@@ -73,5 +73,11 @@ class DataOptions(Settings):
         super().__post_init__()
         if self.val_share + self.test_share >= 1:
             raise InputError("--val-share and --test-share: expected to leave a part for training")
-        if self.tail_ratio is None and (self.tail_largest or self.tail_attribute):
-            raise InputError("--tail-largest and --tail-attribute: expected --tail-ratio with them")
+        shaping = {
+            "--tail-profile": self.tail_profile != "exponential",
+            "--tail-largest": self.tail_largest is not None,
+            "--tail-attribute": self.tail_attribute is not None,
+        }
+        if self.tail_ratio is None and any(shaping.values()):
+            given = next(flag for flag, is_given in shaping.items() if is_given)
+            raise InputError(f"{given}: shapes a long tail, add --tail-ratio")

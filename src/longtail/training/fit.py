@@ -52,6 +52,7 @@ def fit(
         if choices is not None:
             choices.restore(state.choices)
         start, step, seconds = state.epoch, state.step, state.seconds
+    taken = sum(map(feed.sampler.steps, range(start)))  # epochs of one method may differ in length
 
     def keep(epoch: int, seconds: float) -> None:
         journal.save(TrainingState.of(learner, optimizer, feed, meter, epoch, step, seconds, choices))
@@ -87,10 +88,11 @@ def fit(
             share_state(learner)  # what is judged is what the first process saves
             elapsed, means = time.perf_counter() - began, meter.means()
             seconds += elapsed
+            taken += step
             journal.epoch(
                 EpochRecord(
                     epoch=epoch + 1,
-                    step=(epoch + 1) * feed.steps,
+                    step=taken,
                     learning_rate=max(group["lr"] for group in optimizer.param_groups),
                     seconds=seconds,
                     images_per_second=(step - first) * feed.batch_size / elapsed,

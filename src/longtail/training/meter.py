@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 _MINED = "mined/"
@@ -35,9 +34,10 @@ class Meter:
         """Add the loss terms of one batch, and what was mined in it."""
         for name, value in {**terms, **{_MINED + name: value for name, value in mined.items()}}.items():
             value = value.detach().float()
-            present = ~value.isnan()
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.nan_to_num(0.0)
-            self.counts[name] = self.counts.get(name, torch.zeros_like(value)) + present
+            there, known = (~value.isnan()).float(), value.nan_to_num(0.0)
+            before = name in self.sums
+            self.sums[name] = self.sums[name] + known if before else known
+            self.counts[name] = self.counts[name] + there if before else there
 
     def means(self) -> Means:
         """What was added, each divided by the batches that counted."""
