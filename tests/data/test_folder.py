@@ -7,6 +7,7 @@ import pytest
 from longtail.data.dataset import Dataset
 from longtail.data.folder import open_folders
 from longtail.data.listing import list_source
+from longtail.data.splits import split_dataset
 from longtail.errors import InputError
 
 
@@ -51,8 +52,9 @@ def test_split_folders_are_seen_in_any_spelling(tmp_path: Path) -> None:
 def test_a_class_of_one_split_only_is_kept_and_named(tmp_path: Path) -> None:
     data = open_at(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/c/1.jpg")
     assert data.schema.attributes[0].classes == ("a", "b", "c")
-    assert "label: 1 class without an image in train: c" in data.notes
-    assert "label: 1 class without an image in test: b" in data.notes
+    notes = split_dataset(data).notes
+    assert "label: 1 class without a training image: c" in notes
+    assert "label: 1 class without a test image: b" in notes
 
 
 def test_a_train_folder_alone_is_a_split(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_splits_and_their_class_folders_without_an_image_are_named(tmp_path: Pat
         (tmp_path / name).mkdir(parents=True)
     data = open_at(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg")
     assert "2 folders without an image, so no class: test, train/rare" in data.notes
-    assert "label: 1 class without an image in val: b" in data.notes
+    assert "label: 1 class without a validation image: b" in split_dataset(data).notes
 
 
 def test_one_class_is_enough_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -185,34 +185,15 @@ def _parts(text: str, separator: str) -> list[str]:
     return [part.strip() for part in text.split(separator) if part.strip()]
 
 
-def uneven_classes(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:
-    """Notes on classes that some split of the data's own lacks."""
-    notes: list[str] = []
-    for j, attribute in enumerate(schema.attributes):
-        for s in sorted(set(split[split >= 0].tolist())):
-            used = set(labels[split == s, j].tolist())
-            absent = [name for k, name in enumerate(attribute.classes) if k not in used]
-            if absent:
-                what = count(len(absent), "class", "classes")
-                notes.append(f"{attribute.name}: {what} without an image in {SPLITS[s]}: {joined(absent)}")
-    return notes
-
-
-def describe_split(
-    origin: str,
-    schema: LabelSchema,
-    labels: NDArray[np.int64],
-    split: NDArray[np.int8],
-    outside: str = "in no split",
-) -> list[str]:
-    """Notes: sizes of the splits that the data come with, and the classes that one of them lacks.
+def describe_split(origin: str, split: NDArray[np.int8], outside: str = "in no split") -> list[str]:
+    """Notes: sizes of the splits that the data come with.
 
     Args:
         origin: where they come from, as in 'as published'.
-        schema, labels, split: as in `Dataset`.
+        split: as in `Dataset`.
         outside: what is said of images in none.
     """
     sizes = ", ".join(f"{which} {int((split == s).sum()):,}" for s, which in enumerate(SPLITS))
     none = int((split < 0).sum())
-    notes = [f"splits {origin}: {sizes} images", *uneven_classes(schema, labels, split)]
+    notes = [f"splits {origin}: {sizes} images"]
     return [*notes, f"{count(none, 'image')} {outside}"] if none else notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.classes import SPLIT_NAMES, describe_attributes, odd_values, order_classes, uneven_classes
+from longtail.data.classes import SPLIT_NAMES, describe_attributes, odd_values, order_classes
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.listing import Listing
 from longtail.data.names import Names
@@ -40,7 +40,7 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
         f"{count(len(kept), 'image')} in class folders of {found.root}",
         *describe_attributes(schema, labels),
         *odd_values(ATTRIBUTE, classes, labels[:, 0]),
-        *([] if split is None else _describe_split(schema, labels, split)),
+        *([] if split is None else [_describe_split(split)]),
         *_left_out(len(found.images) - len(kept), hollow),
         *found.all_notes(),
     )
@@ -49,10 +49,10 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
     return Dataset(name, schema, labels, names, images, split=split, notes=notes)
 
 
-def _describe_split(schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int8]) -> list[str]:
+def _describe_split(split: NDArray[np.int8]) -> str:
     sizes = np.bincount(split, minlength=len(SPLITS)).tolist()
     given = ", ".join(f"{which} {size:,}" for which, size in zip(SPLITS, sizes) if size)
-    return [f"splits by folder: {given} images", *uneven_classes(schema, labels, split)]
+    return f"splits by folder: {given} images"
 
 
 def _has_splits(found: Listing) -> bool:

@@ -112,8 +112,8 @@ def test_a_class_that_a_split_lacks_is_named(tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "celeba")
     for line in (12, 13, 14):
         edit(root / ATTRIBUTES, line, lambda text: text.split()[0] + " -1 -1 -1 -1")
-    notes = open_dataset(str(root)).notes
-    assert "Bald: 1 class without an image in test: yes" in notes
+    notes = split_dataset(open_dataset(str(root))).notes
+    assert "Bald: 1 class without a test image: yes" in notes
 
 
 def test_without_the_partition_an_identity_stays_on_one_side(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def _load(root: Path) -> Dataset:
             f"{count(len(places), 'image')} named by {attributes.path}",
             *describe_attributes(schema, attributes.values),
             *_describe_identities(identities, split),
-            *_describe_split(schema, attributes.values, split),
+            *_describe_split(split),
             *_left_out(found, len(places)),
         ),
     )
@@ -192,12 +192,10 @@ def _describe_identities(
     return (number if split is not None else f"{number}, each whole in one split",)
 
 
-def _describe_split(
-    schema: LabelSchema, labels: NDArray[np.int64], split: NDArray[np.int64] | None
-) -> list[str]:
+def _describe_split(split: NDArray[np.int64] | None) -> list[str]:
     if split is None:
         return [f"{_PARTITION[0]} is not there: the authors' train, val and test are not known"]
-    return describe_split("of the authors", schema, labels, split.astype(np.int8))
+    return describe_split("of the authors", split.astype(np.int8))
 
 
 def _left_out(found: Listing, used: int) -> list[str]:

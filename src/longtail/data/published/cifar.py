@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from longtail.data.classes import describe_attributes, uneven_classes
+from longtail.data.classes import describe_attributes
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.names import Names
 from longtail.data.published.cifar_batches import (
@@ -155,7 +155,6 @@ def _load(path: Path, name: str, releases: tuple[_Release, ...], more: tuple[str
             f"{count(len(labels), 'image')} of {path}, {SIDE}×{SIDE} colour",
             *describe_attributes(schema, labels),
             f"splits of the authors: train {sizes['train']}, test {tests} images",
-            *uneven_classes(schema, labels, split),
             *more,
             *notes,
         ),

@@ -108,7 +108,7 @@ def load_xdomain(root: Path) -> Dataset:
         notes=(
             *_describe_domains(domains, matches, len(paths)),
             *describe_attributes(schema, labels),
-            *([] if split is None else describe_split("as published", schema, labels, split)),
+            *([] if split is None else describe_split("as published", split)),
         ),
     )
 

@@ -153,7 +153,7 @@ def _dataset(
         notes=(
             f"{count(len(names), 'image')} named by {listed.path.parent}",
             *describe_attributes(schema, labels),
-            *describe_split("as published", schema, labels, split),
+            *describe_split("as published", split),
             *notes,
         ),
     )

@@ -52,7 +52,7 @@ def open_manifest(
     _check_distinct(table, roles.image, rows, positions)
     schema, labels, odd = _labels(table, roles, classes)
     labels = labels[rows]
-    split, split_notes = _split(table, roles, schema, labels, rows)
+    split, split_notes = _split(table, roles, rows)
     groups, group_notes = _groups(table, roles, rows)
     ids = table.columns[roles.image]
     return Dataset(
@@ -198,9 +198,7 @@ def _labels(
     return LabelSchema(tuple(attributes)), labels, notes
 
 
-def _split(
-    table: Table, roles: Roles, schema: LabelSchema, labels: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int8] | None, list[str]]:
+def _split(table: Table, roles: Roles, rows: NDArray[np.int64]) -> tuple[NDArray[np.int8] | None, list[str]]:
     if roles.split is None:
         return None, []
     column = table.columns[roles.split]
@@ -216,7 +214,7 @@ def _split(
         known[code] = words.get(word, -1)
     split = known[column.codes[rows]]
     origin, outside = f"in column {roles.split}", "in no split (empty)"
-    return split, describe_split(origin, schema, labels, split, outside)
+    return split, describe_split(origin, split, outside)
 
 
 def _groups(
