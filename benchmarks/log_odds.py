@@ -33,7 +33,6 @@ from longtail.features.cache import cache_folder
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
 from longtail.images.load import ImageLoader
 from longtail.losses.adjusted import adjusted_cross_entropy, log_prior
-from longtail.losses.tables import count_table
 from longtail.models.backbones import EXPECTED
 from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
@@ -41,6 +40,7 @@ from longtail.rectification import ClassRectificationLoss
 from longtail.rectification.log_odds import log_odds
 from longtail.runs.data import read_dataset
 from longtail.runs.device import launch
+from longtail.tables import count_table
 from longtail.training.data_options import DataOptions
 from longtail.training.inference import outputs_of
 

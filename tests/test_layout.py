@@ -11,7 +11,19 @@ import longtail
 
 ROOT = Path(longtail.__file__).parent
 FLOORS = [
-    {"documents", "errors", "files", "norms", "ranks", "schema", "settings", "tensors", "threads", "words"},
+    {
+        "documents",
+        "errors",
+        "files",
+        "norms",
+        "ranks",
+        "schema",
+        "settings",
+        "tables",
+        "tensors",
+        "threads",
+        "words",
+    },
     {"rectification"},
     {"losses"},
     {"decisions"},

@@ -64,7 +64,7 @@ def test_lone_surrogates_stay_recognisable() -> None:
 def test_lists_of_names_are_sentences_and_end() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
-    assert listed(list("abcdefg"), most=3) == "a, b, c and 4 more"
+    assert listed(list("abcdefgh")) == "a, b, c, d, e and 3 more"
 
 
 def test_shares_are_percentages_and_undefined_ones_a_dash() -> None:

@@ -49,11 +49,15 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in a sentence, each of bounded length, at most `most` of them: 'a, b and 3 more'."""
+MOST_LISTED = 5
+"""Names in a sentence."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence, each of bounded length, at most five of them: 'a, b and 3 more'."""
     names = [shortened(name, 40) for name in names]
-    if len(names) > most:
-        return joined(names, most)
+    if len(names) > MOST_LISTED:
+        return joined(names, MOST_LISTED)
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

@@ -28,9 +28,6 @@ LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i":
 AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax" and facts.table is None)
 """Decisions without options, beside the usual one: a network trained for any other decision can make them."""
 
-LINEAR = "linear"
-"""Label of the row that every comparison shows."""
-
 MOST_TRIALS = 9
 """Settings there are to try for a method, see `longtail.comparing.tuning`."""
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from longtail.comparing.cells import (
-    LINEAR,
     Cell,
     Comparison,
     Entry,
@@ -29,6 +28,7 @@ from longtail.comparing.queue import Queue
 from longtail.comparing.tuning import Tuned, tune, with_budget
 from longtail.comparing.workers import WorkerLauncher
 from longtail.methods.find import is_outside
+from longtail.methods.rows import LINEAR
 from longtail.models.backbones import PRETRAINED
 from longtail.models.lite0 import has_weights
 from longtail.runs.places import with_whole_paths

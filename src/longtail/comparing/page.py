@@ -9,7 +9,6 @@ from statistics import fmean
 from msgspec import structs
 
 from longtail.comparing import charts
-from longtail.comparing.cells import LINEAR
 from longtail.comparing.document import AttributeFacts, ComparisonDocument
 from longtail.comparing.figures import Claim, Figures, Standing, claim, gains, ranking, standings
 from longtail.comparing.tables import (
@@ -27,6 +26,7 @@ from longtail.comparing.tables import (
     shown_metrics,
 )
 from longtail.evaluation.metrics import METRICS
+from longtail.methods.rows import LINEAR
 from longtail.reporting.charts import Level
 from longtail.reporting.html import render
 from longtail.reporting.page import MANY_ATTRIBUTES, Chart, data_facts

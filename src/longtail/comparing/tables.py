@@ -22,6 +22,7 @@ from rich.text import Text
 from longtail.comparing.document import ComparisonDocument
 from longtail.comparing.figures import Figure, Figures, Standing, ranking, standings, widening
 from longtail.evaluation.metrics import METRICS
+from longtail.methods.rows import LINEAR
 from longtail.reporting.wording import METRIC_NAMES
 from longtail.words import NOTHING, count, listed, percent, shown
 
@@ -157,7 +158,7 @@ def fault_lines(document: ComparisonDocument) -> Iterator[str]:
 def _below_linear(document: ComparisonDocument) -> Iterator[str]:
     """Methods whose mean is not above that of the regression that takes seconds."""
     means = ranking(document)
-    simple = means.pop("linear", math.inf)
+    simple = means.pop(LINEAR, math.inf)
     below = [name for name, mean in means.items() if simple < math.inf and mean <= simple]
     if below:
         yield (

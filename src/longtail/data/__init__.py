@@ -1,1 +1,1 @@
-"""Data sets: sources, splits, imposed long tails, decoding, augmentation, loading, diagnosis."""
+"""Data sets: sources, manifests, splits, imposed long tails."""

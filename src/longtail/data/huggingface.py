@@ -25,7 +25,7 @@ from longtail.data.stores import read_file
 from longtail.data.tables.manifest import open_manifest
 from longtail.data.tables.roles import ColumnChoice
 from longtail.data.tables.table import Column, Table
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.files import place_of
 from longtail.schema import UNLABELLED, Attribute, LabelSchema
 from longtail.words import did_you_mean, joined
@@ -147,10 +147,9 @@ def _loaded(source: str, datasets: Any) -> Any:
         return datasets.load_dataset(name, config or None)
     # The library raises errors of five others, which would all have to be named and imported here.
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{source}: cannot be opened ({reason}); check its name (hf:NAME, hf:NAME:CONFIG) and the"
-            " connection, or give a folder written with save_to_disk"
+            f"{source}: cannot be opened ({first_line(error)}); check its name (hf:NAME, hf:NAME:CONFIG)"
+            " and the connection, or give a folder written with save_to_disk"
         ) from error
 
 

@@ -9,8 +9,8 @@ from torch.nn.functional import one_hot
 from longtail.decisions.sets import typicality
 from longtail.decisions.temperature import tempered
 from longtail.exporting.resize import Resize
-from longtail.losses.tables import present_classes
 from longtail.runs.ruling import Ruling
+from longtail.tables import present_classes
 from longtail.training.learner import Learner
 
 

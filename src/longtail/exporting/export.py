@@ -63,12 +63,6 @@ def export_onnx(
     run = Run.open(
         path, "cpu", watcher, method=method, decision=decision, threshold=threshold, coverage=coverage
     )
-    return export_run(run, output)
-
-
-def export_run(run: Run, output: Path | None = None) -> OnnxExport:
-    """The same of an opened run on the CPU, as it decides; see `export_onnx`."""
-    expect_packages()
     target = output or run.folder.onnx_by(run.decided_by or None)
     for note in notes_on(run):
         run.watcher.say(note)

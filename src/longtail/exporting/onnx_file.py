@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from longtail.documents import Form, Part
-from longtail.errors import InputError
+from longtail.errors import InputError, first_line
 from longtail.schema import Attribute
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -164,7 +164,7 @@ def _reason(error: BaseException) -> str:
     """The first line of what began it."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+    return first_line(error)
 
 
 @contextmanager

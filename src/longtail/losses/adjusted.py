@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from longtail.losses.cross_entropy import cross_entropy
-from longtail.losses.tables import count_table, expect_table
 from longtail.schema import as_labels, as_logits
+from longtail.tables import count_table, expect_table
 from longtail.tensors import full_precision
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from longtail.losses.tables import count_table
+from longtail.tables import count_table
 
 
 def exp_share_weights(counts: Sequence[Sequence[int]]) -> Tensor:

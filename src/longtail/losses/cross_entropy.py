@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from longtail.losses.tables import weighed
 from longtail.ranks import batch_mean
 from longtail.schema import UNLABELLED, as_labels, as_logits
+from longtail.tables import weighed
 from longtail.tensors import full_precision
 
 

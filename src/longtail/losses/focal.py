@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
-from longtail.losses.tables import weighed
 from longtail.ranks import batch_mean
 from longtail.schema import as_labels, as_logits
+from longtail.tables import weighed
 from longtail.tensors import full_precision, log_miss
 
 _NEAR = 1e-4  # -log p below which -log p / (1 - p) is 1 + half of it to float32

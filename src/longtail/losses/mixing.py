@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from longtail.losses.cross_entropy import costs
-from longtail.losses.tables import at_labels, expect_table, weighed
 from longtail.ranks import batch_ratio
 from longtail.schema import as_labels, as_logits, expect_classes
+from longtail.tables import at_labels, expect_table, weighed
 from longtail.tensors import full_precision
 
 

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Batch
 from longtail.losses.balanced_contrastive import balanced_contrastive
-from longtail.losses.tables import present_classes
 from longtail.methods.base import Method
 from longtail.methods.context import Losses, Setting
 from longtail.methods.recipe import Recipe
 from longtail.models.classifier import Classifier
 from longtail.models.output import ModelOutput
 from longtail.ranks import gather_for_share, gather_ranks, own_share
+from longtail.tables import present_classes
 
 
 class BalancedContrastive(Method):

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from longtail.data.dataset import Batch
 from longtail.errors import InputError
 from longtail.losses.mixing import remix_share
-from longtail.losses.tables import count_table
 from longtail.methods.choices import Choices
 from longtail.methods.context import EpochContext, Facts, Losses, Rows, Setting, Solved, TrainingData
 from longtail.methods.criteria import CRITERIA
@@ -31,6 +30,7 @@ from longtail.ranks import processes_together, rows_of_batch
 from longtail.sampling.balance import class_shares, imbalance_ratio
 from longtail.sampling.epochs import Sampler, ShuffledSampler
 from longtail.sampling.weighted import Drawing, WeightedSampler, over_sampling, under_sampling
+from longtail.tables import count_table
 
 
 class Method(nn.Module, ABC):

@@ -13,7 +13,6 @@ from longtail.decisions.clusters import cluster_scores
 from longtail.decisions.logits import prior_scores, tau_normalised
 from longtail.decisions.neighbours import choose_references, neighbour_scores
 from longtail.errors import InputError
-from longtail.losses.tables import present_classes
 from longtail.methods.context import EpochContext, Rows, Setting, TrainedRun, TrainingData
 from longtail.methods.criteria import Criterion
 from longtail.methods.options import LMLEOptions
@@ -22,6 +21,7 @@ from longtail.models.head import AttributeHead
 from longtail.models.output import ModelOutput
 from longtail.sampling.clusters import Clusters, cluster_counts
 from longtail.schema import UNLABELLED
+from longtail.tables import present_classes
 
 KEPT = 20
 """Images of a class that the pool of LMLE holds at least, where there are so many."""

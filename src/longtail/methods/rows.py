@@ -48,6 +48,9 @@ def _metric(summary: str, path: str) -> Row:
     return Row(summary, path, alone=points, reads=("metric",), compares=True)
 
 
+LINEAR = "linear"
+"""What all others have to beat."""
+
 METHODS: Mapping[str, Row] = {
     "ce": Row("cross entropy on shuffled batches, the baseline"),
     "over-sampling": Row(
@@ -166,7 +169,7 @@ METHODS: Mapping[str, Row] = {
         reads=("bcl",),
         compares=True,
     ),
-    "linear": Row(
+    LINEAR: Row(
         "logistic regression on features of a frozen backbone, divided by the prior: the baseline to beat",
         "linear:Linear",
         MethodOptions(feature_layer="vector", decision="prior"),

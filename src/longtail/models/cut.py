@@ -48,10 +48,7 @@ def cut(backbone: nn.Module, image: tuple[int, int, int], name: str) -> Cut:
     """
     images = torch.zeros(1, *image, device=next(backbone.parameters()).device)
     backbone.eval()
-    if isinstance(backbone, Lite0):
-        halves = backbone.halves(images)
-    else:
-        halves = backbone.halves() if isinstance(backbone, ResNet) else halves_of(backbone, images)
+    halves = backbone.halves(images) if isinstance(backbone, Lite0 | ResNet) else halves_of(backbone, images)
     if halves is None:
         raise InputError(
             f"--finetune last: {name} has no stage that could learn alone; --finetune all trains all of it"

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, normalize
 
-from longtail.losses.tables import present_classes
 from longtail.models.backbones import FeatureLayer
 from longtail.models.output import ModelOutput
 from longtail.ranks import processes_together
 from longtail.schema import LabelSchema
+from longtail.tables import present_classes
 from longtail.tensors import full_precision
 
 

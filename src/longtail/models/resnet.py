@@ -81,7 +81,7 @@ class ResNet(nn.Module):
         maps = self.stages(self.stem(images))
         return maps.mean((2, 3)), maps
 
-    def halves(self) -> tuple[nn.Module, nn.Module]:
+    def halves(self, images: Tensor) -> tuple[nn.Module, nn.Module]:  # noqa: ARG002
         """Images -> maps before the last stage, and maps -> vectors."""
         stages, kept = [*self.stages], len(self.stages) - self._blocks
         return (

@@ -8,6 +8,7 @@ from typing import cast
 from markupsafe import Markup
 
 from longtail.evaluation.results import Results
+from longtail.methods.rows import LINEAR
 from longtail.reporting import charts
 from longtail.reporting.charts import Level, Marks, Series
 from longtail.reporting.wording import METRIC_NAMES, guessing, verdict_words
@@ -34,7 +35,7 @@ def learning_curves(results: Results, epochs: Sequence[EpochRecord]) -> list[Cha
     of_loss = "Loss, mean of each epoch, by term." + marked
     levels = [Level("guessing", guessing(results.attributes))]
     if results.training and results.training.linear is not None:
-        levels.append(Level("linear", results.training.linear))
+        levels.append(Level(LINEAR, results.training.linear))
     dotted = " and ".join(level.name for level in levels)
     of_validation = f"Figures on the validation images; dotted: {dotted}." + marked
     title = "Validation figures over epochs"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from statistics import fmean
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from longtail.documents import Form, Part
@@ -85,6 +84,5 @@ def _vectors(run: Run, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.n
     def vector(images: Tensor) -> Tensor:
         return run.learner.output(images).vector
 
-    with torch.no_grad():
-        found = outputs_of(run.fabric, run.learner, run.data.loader, vector, rows)
+    found = outputs_of(run.fabric, run.learner, run.data.loader, vector, rows)
     return (found / (found.norm(dim=1).median().item() or 1.0)).numpy()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +16,8 @@ from longtail.decisions.temperature import best_temperature, tempered
 from longtail.decisions.thresholds import ANALYTIC, Aim, Threshold, tuned_threshold
 from longtail.errors import InputError
 from longtail.evaluation.metrics import rare_class
-from longtail.losses.tables import count_table
 from longtail.schema import UNLABELLED, LabelSchema
+from longtail.tables import count_table
 from longtail.training.sealed import read_sealed, write_sealed
 
 FEWEST_IMAGES = 50
@@ -56,8 +57,7 @@ class Frequencies:
 
     def rare(self, column: int) -> int | None:
         """The rarer of two classes, None for an attribute of more."""
-        own = torch.tensor(self.counts[column]).numpy()
-        return rare_class(own)
+        return rare_class(np.array(self.counts[column]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from longtail.features.cache import cache_folder
 from longtail.features.vectors import BATCH, PIECE, FixedNetwork, VectorLoader, open_cache
 from longtail.images.decode import MOST_BITS
 from longtail.images.load import ImageLoader, Unreadable
+from longtail.methods.rows import LINEAR
 from longtail.models.backbones import EXPECTED, PRETRAINED
 from longtail.models.classifier import build_backbone
 from longtail.models.lite0 import has_weights
@@ -78,7 +79,7 @@ def embed(dataset: Dataset, watcher: Watcher, bits: int = MOST_BITS) -> Embedded
 
 
 def _loader(dataset: Dataset, bits: int) -> VectorLoader:
-    beginning = begin(TrainConfig(data=dataset.name, method="linear", backbone=PRETRAINED))
+    beginning = begin(TrainConfig(data=dataset.name, method=LINEAR, backbone=PRETRAINED))
     size = beginning.image_size(dataset.images, known=True)
     trunk, numbers = build_backbone(PRETRAINED, 3, size, beginning.weights)
     expected = EXPECTED[PRETRAINED]

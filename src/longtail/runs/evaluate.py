@@ -28,7 +28,6 @@ from longtail.evaluation.results import (
     build_results,
 )
 from longtail.files import write_text
-from longtail.losses.tables import count_table
 from longtail.methods.recipe import shown
 from longtail.reporting.gallery import Gallery
 from longtail.reporting.model_card import model_card
@@ -40,6 +39,7 @@ from longtail.runs.run import Run
 from longtail.runs.trust import trust
 from longtail.sampling.balance import imbalance_ratio
 from longtail.schema import UNLABELLED, LabelSchema
+from longtail.tables import count_table
 from longtail.training.best import judged_epoch
 from longtail.training.data_options import DataOptions
 from longtail.training.faults import Evidence, chance, faults

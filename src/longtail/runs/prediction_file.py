@@ -136,11 +136,16 @@ def write_stream(stream: BinaryIO, rows: Rows, found: Iterable[Predicted], place
     tally = Tally()
     for piece in _pieces(rows, found, tally, rows.head()):
         with _writing(place):
-            left = memoryview(piece)
-            while left:
-                left = left[stream.write(left) :]
+            _write_all(stream, piece)
             stream.flush()
     return tally
+
+
+def _write_all(file: BinaryIO, piece: bytes) -> None:
+    """All of it: a file without a buffer may take a part."""
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _pieces(rows: Rows, found: Iterable[Predicted], tally: Tally, head: bytes) -> Iterator[bytes]:
@@ -258,9 +263,7 @@ class _Part:
     def add(self, piece: bytes, tally: Tally) -> None:
         """Write the rows of a block, and about once a second how far it is."""
         with _writing(self._of.path):
-            left = memoryview(piece)
-            while left:
-                left = left[self._file.write(left) :]
+            _write_all(self._file, piece)
         place = self._file.tell()
         self._reached = Reached(self._of.asked, tally.images, tally.unreadable, tally.names, place)
         if monotonic() - self._noted >= _PAUSE:

@@ -13,8 +13,8 @@ from torch import Tensor
 from longtail.decisions.temperature import tempered
 from longtail.decisions.thresholds import Aim, Threshold
 from longtail.evaluation.metrics import decided
-from longtail.losses.tables import present_classes
 from longtail.runs.calibration import Calibration, Frequencies
+from longtail.tables import present_classes
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
 from longtail.methods.recipe import reads, recipe
-from longtail.methods.rows import METHODS
+from longtail.methods.rows import LINEAR, METHODS
 from longtail.models.backbones import PRETRAINED
 from longtail.training.config import AUTO, TrainConfig
 
@@ -24,7 +24,7 @@ METHOD_FINE_TUNED = "balanced-softmax"
 REGIMES = ("--from-scratch", "--finetune last", "--freeze")
 """How a network begins."""
 
-METHOD_ON_VECTORS = "linear"
+METHOD_ON_VECTORS = LINEAR
 """Method on the vectors of a pretrained network that stays as it is."""
 
 METHOD_FROM_SCRATCH, METHOD_OF_SEVERAL = "crl", "balanced-softmax"

@@ -24,9 +24,7 @@ def write_sealed(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         aside.write_bytes(_serialised(tensors, metadata))
 
 
-def read_sealed(
-    path: Path, missing: str, remedy: str = "take a copy of it, or train again"
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_sealed(path: Path, missing: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """What `write_sealed` wrote.
 
     Raises:

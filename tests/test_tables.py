@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from longtail.losses.tables import at_labels, count_table, expect_table
+from longtail.tables import at_labels, count_table, expect_table
 
 
 def test_ragged_counts_are_filled_with_zeros_which_are_no_classes():
