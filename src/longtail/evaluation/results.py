@@ -192,8 +192,8 @@ class Results(Part, frozen=True):
         training: None where the model was not trained here.
         faults: what went wrong in the training, the most serious first.
         mean: of each figure the mean over the attributes that define it.
-        image_groups: groups that the evaluated images come in, which the intervals treat as one draw each;
-            null where images stand for themselves.
+        image_groups: groups that the evaluated images come in, which the intervals treat as one draw each
+            where there are two or more; null where images stand for themselves.
     """
 
     schema_version: Literal[2]

@@ -82,11 +82,9 @@ def reads(method: str, full: Recipe) -> tuple[str, ...]:
 
 def compared(method: str, full: Recipe) -> Literal["features", "vectors"] | None:
     """What of the images a loss compares: what the classifier reads, or the backbone's vectors below it."""
-    tables = set(reads(method, full))
-    if tables & {"deepid2", "mtct"}:
-        return "vectors"
-    on_features = tables & {"bcl", "lmle", "metric"} or ("crl" in tables and full.crl.level == "instance")
-    return "features" if on_features else None
+    row = row_of(method)
+    on_probabilities = "crl" in row.reads and full.crl.level == "class"
+    return None if on_probabilities else row.compares
 
 
 def shown(method: str, options: MethodOptions) -> dict[str, Any]:
@@ -145,7 +143,7 @@ def _over(upper: MethodOptions, lower: T) -> T:
 
 
 def _check_batches(method: str, row: Row, options: MethodOptions, full: Recipe) -> None:
-    if row.draws and options.sampler is not None:
+    if row.draws is not None and options.sampler is not None:
         raise InputError(
             f"--sampler {options.sampler}: {method} draws its own batches, which its loss needs; leave it out"
         )
@@ -155,7 +153,7 @@ def _check_batches(method: str, row: Row, options: MethodOptions, full: Recipe) 
         raise InputError("--views: goes with root sampling, add --sampler root")
     if full.mixing != "none" and row.second_stage:
         raise InputError(f"--mixing {full.mixing}: {method} trains on the images as they are; leave it out")
-    if full.mixing != "none" and row.compares:
+    if full.mixing != "none" and row.compares is not None:
         raise InputError(
             f"--mixing {full.mixing}: {method} compares images of one class, and a mixed image has two"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from longtail.methods.options import CRLOptions, MethodOptions
 
@@ -18,8 +19,10 @@ class Row:
         options: what it fixes, of what is None unless the user says it; all else is as in `Recipe`.
         alone: what it fixes beside that, unless --metric.beside is given.
         reads: fields of `MethodOptions` with options of its own.
-        draws: whether it draws its own batches, so that there is no sampler to choose.
-        compares: whether it compares images of one class, so that none can be mixed of two.
+        draws: how often classes come in batches that it draws itself, "in proportion" to the data or
+            "alike"; None where a sampler draws them.
+        compares: what of the images it compares, so that none can be mixed of two: what the classifier
+            reads, or the backbone's vectors below it; see `compared`.
         refuses: decisions that make no sense, with the reason.
         weight_decay: of SGD.
         backbone: its network, where the paper brings one.
@@ -33,8 +36,8 @@ class Row:
     options: MethodOptions = field(default_factory=MethodOptions)
     alone: MethodOptions = field(default_factory=MethodOptions)
     reads: tuple[str, ...] = ()
-    draws: bool = False
-    compares: bool = False
+    draws: Literal["in proportion", "alike"] | None = None
+    compares: Literal["features", "vectors"] | None = None
     refuses: Mapping[str, str] = field(default_factory=dict[str, str])
     weight_decay: float = 5e-4
     backbone: str | None = None
@@ -45,7 +48,7 @@ class Row:
 def _metric(summary: str, path: str) -> Row:
     """Alone, the features are points and the classifier on them only a probe, so neighbours decide."""
     points = MethodOptions(feature_layer="linear", decision="knn")
-    return Row(summary, path, alone=points, reads=("metric",), compares=True)
+    return Row(summary, path, alone=points, reads=("metric",), compares="features")
 
 
 LINEAR = "linear"
@@ -75,8 +78,8 @@ METHODS: Mapping[str, Row] = {
         "DeepID2: cross entropy, identification, and verification of pairs (column identity or group)",
         "deepid2:DeepID2",
         reads=("deepid2",),
-        draws=True,
-        compares=True,
+        draws="in proportion",
+        compares="vectors",
         backbone="deepid2",
     ),
     "lmle": Row(
@@ -84,16 +87,16 @@ METHODS: Mapping[str, Row] = {
         "lmle:LMLE",
         MethodOptions(decision="clusters", feature_layer="linear"),
         reads=("lmle",),
-        draws=True,
-        compares=True,
+        draws="alike",
+        compares="features",
         refuses={"prior": "lmle trains on every class alike, there is no prior to divide by"},
     ),
     "mtct": Row(
         "MTCT: clean domain first, then both with cross-domain ranking (columns domain and match)",
         "mtct:MTCT",
         reads=("mtct",),
-        draws=True,
-        compares=True,
+        draws="in proportion",
+        compares="vectors",
         backbone="mtct",
     ),
     "crl": Row(
@@ -107,7 +110,7 @@ METHODS: Mapping[str, Row] = {
             crl=CRLOptions(level="instance", balance="attributes", weight=0.15),
         ),
         reads=("crl",),
-        compares=True,
+        compares="features",
         weight_decay=2e-3,
     ),
     "crl-iccv": Row(
@@ -115,14 +118,14 @@ METHODS: Mapping[str, Row] = {
         "of unit length, unlike there, unless --crl.raw-features",
         "class_rectification:ClassRectification",
         reads=("crl",),
-        compares=True,
+        compares="features",
     ),
     "crl-tpami": Row(
         "the two mixed by the imbalance of the training data, as in TPAMI; at instance level as crl-iccv",
         "class_rectification:ClassRectification",
         MethodOptions(crl=CRLOptions(balance="tpami")),
         reads=("crl",),
-        compares=True,
+        compares="features",
     ),
     "focal": Row("focal loss", options=MethodOptions(loss="focal")),
     "class-balanced": Row(
@@ -167,7 +170,7 @@ METHODS: Mapping[str, Row] = {
         "balanced_contrastive:BalancedContrastive",
         MethodOptions(loss="logit-adjusted"),
         reads=("bcl",),
-        compares=True,
+        compares="features",
     ),
     LINEAR: Row(
         "logistic regression on features of a frozen backbone, divided by the prior: the baseline to beat",

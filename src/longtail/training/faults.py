@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import cast
 
 from longtail.evaluation.results import AttributeResults, Fault, FaultName, Results
+from longtail.methods.find import row_of
 from longtail.training.config import TrainConfig
 from longtail.training.record import EpochRecord
 from longtail.words import count, listed, percent
@@ -226,9 +227,8 @@ def chance(config: TrainConfig, class_counts: Sequence[Sequence[int]]) -> float 
     weighed = full.class_weights != "none" or full.mixing != "none" or full.crl.balance == "tpami"
     if weighed or full.loss not in ("softmax", "logit-adjusted"):
         return None
-    # pairs of an identity and triplets across domains are drawn in proportion to the data
-    shuffled = full.sampler == "shuffled" or config.method in ("deepid2", "mtct")
-    power = 1.0 if shuffled else 0.5 if full.sampler == "root" else 0.0
+    in_proportion = full.sampler == "shuffled" or row_of(config.method).draws == "in proportion"
+    power = 1.0 if in_proportion else 0.5 if full.sampler == "root" else 0.0
     drawn = ([n**power for n in counts if n] for counts in class_counts)
     return sum(entropy([n / sum(own) for n in own]) for own in drawn if own)
 
