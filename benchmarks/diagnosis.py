@@ -5,7 +5,7 @@
                                    [--pictures docs/pictures]
 
 Four trainings are watched: cross entropy, the poster's form at class and at instance level, and the
-recommended recipe. Of every class of the most imbalanced attribute:
+recipe `crl`. Of every class of the most imbalanced attribute:
 
 * how often it is in a batch as a minority that is rectified, as a minority with one image (which has no
   positive pair and is skipped), as a majority, or not at all;

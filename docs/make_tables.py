@@ -43,7 +43,7 @@ POSTER_GAINS = {
 }
 """Methods in the picture of poster.md, and how it calls them."""
 
-REGIMES = ("freeze", "last")
+REGIMES = ("freeze", "tuned", "last")
 SETS = ("clothing", "faces", "fashion", "tiles", "ism", "cifar")
 """Columns of the tables of a regime."""
 

@@ -1,4 +1,4 @@
-"""Cross entropy beside the recommended recipe of this library, on handwritten digits with a long tail.
+"""Cross entropy beside `crl`, the recipe of this library, on handwritten digits with a long tail.
 
     python examples/demo.py [--epochs 30]
 

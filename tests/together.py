@@ -2,11 +2,12 @@
 
 import multiprocessing
 import socket
+import sys
 
 import torch.multiprocessing as mp
 
 multiprocessing.set_forkserver_preload(["torch.distributed", "lightning_fabric"])
-METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def free_port():

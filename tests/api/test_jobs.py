@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 import longtail
+from longtail.api.settings import settings
 from longtail.comparing import compare
 from longtail.features.cache import cache_folder
 from longtail.methods import find
@@ -105,4 +106,7 @@ def test_a_tilde_is_the_home_folder_for_all_that_is_read_and_written(monkeypatch
     (prediction,) = longtail.load("~/run").predict("~/image.png")
     assert prediction.image == str(tmp_path / "image.png")
     assert cache_folder() == tmp_path / "cache"
+    assert settings("digits", output="").output == ""
+    with pytest.raises(longtail.InputError, match="output"):
+        settings("digits", output=5)  # pyright: ignore[reportArgumentType]
     assert (tmp_path / "run" / "results.json").exists()

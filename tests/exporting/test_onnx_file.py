@@ -69,7 +69,7 @@ def resnet() -> ResNet:
 
 
 def with_dead_channels() -> Lite0:
-    """Four channels as in the published stem: in units of how little they vary rounding would be a look."""
+    """Four channels as in the published stem: E[x²] - E[x]² of theirs would be what rounding leaves."""
     network = Lite0()
     with torch.no_grad():
         for name, value in (("1.weight", 1e-8), ("2.weight", 0.05), ("2.bias", -7.1)):

@@ -7,7 +7,7 @@ import pytest
 from longtail.errors import InputError
 from longtail.methods.options import CRLOptions, KNNOptions, LMLEOptions, MethodOptions, MetricOptions
 from longtail.methods.recipe import Recipe, check_decision, compared, recipe, shown
-from longtail.methods.rows import METHODS
+from longtail.methods.rows import METHODS, Row
 
 from .conftest import build
 
@@ -150,3 +150,10 @@ def test_the_user_stands_over_the_row_and_the_row_over_what_is_usual():
 )
 def test_what_a_loss_compares_follows_from_the_method_and_its_level(method, options, what):
     assert compared(method, recipe(method, MethodOptions(**options))) == what
+
+
+@pytest.mark.parametrize("wrong", [{"draws": True}, {"compares": True}, {"compares": "images"}])
+def test_a_row_says_what_it_draws_and_compares_in_known_words(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"^{name}: expected one of"):
+        Row("mine", **wrong)

@@ -26,6 +26,7 @@ def waiting(rank, folder):
     out = os.open(folder / str(rank), os.O_WRONLY | os.O_CREAT)
     os.dup2(out, 1)
     os.dup2(out, 2)
+    torch.set_num_threads(1)
     heartbeat.PERIOD, heartbeat.SILENCE = 0.1, 1.0
     Heartbeat.__init__.__kwdefaults__.update(period=0.1, silence=1.0)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=WORLD)

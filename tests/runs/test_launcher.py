@@ -108,16 +108,16 @@ def test_two_machines_by_torchrun_train_one_model(tmp_path):
     assert json.loads(line)["loss"]["ce"] > 0
 
 
-def test_a_script_started_again_goes_on_and_imports_nothing_beside_it(tmp_path, monkeypatch, capsys):
+def test_what_a_cluster_stops_goes_on_and_imports_nothing_beside_it(tmp_path, monkeypatch, capsys):
     """Two processes, stopped ahead of the end of their time as clusters do; one has to do the second time."""
     (tmp_path / "attr.py").write_text("raise SystemExit('the folder was imported')")
-    words = "train digits --method ce --backbone convnet --features 8 --epochs 4 --accelerator cpu"
+    words = "train digits --method ce --backbone convnet --features 8 --epochs 9 --accelerator cpu"
     words = [*words.split(), "--resume", "auto", "--output", "run"]
     command = [sys.executable, "-P", "-m", "longtail", *words, "--devices", "2"]
     own = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (tmp_path / "said").open("w") as said:
         first = subprocess.Popen(command, cwd=tmp_path, env=own, stdout=said, stderr=said)
-        while "epoch 1/4" not in (tmp_path / "said").read_text():
+        while "epoch 1/9" not in (tmp_path / "said").read_text():
             assert first.poll() is None, (tmp_path / "said").read_text()
             time.sleep(0.05)
         first.send_signal(signal.SIGUSR1)
@@ -125,4 +125,4 @@ def test_a_script_started_again_goes_on_and_imports_nothing_beside_it(tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert main(words) == 0
     assert capsys.readouterr().out.count("run: run") == 1
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 9

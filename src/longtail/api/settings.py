@@ -34,7 +34,9 @@ def settings(data: str | Path, **given: Unpack[Arguments]) -> TrainConfig:
         0.2
     """
     named = {name: given.get(name) for name in ("start", "output")}
-    folders = {name: str(place_of(str(folder))) for name, folder in named.items() if folder is not None}
+    folders = {
+        name: str(place_of(str(x))) for name, x in named.items() if isinstance(x, str | Path) and x != ""
+    }
     below = stacked(given, [run_layer(Path(folders["start"]))])[0].values if "start" in folders else {}
     return _converted(_sorted({**below, "data": data, **given, **folders}), TrainConfig)
 

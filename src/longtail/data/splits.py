@@ -170,7 +170,8 @@ def split_further(
         notes.append(f"{count(dealt, 'image')} in none of them: dealt out")
     if left_out:
         notes.append(f"{count(left_out, 'image')} in none of them: left out")
-    return _splits(side, notes)
+    pairs = Pairs.of(dataset.labels, dataset.groups, dataset.schema)
+    return _splits(side, [*notes, *_lacking(side, pairs, dataset.schema, "")])
 
 
 def _splits(side: NDArray[np.int8], notes: Sequence[str]) -> Splits:

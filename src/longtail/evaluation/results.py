@@ -33,7 +33,7 @@ Time = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)
 
 
 class MethodInfo(Part, frozen=True):
-    """What was trained: the method's name and the options that shape it."""
+    """What was trained: the method's name and the options that shape it, as their flags: "crl.kappa"."""
 
     name: Text
     options: dict[str, Any]

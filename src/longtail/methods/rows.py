@@ -44,6 +44,14 @@ class Row:
     second_stage: bool = False
     solved: bool = False
 
+    def __post_init__(self) -> None:
+        for name, words in (
+            ("draws", (None, "in proportion", "alike")),
+            ("compares", (None, "features", "vectors")),
+        ):
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name}: expected one of {words}, got {getattr(self, name)!r}")
+
 
 def _metric(summary: str, path: str) -> Row:
     """Alone, the features are points and the classifier on them only a probe, so neighbours decide."""

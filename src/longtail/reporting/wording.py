@@ -78,7 +78,7 @@ def options_said(options: Mapping[str, object]) -> str:
     """Options of a method in words; those that are left open or switched off say nothing.
 
     Example:
-        >>> options_said({"feature_layer": "neck", "views": 0.0, "margin": None, "replicate": True})
+        >>> options_said({"feature_layer": "neck", "views": 0.0, "crl.margin": None, "replicate": True})
         'feature layer neck, views 0, replicate'
     """
     said = {name.replace("_", " "): value for name, value in options.items()}

@@ -73,11 +73,6 @@ class DataOptions(Settings):
         super().__post_init__()
         if self.val_share + self.test_share >= 1:
             raise InputError("--val-share and --test-share: expected to leave a part for training")
-        shaping = {
-            "--tail-profile": self.tail_profile != "exponential",
-            "--tail-largest": self.tail_largest is not None,
-            "--tail-attribute": self.tail_attribute is not None,
-        }
-        if self.tail_ratio is None and any(shaping.values()):
-            given = next(flag for flag, is_given in shaping.items() if is_given)
-            raise InputError(f"{given}: shapes a long tail, add --tail-ratio")
+        for name in ("tail_largest", "tail_attribute"):
+            if self.tail_ratio is None and getattr(self, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')}: shapes a long tail, add --tail-ratio")
