@@ -247,8 +247,8 @@ def test_mixed_precision_trains_nearly_as_full_precision_does(config, folder, tm
         ({"augment": "smal"}, "--augment: expected one of none, mirror"),
         ({"backbone": "resnet33"}, "--backbone: expected one of convnet"),
         (
-            {"method_options": MethodOptions(crl=CRLOptions(kappa=0))},
-            "--crl.kappa: expected a whole number from 1",
+            {"method_options": MethodOptions(crl=CRLOptions(level="instance", comparison="log-odds"))},
+            "--crl.comparison log-odds: .*--crl.level class",
         ),
         ({"data_options": DataOptions(tail_ratio=5, tail_attribute="digt")}, "Did you mean 'digit'"),
         ({"data_options": DataOptions(attributes=("digit",))}, "--attributes"),
