@@ -120,9 +120,8 @@ class TailProfile:
         Raises:
             InputError: when no size of the first class fits, see `sizes`.
         """
-        return self.sizes(
-            self._largest_that_fits(available) if self.largest is None else self.largest, len(available)
-        )
+        largest = self._largest_that_fits(available) if self.largest is None else self.largest
+        return self.sizes(largest, len(available))
 
     def _largest_that_fits(self, available: NDArray[np.int64]) -> int:
         lowest, highest = max(int(np.ceil(self.ratio)), 1), int(available[0])

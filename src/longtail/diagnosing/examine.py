@@ -251,10 +251,8 @@ def _diagnose_classes(
     dataset: Dataset, attribute: Attribute, labels: NDArray[np.int64], train_counts: NDArray[np.int64]
 ) -> tuple[ClassDiagnosis, ...]:
     counts = class_counts(labels, len(attribute.classes))
-    groups, in_splits = (
-        _groups_per_class(dataset, labels, len(counts)),
-        _split_counts(dataset, labels, len(counts)),
-    )
+    groups = _groups_per_class(dataset, labels, len(counts))
+    in_splits = _split_counts(dataset, labels, len(counts))
     return tuple(
         ClassDiagnosis(
             name=name,

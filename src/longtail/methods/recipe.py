@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from longtail.errors import InputError
 from longtail.methods.find import row_of
@@ -18,7 +18,7 @@ from longtail.methods.options import (
     SamplerName,
     WeightsName,
 )
-from longtail.methods.rows import Row
+from longtail.methods.rows import Compares, Row
 from longtail.models.backbones import FeatureLayer
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def reads(method: str, full: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
-def compared(method: str, full: Recipe) -> Literal["features", "vectors"] | None:
+def compared(method: str, full: Recipe) -> Compares | None:
     """What of the images a loss compares: what the classifier reads, or the backbone's vectors below it."""
     row = row_of(method)
     on_probabilities = "crl" in row.reads and full.crl.level == "class"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from longtail.methods.options import CRLOptions, MethodOptions
+
+Draws = Literal["in proportion", "alike"]
+Compares = Literal["features", "vectors"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Row:
     options: MethodOptions = field(default_factory=MethodOptions)
     alone: MethodOptions = field(default_factory=MethodOptions)
     reads: tuple[str, ...] = ()
-    draws: Literal["in proportion", "alike"] | None = None
-    compares: Literal["features", "vectors"] | None = None
+    draws: Draws | None = None
+    compares: Compares | None = None
     refuses: Mapping[str, str] = field(default_factory=dict[str, str])
     weight_decay: float = 5e-4
     backbone: str | None = None
@@ -45,12 +48,9 @@ class Row:
     solved: bool = False
 
     def __post_init__(self) -> None:
-        for name, words in (
-            ("draws", (None, "in proportion", "alike")),
-            ("compares", (None, "features", "vectors")),
-        ):
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name}: expected one of {words}, got {getattr(self, name)!r}")
+        for name, words in (("draws", get_args(Draws)), ("compares", get_args(Compares))):
+            if getattr(self, name) not in (None, *words):
+                raise ValueError(f"{name}: expected one of {words} or None, got {getattr(self, name)!r}")
 
 
 def _metric(summary: str, path: str) -> Row:
