@@ -89,6 +89,7 @@ def test_a_setting_out_of_its_range_is_refused_by_its_flag(setting: dict[str, ob
         ({"val_share": 0.5, "test_share": 0.5}, "--val-share and --test-share: expected to leave a part"),
         ({"tail_ratio": 0.5}, "--tail-ratio: expected at least 1, got 0.5"),
         ({"tail_largest": 5}, "--tail-largest: shapes a long tail, add --tail-ratio"),
+        ({"tail_profile": "power-law"}, "--tail-profile: shapes a long tail, add --tail-ratio"),
         ({"tail_largest": 0, "tail_ratio": 9}, "--tail-largest: expected at least 1, got 0"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.plugins.precision import MixedPrecision, Precision
 
 from longtail.errors import InputError
 from longtail.methods.choices import Choices
@@ -35,10 +36,11 @@ def state(layout: Layout | None = None) -> TrainingState:
     return TrainingState.of(MODEL, optimizer(), feed(layout), meter, 3, 1, 0.5)
 
 
-def feed(layout: Layout | None = None) -> Feed:
-    device = SimpleNamespace(device=torch.device("cpu"))
+def feed(layout: Layout | None = None, precision: Precision | None = None, device: str = "cpu") -> Feed:
+    strategy = SimpleNamespace(precision=precision or Precision())
+    fabric = SimpleNamespace(device=torch.device(device), strategy=strategy)
     nothing = cast(Any, None)
-    return Feed(cast(Any, device), nothing, nothing, "none", 0, (), (), layout)
+    return Feed(cast(Any, fabric), nothing, nothing, "none", 0, (), (), layout)
 
 
 @pytest.mark.parametrize("tasks", [None, np.array([[0, 1], [1, 0]])])
@@ -75,7 +77,7 @@ def test_the_keys_of_the_file_are_these(tmp_path: Path):
     save_state(tmp_path / "s", state())
     assert list(torch.load(tmp_path / "s")) == [
         "learner", "optimizer", "rng", "meter", "epoch", "step", "seconds", "layout",
-        "choices", "processes",
+        "choices", "processes", "device_rng", "scale",
     ]  # fmt: skip
 
 
@@ -181,3 +183,34 @@ def test_for_other_images_an_epoch_begins_again_and_nothing_is_known_of_its_rows
     assert (other.epoch, other.step, other.seconds, other.meter) == (3, 0, 0.0, ({}, {}))
     assert other.layout is other.choices is None
     assert other.learner is kept.learner
+
+
+def half() -> MixedPrecision:
+    """16 bits, with a scale that doubles with each step."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
+    return MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+
+
+def test_in_16_bits_the_scale_of_gradients_goes_on_where_it_was(tmp_path: Path):
+    before, after, taken = half(), half(), optimizer()
+    for _ in range(3):
+        before.backward(MODEL(torch.ones(1, 2)).sum(), MODEL)
+        before.optimizer_step(taken)
+    save_state(tmp_path / "s", TrainingState.of(MODEL, taken, feed(None, before), Meter(), 3, 1, 0.5))
+    load_state(tmp_path / "s").restore(MODEL, optimizer(), feed(None, after))
+    assert after.state_dict() == before.state_dict()
+    assert after.state_dict()["scale"] == 64
+    load_state(tmp_path / "s").restore(MODEL, optimizer(), feed())  # another precision has no scale
+
+
+def test_the_random_numbers_of_a_gpu_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    own = torch.Generator()
+    module = SimpleNamespace(get_rng_state=own.get_state, set_rng_state=own.set_state)
+    monkeypatch.setattr(torch, "get_device_module", {torch.device("cuda"): module}.__getitem__)
+    on_gpu = feed(None, device="cuda")
+    save_state(tmp_path / "s", TrainingState.of(MODEL, optimizer(), on_gpu, Meter(), 3, 1, 0.5))
+    random = torch.rand(3, generator=own)
+    load_state(tmp_path / "s").restore(MODEL, optimizer(), on_gpu)
+    assert torch.equal(torch.rand(3, generator=own), random)
+    load_state(tmp_path / "s").restore(MODEL, optimizer(), feed())  # a CPU has none but torch's own
+    load_state(tmp_path / "s").restore(MODEL, optimizer(), on_gpu)

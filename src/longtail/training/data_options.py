@@ -73,6 +73,10 @@ class DataOptions(Settings):
         super().__post_init__()
         if self.val_share + self.test_share >= 1:
             raise InputError("--val-share and --test-share: expected to leave a part for training")
-        for name in ("tail_largest", "tail_attribute"):
-            if self.tail_ratio is None and getattr(self, name) is not None:
+        for name, usual in {
+            "tail_profile": "exponential",
+            "tail_largest": None,
+            "tail_attribute": None,
+        }.items():
+            if self.tail_ratio is None and getattr(self, name) != usual:
                 raise InputError(f"--{name.replace('_', '-')}: shapes a long tail, add --tail-ratio")

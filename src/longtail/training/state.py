@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class TrainingState:
         learner: weights and buffers of model and method.
         optimizer: its state.
         rng: of torch's global generator.
+        device_rng: of the device's, None on a CPU.
+        scale: by which gradients of 16 bits are multiplied, and how it grows; empty in other precisions.
         meter: sums and counts of the epoch so far.
         epoch: that is under way, counted from 0.
         step: next step of it.
@@ -47,6 +49,8 @@ class TrainingState:
     layout: tuple[Tensor, Tensor | None] | None
     choices: Tensor | None = None
     processes: int | None = None
+    device_rng: Tensor | None = None
+    scale: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         if self.epoch < 0 or self.step < 0:
@@ -73,9 +77,21 @@ class TrainingState:
         if step and feed.layout is not None:
             rows, tasks = feed.layout.rows, feed.layout.tasks
             layout = torch.tensor(rows), None if tasks is None else torch.tensor(tasks)
-        weights, momenta, random = learner.state_dict(), optimizer.state_dict(), torch.get_rng_state()
-        sums, times = (meter.sums, meter.counts), choices and choices.times
-        return cls(weights, momenta, random, sums, epoch, step, seconds, layout, times, feed.processes)
+        fabric = feed.fabric
+        return cls(
+            learner=learner.state_dict(),
+            optimizer=optimizer.state_dict(),
+            rng=torch.get_rng_state(),
+            meter=(meter.sums, meter.counts),
+            epoch=epoch,
+            step=step,
+            seconds=seconds,
+            layout=layout,
+            choices=choices and choices.times,
+            processes=feed.processes,
+            device_rng=None if fabric.device.type == "cpu" else _generator(fabric.device).get_rng_state(),
+            scale=fabric.strategy.precision.state_dict(),
+        )
 
     def for_other_rows(self) -> TrainingState:
         """The same from the start of its epoch, without what is known of rows that now hold other images."""
@@ -99,14 +115,24 @@ class TrainingState:
         learner.load_state_dict(self.learner)
         optimizer.load_state_dict(self.optimizer)
         torch.set_rng_state(self.rng)
+        fabric = feed.fabric
+        if self.device_rng is not None and fabric.device.type != "cpu":
+            _generator(fabric.device).set_rng_state(self.device_rng)
+        if self.scale:
+            fabric.strategy.precision.load_state_dict(self.scale)
         if self.layout is not None:
             rows, tasks = self.layout
             feed.layout = Layout(self.epoch, rows.numpy(), None if tasks is None else tasks.numpy())
-        sums, counts = ({name: x.to(feed.fabric.device) for name, x in part.items()} for part in self.meter)
+        sums, counts = ({name: x.to(fabric.device) for name, x in part.items()} for part in self.meter)
         return Meter(sums, counts)
 
 
-SINCE = {"choices", "processes"}
+def _generator(device: torch.device) -> Any:  # torch has no name for what these modules have in common
+    """The module that holds the random numbers of a GPU."""
+    return torch.get_device_module(device)
+
+
+SINCE = {"choices", "processes", "device_rng", "scale"}
 """Fields that states of earlier versions lack."""
 
 SEAL = b"sha256"
