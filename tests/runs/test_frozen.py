@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zipfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -336,6 +337,21 @@ def test_an_unreadable_image_stops_or_is_left_out(frozen, folder, watcher):
     options = replace(frozen.data_options, skip_unreadable=True)
     train(replace(frozen, data_options=options), watcher=watcher)
     assert "1 unreadable image left out" in watcher.lines
+
+
+def test_a_dry_run_names_an_image_whose_file_cannot_be_read(frozen, folder, tmp_path):
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(folder.rglob("*.png")):
+            packed.write(path, path.relative_to(folder))
+    with zipfile.ZipFile(archive) as packed:
+        starts = [entry.header_offset for entry in packed.infolist()]
+    content = bytearray(archive.read_bytes())
+    for start in starts:
+        content[start + 60] ^= 255  # within the image, whose checksum is wrong from here on
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"\.png: cannot be read .*--skip-unreadable"):
+        plan(replace(frozen, data=str(archive)))
 
 
 def test_a_regression_does_not_go_on_from_a_run_with_a_layer_below_the_classifier(frozen, tmp_path):

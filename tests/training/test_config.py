@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from longtail.errors import InputError
-from longtail.methods.options import CRLOptions, MethodOptions
+from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.training.config import CONFIG, TrainConfig
 from longtail.training.data_options import DataOptions
 
@@ -109,6 +109,23 @@ def test_a_head_on_vectors_decays_as_a_regression_of_one_strength_for_any_number
     for other, decay in (("ldam-drw", 0.0005), ("crl", 0.002)):
         assert replace(frozen, method=other, freeze=False).decay(3562) == decay
     assert replace(frozen, method="ldam-drw").decay(3562) == 0.0005  # directions alone are read
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "rate"),
+    [
+        ("ce", MethodOptions(), 0.3),
+        ("ce", MethodOptions(feature_layer="rectified"), 0.3),
+        ("ce", MethodOptions(feature_layer="linear"), 0.1),
+        ("lmle", MethodOptions(), 0.1),
+        ("triplet", MethodOptions(), 0.3),
+        ("triplet", MethodOptions(feature_layer="linear", metric=MetricOptions(beside=True)), 0.1),
+    ],
+)
+def test_two_linear_layers_in_a_row_learn_slower_on_vectors(method: str, options: MethodOptions, rate: float):
+    config = TrainConfig(data="photos", method=method, method_options=options, freeze=True)
+    assert config.peak_rate == rate
+    assert replace(config, freeze=False, backbone="convnet").peak_rate == 0.1
 
 
 def test_a_regression_has_no_layer_that_would_have_to_learn():

@@ -159,6 +159,7 @@ class VectorLoader:
         rows = np.asarray(indices, np.int64)
         known = self._known(rows)
         new = self._images.decodable(rows[~known])
+        self._expect_digests(new)
         alike = np.unique([self._digests[row] for row in new.tolist()], return_index=True)[1]
         first = new[np.sort(alike)]  # of images that are equal
         self._fill(first)
@@ -210,6 +211,13 @@ class VectorLoader:
             return digest_of(self._dataset.images.read(row))
         except OSError:
             return None  # the decoder says what is wrong with it
+
+    def _expect_digests(self, rows: NDArray[np.int64]) -> None:
+        """Have the decoder say why a file could not be read, which it has not tried where it keeps no images."""
+        lost = np.array([row for row in rows.tolist() if row not in self._digests], np.int64)
+        if len(lost):
+            for _ in self._images.batches([lost]):
+                self._known(lost)  # it can be read by now
 
     def _fill(self, rows: NDArray[np.int64]) -> None:
         piece = min(PIECE, max(SMALL_PIECE, len(rows) // 16))

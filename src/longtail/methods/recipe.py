@@ -87,6 +87,12 @@ def compared(method: str, full: Recipe) -> Compares | None:
     return None if on_probabilities else row.compares
 
 
+def stacked(method: str, full: Recipe) -> bool:
+    """Whether cross entropy teaches a linear layer and the classifier on it, with nothing in between."""
+    taught = "metric" not in row_of(method).reads or full.metric.beside
+    return full.feature_layer == "linear" and taught
+
+
 def shown(method: str, options: MethodOptions) -> dict[str, Any]:
     """The options that shape a method, for results; those of a table as their flags: "crl.kappa"."""
     full = recipe(method, options)

@@ -9,7 +9,7 @@ from longtail.documents import Form
 from longtail.errors import InputError
 from longtail.methods.find import is_known, is_outside, row_of
 from longtail.methods.options import MethodOptions
-from longtail.methods.recipe import Recipe, recipe
+from longtail.methods.recipe import Recipe, recipe, stacked
 from longtail.methods.rows import Row
 from longtail.models.backbones import (
     COMPUTED_ONCE,
@@ -32,6 +32,9 @@ MOST_DECAY = 0.5
 
 FROZEN_RATE = 0.3
 """Learning rate of a head on frozen vectors, unless the user says otherwise; docs/decisions.md."""
+
+STACKED_RATE = 0.1
+"""The same for two linear layers in a row, which diverge at more; docs/decisions.md."""
 
 SEED = Range("a whole number from 0 up to 2^63 - 1", 0, 2**63 - 1)
 
@@ -131,8 +134,8 @@ class TrainConfig(Settings):
     """Optimizer; adamw leaves norms and biases without decay. By default sgd, in fine-tuning adamw."""
 
     learning_rate: Annotated[float | None, POSITIVE] = None
-    """Peak learning rate; by default 0.1, on frozen vectors 0.3, with the backbone deepid2 0.01, with adamw
-    0.001."""
+    """Peak learning rate; by default 0.1, on frozen vectors 0.3 (0.1 under --feature-layer linear), with the
+    backbone deepid2 0.01, with adamw 0.001."""
 
     layer_decay: Annotated[float | None, SHARE] = None
     """Learning rate of a layer as a share of that of the layer above, in fine-tuning; by default 0.75."""
@@ -280,7 +283,9 @@ class TrainConfig(Settings):
             return self.learning_rate
         if self.descent == "adamw":
             return ADAMW_RATE
-        return FROZEN_RATE if self.frozen else default_learning_rate(self.named_backbone)
+        if self.frozen:
+            return STACKED_RATE if stacked(self.method, self.recipe) else FROZEN_RATE
+        return default_learning_rate(self.named_backbone)
 
     def decay(self, images: int) -> float:
         """`weight_decay`, or what suits optimizer and method.
