@@ -57,4 +57,9 @@ def test_the_place_of_the_output_is_checked_before_the_work(run: Run, evaluation
     assert run("evaluate", "x", "--output", str(tmp_path)).mistake.endswith(
         "expected a file to write, got a folder"
     )
+    for name in ("config.json", "results.json"):
+        (tmp_path / name).write_text("{}")
+    assert run("evaluate", "x", "new.csv", "--output", str(tmp_path / "results.json")).mistake.endswith(
+        "results.json: is a file of a run; choose another place"
+    )
     assert evaluation.calls == []

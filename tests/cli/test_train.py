@@ -127,6 +127,23 @@ def test_a_script_that_is_started_again_after_the_end_does_nothing(run: Run, tra
     assert training.calls[0].resume is False
 
 
+@pytest.mark.parametrize(
+    ("stands", "says"),
+    [
+        ("finished", "finished already: runs/x\n"),
+        ("unfinished", "would go on: runs/x\n"),
+        ("new", "images"),
+    ],
+)
+def test_a_dry_run_says_what_a_script_that_is_started_again_does(
+    run: Run, training: Job, stands: str, says: str
+):
+    training.stands = stands
+    ended = run("train", "photos", "--resume", "auto", "--dry-run")
+    assert (ended.code, ended.out.startswith(says)) == (0, True)
+    assert [call.name for call in training.calls] == (["plan"] if stands == "new" else [])
+
+
 def test_a_run_is_told_the_method_of_ones_own_again_and_no_other(run: Run, training: Job):
     assert run("train", "--resume", "runs/x", "--method", "own.py:Loss").code == 0
     assert training.calls[0].method == "own.py:Loss"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from longtail.comparing import collect
-from longtail.comparing.cells import entry_of
+from longtail.comparing.cells import entry_of, shared_epochs
 from longtail.comparing.collect import CellRun
 from longtail.comparing.document import COMPARISON, Budget
 from longtail.comparing.join import grouped, join
@@ -137,6 +137,17 @@ def test_labels_say_what_runs_differ_in(tmp_path):
         "ce --epochs 9 --momentum 0.8",
         "crl-i+over",
     ]
+
+
+def test_a_label_says_what_loss_and_mixing_a_run_has_beside_its_method(tmp_path):
+    focal, mixed = (entry_of(label, BASE).config for label in ("ce+focal", "ce+mixup"))
+    assert labels(tmp_path, focal, mixed) == ["ce+focal", "ce+mixup"]
+
+
+def test_a_regression_has_no_length_that_could_be_shared(tmp_path):
+    ce, linear = entry_of("ce", BASE).config, replace(entry_of("linear", BASE).config, epochs=1)
+    assert shared_epochs([replace(ce, epochs=20), linear]) == 20
+    assert shared_epochs([replace(ce, epochs=20), replace(ce, epochs=10)]) is None
 
 
 def test_runs_that_differ_in_seed_folder_and_place_of_the_data_are_one_method(tmp_path):

@@ -232,5 +232,7 @@ def test_bits_are_those_of_training_images() -> None:
         files.append(buffer.getvalue())
     test = replace(dataset(files), split=np.array([0, 2], np.int8))
     assert check_images(test).bits == 10
+    nothing_for_training = replace(test, split=np.array([2, 2], np.int8))
+    assert check_images(nothing_for_training).bits == 12, "of all, as everything else is counted then"
     told = check_images(test, bits=12)
     assert (told.bits, told.almost_black) == (0, 0)

@@ -1,6 +1,8 @@
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,6 +223,26 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     assert trim(tmp_path) == []
     assert [entry.maker for entry in trim(tmp_path, largest=0)] == ["middle"]
     assert entries(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_another_process_removes_meanwhile_is_passed_over(tmp_path, monkeypatch, whole):
+    for maker in ("a", "b"):
+        FeatureCache(tmp_path, maker, 3).add(digests("x", maker), vectors(2))
+    aside, iterdir = tmp_path / "a" / ".piece.part", Path.iterdir
+    aside.touch()
+
+    def removed_once_listed(folder):
+        listed = list(iterdir(folder))
+        if folder == tmp_path / "a" and whole:
+            shutil.rmtree(folder)
+        aside.unlink(missing_ok=True)
+        return iter(listed)
+
+    monkeypatch.setattr(Path, "iterdir", removed_once_listed)
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    found = {entry.maker: entry.images for entry in entries(tmp_path)}
+    assert found == ({"b": 2} if whole else {"a": 2, "b": 2})
 
 
 def test_a_cache_that_is_read_counts_as_used(tmp_path):

@@ -56,6 +56,8 @@ def test_metric_options_out_of_range_name_their_flag(make):
         (lambda: DeepID2Options(verification=-0.1), "--deepid2.verification"),
         (lambda: LMLEOptions(pool=0.0), "--lmle.pool"),
         (lambda: LMLEOptions(first_stage=1.0), "--lmle.first-stage"),
+        (lambda: LMLEOptions(g1=math.nan), "--lmle.g1"),
+        (lambda: LMLEOptions(g2=-0.1), "--lmle.g2"),
         (lambda: LMLEOptions(g1=2.0, g2=2.0), "--lmle.g1, g2, g3"),
         (lambda: LMLEOptions(g1=2.0, g2=1.0, g3=1.0), "--lmle.g1, g2, g3"),
         (lambda: MTCTOptions(alpha=0.0), "--mtct.alpha"),

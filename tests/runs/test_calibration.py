@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from longtail.decisions.thresholds import Aim
 from longtail.errors import InputError
@@ -109,6 +110,13 @@ def test_a_run_without_calibration_decides_as_before(run):
         evaluate(run, coverage=0.9, accelerator="cpu")
 
 
+def test_a_calibration_of_somebody_else_is_one_line(run):
+    path = run / "calibration.safetensors"
+    save_file(load_file(path), path)  # without metadata
+    with pytest.raises(InputError, match=r"calibration\.safetensors: "):
+        Run.open(run, "cpu")
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage that is no header"])
 def test_a_calibration_that_cannot_be_read_can_be_deleted(run, content):
     (run / "calibration.safetensors").write_bytes(content)
@@ -176,6 +184,9 @@ def test_thresholds_are_tuned_where_there_are_enough_images_of_the_rarer_class()
     assert (few.value, few.kept) == (0.5, "fewer than 50 of the rarer class")
     balanced = found.threshold(0, 1, Aim("balanced"))
     assert (balanced.value, balanced.kept) == (0.5, "fewer than 500 of the rarer class")
+    found.labels[:, 0] = 1
+    alone = found.threshold(0, 1, aim)
+    assert (alone.value, alone.kept) == (0.5, "all of the rarer class")
 
 
 def test_unlabelled_images_say_nothing():

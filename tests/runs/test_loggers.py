@@ -83,7 +83,7 @@ def test_a_logger_that_fails_is_named_and_left_out(config, failing):
 
 @drawn(pictures=False)
 def test_one_that_cannot_begin_does_not_stop_the_training_either(config, monkeypatch):
-    def failing(folder, fresh):
+    def failing(folder):
         raise OSError("x" * 1000)
 
     monkeypatch.setitem(loggers.LOGGERS, "wandb", failing)
@@ -92,6 +92,27 @@ def test_one_that_cannot_begin_does_not_stop_the_training_either(config, monkeyp
     train(replace(config, log_to="wandb"), watcher=watcher)
     (said,) = (line for line in watcher.lines if line.startswith("--log-to wandb: failed (xx"))
     assert len(said) < LONGEST + 100
+
+
+@drawn(pictures=False)
+def test_a_training_that_stops_before_its_first_step_is_over_for_a_logger_too(config, monkeypatch):
+    def stopped(run):
+        raise InputError("stopped")
+
+    monkeypatch.setattr("longtail.runs.train.look_beforehand", stopped)
+    logger = Kept()
+    with pytest.raises(InputError, match="stopped"):
+        train(config, logger=logger)
+    assert [name for name, _ in logger.calls] == ["configuration", "finish"]
+
+
+@drawn(pictures=False)
+def test_curves_of_a_run_that_is_replaced_go_with_it(config):
+    curves = train(config) / "tensorboard" / "events"
+    curves.parent.mkdir()
+    curves.touch()
+    train(config, overwrite=True)
+    assert not curves.parent.exists()
 
 
 @drawn(pictures=False)

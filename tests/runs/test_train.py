@@ -21,7 +21,7 @@ from longtail.methods.options import CRLOptions, MethodOptions
 from longtail.runs import data
 from longtail.runs.evaluate import _other_data, evaluate
 from longtail.runs.places import output_of
-from longtail.runs.resuming import resumed_config
+from longtail.runs.resuming import resumed_config, standing
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train
 from longtail.training.checkpoint import load_model
@@ -164,6 +164,21 @@ def test_a_run_whose_settings_were_left_open_goes_on_with_those_that_were_chosen
     kept = CONFIG.read(run / "config.json")
     assert (kept.method, kept.steps, kept.keep) == ("crl", None, "last")
     assert kept.epochs == len(lines_of(run)) == math.ceil(20 / lines_of(run)[0]["step"])
+
+
+def test_another_length_in_steps_is_another_setting_as_one_in_epochs_is(config, watcher):
+    left = replace(config, epochs=None, steps=20)
+    with pytest.raises(Interrupted):
+        train(left, watcher=Stopper(watcher, 2, 1))
+    with pytest.raises(InputError, match=r"keeps its own settings \(epochs: \d+, not \d+\)"):
+        train(replace(left, steps=200), resume=True)
+    run = train(left, resume=True)
+    assert standing(left) == "finished"
+    assert standing(replace(left, steps=None)) == "finished"
+    with pytest.raises(InputError, match=r"other settings \(epochs: \d+, not \d+\); --overwrite"):
+        standing(replace(left, steps=200))
+    CONFIG.write(run / "config.json", replace(CONFIG.read(run / "config.json"), method="lmle"))
+    assert standing(replace(left, method="lmle", steps=200)) == "finished", "its epochs differ in length"
 
 
 def test_a_finished_run_cannot_be_resumed_and_a_missing_one_neither(config, whole, tmp_path):

@@ -69,7 +69,7 @@ def evaluate(
         quiet: Show only the results.
     """
     if output is not None:
-        expect_writable(output, "--output", own="results*.json")
+        expect_writable(output, "--output", own="results-*.json")
         expect_no_input(output, "--output", data, source and source.images)
     with closing(display(sys.stderr, quiet=quiet)) as watcher:
         from longtail.runs import evaluate as job

@@ -69,13 +69,16 @@ def train(
         own = settings.method if is_outside(settings.method) else None
         devices = settings.devices if "--devices" in typed else None
         settings = replace(resumed_config(resume, own, devices), output=str(resume))
-    if resume == AUTOMATIC and not dry_run:
+    if resume == AUTOMATIC:
         from longtail.runs.places import output_of
         from longtail.runs.resuming import standing
 
         found = "new" if overwrite else standing(settings)
         if found == "finished":
             print(f"finished already: {output_of(settings)}")
+            return
+        if dry_run and found == "unfinished":
+            print(f"would go on: {output_of(settings)}")
             return
         going, overwrite = found == "unfinished", True
 

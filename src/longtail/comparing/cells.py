@@ -109,6 +109,12 @@ def labels_of(methods: str) -> tuple[str, ...]:
     return labels
 
 
+def shared_epochs(configs: Iterable[TrainConfig]) -> int | None:
+    """The epochs that all trainings take, but for those that are solved at once; None where they differ."""
+    lengths = {config.planned_epochs for config in configs if not config.row.solved}
+    return lengths.pop() if len(lengths) == 1 else None
+
+
 def default_folder(data: str) -> Path:
     """Where the comparison of some data is kept, unless it is said."""
     return Path("runs") / f"{plain_name(data)}-comparison"

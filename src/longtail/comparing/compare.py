@@ -17,6 +17,7 @@ from longtail.comparing.cells import (
     chosen_baseline,
     entry_of,
     shared,
+    shared_epochs,
     stages,
 )
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish, this_machine
@@ -254,8 +255,7 @@ def _started(
 
 
 def _about(comparison: Comparison, entries: Mapping[str, Entry], parallel: int) -> Circumstances:
-    lengths = {entry.config.planned_epochs for entry in entries.values() if not entry.config.row.solved}
-    epochs = lengths.pop() if comparison.budget is None and len(lengths) == 1 else None
+    epochs = shared_epochs(entry.config for entry in entries.values()) if comparison.budget is None else None
     place = this_machine() if comparison.engine == "local" else comparison.engine
     machine = f"{place}; {parallel} at a time"
     return Circumstances(comparison.command, machine, Budget(epochs, comparison.budget))

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from longtail.comparing.cells import LEVELS, as_learned, chosen_baseline, shown_flags
+from longtail.comparing.cells import LEVELS, as_learned, chosen_baseline, shared_epochs, shown_flags
 from longtail.comparing.collect import CellRun, Circumstances, Entrant, publish
 from longtail.comparing.document import Budget
 from longtail.comparing.launcher import claimed
+from longtail.comparing.parts import choices
 from longtail.data.splits import SPLITS_FILE
 from longtail.errors import InputError
 from longtail.evaluation.results import Results
@@ -49,9 +50,8 @@ def join(
     _expect_same_data(found)
     entrants = grouped(found)
     chosen = chosen_baseline([entrant.label for entrant in entrants], baseline)
-    epochs = {run.config.epochs for run in found}
-    limit = epochs.pop() if len(epochs) == 1 else None
-    about = Circumstances(command, "not recorded: runs that were there already", Budget(limit, None))
+    budget = Budget(shared_epochs(run.config for run in found), None)
+    about = Circumstances(command, "not recorded: runs that were there already", budget)
     with claimed(folder.absolute()):
         publish(folder.absolute(), entrants, chosen, about, watcher or Silent())
     return folder.absolute()
@@ -150,7 +150,7 @@ def _label(config: TrainConfig) -> str:
     options = config.method_options
     level = next((name for name, level in LEVELS.items() if options.crl.level == level), config.method)
     name = level if config.method == "crl-iccv" else config.method
-    parts = (options.sampler, options.class_weights, options.feature_layer, options.decision)
+    parts = (getattr(options, path[-1]) for path, _ in choices())
     first = [] if config.start is None else [_method_of(config.start).partition(" ")[0]]
     return "+".join([*first, name, *(part for part in parts if part is not None)])
 

@@ -83,14 +83,14 @@ def parse_part(text: str) -> Part:
 
 def choice_flags() -> tuple[str, ...]:
     """The flags whose values alone are parts."""
-    return tuple(f"--{_dashed(path)}" for path, _ in _choices())
+    return tuple(f"--{_dashed(path)}" for path, _ in choices())
 
 
 def _of_value(text: str) -> Part:
-    for path, values in _choices():
+    for path, values in choices():
         if text in values:
             return Part(_dashed(path), path, text)
-    values = list(dict.fromkeys(value for _, values in _choices() for value in values))
+    values = list(dict.fromkeys(value for _, values in choices() for value in values))
     *flags, last = choice_flags()
     near = did_you_mean(text, [*values, *SECOND_STAGES, *map(_dashed, _flags())])
     raise InputError(
@@ -130,7 +130,7 @@ def _options(options: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
             yield (*path, field.name), hints[field.name]
 
 
-def _choices() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+def choices() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The flags of a method that have no table and take one of some words, with these."""
     for path, hint in _flags().items():
         if len(path) == 2 and (values := _words(hint)):

@@ -26,8 +26,11 @@ def plain_name(source: str) -> str:
     Example:
         >>> plain_name("a/photos.zip"), plain_name("a/train-{0..9}.tar"), plain_name("a/{0..9}.tar")
         ('photos', 'train', 'a')
+        >>> plain_name(".") == Path.cwd().stem
+        True
     """
-    stem = Path(source).stem
+    path = Path(source)
+    stem = (path.resolve() if path.name in ("", "..") else path).stem
     if not is_pattern(source):
         return stem
     return stem.partition("{")[0].rstrip("-_.") or Path(source).absolute().parent.name.partition("{")[0]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from longtail.data.dataset import SPLITS, Dataset, class_counts
 from longtail.diagnosing.batch_shares import BatchShares, simulate_batches
-from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis
+from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis, training_rows
 from longtail.diagnosing.image_check import check_images as check_all_images
 from longtail.diagnosing.near import find_near
 from longtail.diagnosing.planned import Plan, plan_training
@@ -163,7 +163,7 @@ def diagnose(
         InputError: when the data set has no image, or the batch size or ρ is out of range.
     """
     _check_arguments(dataset, batch_size, rho)
-    training = _training_rows(dataset)
+    training = training_rows(dataset)
     image_check = check_all_images(dataset, on_progress, bits) if check_images else None
     return Diagnosis(
         name=dataset.name,
@@ -193,15 +193,6 @@ def _check_arguments(dataset: Dataset, batch_size: int, rho: float) -> None:
         raise InputError(f"batch size: expected at least 1, got {batch_size}")
     if not 0 < rho < 1:
         raise InputError(f"rho: expected a number between 0 and 1, got {rho}")
-
-
-def _training_rows(dataset: Dataset) -> NDArray[np.bool_]:
-    """(N,) bool: images given to train; all, where the data have no splits or none for training."""
-    everything = np.ones(len(dataset), np.bool_)
-    if dataset.split is None:
-        return everything
-    rows = dataset.split == SPLITS.index("train")
-    return rows if rows.any() else everything
 
 
 def _split_sizes(dataset: Dataset) -> tuple[int, ...] | None:

@@ -150,7 +150,6 @@ def check_images(
     """
     readings = list(each(partial(_read, dataset.images, bits), len(dataset.images), on_progress))
     usable = [r for r in readings if r.digest]
-    training = dataset.split == SPLITS.index("train") if dataset.split is not None else [True] * len(readings)
     formats = Counter(r.format for r in usable)
     return ImageDiagnosis(
         checked=len(readings),
@@ -161,7 +160,7 @@ def check_images(
         height=_spread([r.height for r in usable]),
         duplicates=find_duplicates(dataset, [r.digest for r in readings]),
         almost_black=sum(r.brightest <= ALMOST_BLACK for r in usable),
-        bits=max((r.bits for r, trained in zip(readings, training) if trained), default=0),
+        bits=max((r.bits for r, trained in zip(readings, training_rows(dataset)) if trained), default=0),
     )
 
 
@@ -222,6 +221,15 @@ def _problems(dataset: Dataset, reasons: Sequence[str]) -> tuple[ImageProblem, .
 
 def _spread(values: list[int]) -> Spread | None:
     return Spread(min(values), float(np.median(values)), max(values)) if values else None
+
+
+def training_rows(dataset: Dataset) -> NDArray[np.bool_]:
+    """(N,) bool: images given to train; all, where the data have no splits or none for training."""
+    everything = np.ones(len(dataset), np.bool_)
+    if dataset.split is None:
+        return everything
+    rows = dataset.split == SPLITS.index("train")
+    return rows if rows.any() else everything
 
 
 def duplicate_set(dataset: Dataset, rows: list[int]) -> DuplicateSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from longtail import __version__
 from longtail.errors import InputError, first_line
 from longtail.files import written_aside
 from longtail.images.normalise import normalise
@@ -27,6 +29,9 @@ from longtail.training.watcher import Watcher
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)
+
+MARK = "longtail_version"
+"""Key of config.json, for which timm does not look, that tells our folders from others."""
 
 LITE0 = "tf_efficientnet_lite0"
 """What timm calls our `lite0`."""
@@ -145,12 +150,15 @@ def _timm_name(backbone: str) -> str | None:
 
 
 def _expect_free(output: Path) -> None:
-    """Refuse a place with other files."""
+    """Refuse a place with other files, and one with a model that did not come from here."""
     if output.exists() and not output.is_dir():
         raise InputError(f"--output {output}: expected a folder to write to, got a file")
     other = next((file.name for file in output.glob("*") if file.name not in FILES), None)
     if other is not None:
         raise InputError(f"--output {output}: the folder holds other files ({other}); choose another one")
+    with suppress(FileNotFoundError):
+        if MARK not in (output / CONFIG_FILE).read_text("utf-8", errors="replace"):
+            raise InputError(f"--output {output}: the folder holds another model; choose another one")
 
 
 def _files(run: Run) -> dict[str, bytes]:
@@ -187,6 +195,7 @@ def _config(run: Run, name: str, top: str) -> dict[str, Any]:
         "num_classes": len(attribute.classes),
         "num_features": run.learner.model.head.in_features,
         "label_names": list(attribute.classes),
+        MARK: __version__,
         **({"model_args": arguments} if arguments else {}),
         "pretrained_cfg": {
             "input_size": [len(card.mean), *card.image_size],

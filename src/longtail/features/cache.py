@@ -241,7 +241,7 @@ class FeatureCache:
 def entries(root: Path) -> list[Entry]:
     """What a cache holds, the latest used first; folders of other files are none of it."""
     folders = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
-    found = [_entry(folder) for folder in folders if any(any(folder.glob(name)) for name in _OURS)]
+    found = [entry for entry in map(_entry, folders) if entry is not None]
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -270,10 +270,15 @@ def remove(root: Path, entry: Entry) -> None:
         folder.rmdir()
 
 
-def _entry(folder: Path) -> Entry:
-    files = list(_sizes(folder))
+def _entry(folder: Path) -> Entry | None:
+    """None of a folder without vectors, and of one that another process removes right now."""
+    try:
+        if not any(any(folder.glob(name)) for name in _OURS):
+            return None
+        files, used = list(_sizes(folder)), folder.stat().st_mtime
+    except FileNotFoundError:
+        return None
     images = sum(max(size - 128, 0) // DIGEST_BYTES for name, size in files if name.endswith(".digests.npy"))
-    used = folder.stat().st_mtime
     return Entry(folder.name, images, sum(size for _, size in files), used, _about(folder / MAKER_FILE))
 
 
@@ -286,8 +291,9 @@ def _about(file: Path) -> Maker | None:
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
     for file in folder.iterdir():
-        if file.is_file():
-            yield file.name, file.stat().st_size
+        with suppress(FileNotFoundError):  # another process writes aside, and renames
+            if file.is_file():
+                yield file.name, file.stat().st_size
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

@@ -213,7 +213,7 @@ class VectorLoader:
             return None  # the decoder says what is wrong with it
 
     def _expect_digests(self, rows: NDArray[np.int64]) -> None:
-        """Have the decoder say why a file could not be read, which it has not tried where it keeps no images."""
+        """Have the decoder, which looks at no image before it is asked for, say why a file cannot be read."""
         lost = np.array([row for row in rows.tolist() if row not in self._digests], np.int64)
         if len(lost):
             for _ in self._images.batches([lost]):

@@ -286,20 +286,20 @@ class LMLEOptions(Settings, prefix="lmle."):
     candidates: Annotated[int, NOT_NEGATIVE] = 50
     """Number of random images of that pool that an anchor is compared with; 0 for all."""
 
-    g1: float = 0.05
+    g1: Annotated[float, NOT_NEGATIVE] = 0.05
     """Margin between an image's own cluster and the next one of its class, of squared distances."""
 
-    g2: float = 0.05
+    g2: Annotated[float, NOT_NEGATIVE] = 0.05
     """Margin between the nearest and the farthest image of the other clusters of its class."""
 
-    g3: float = 0.2
+    g3: Annotated[float, NOT_NEGATIVE] = 0.2
     """Margin between its class and the nearest image of another."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        g = (self.g1, self.g2, self.g3)
-        if min(g) < 0 or sum(g) >= 4:
-            raise InputError(f"--lmle.g1, g2, g3: expected numbers from 0 up, together below 4, got {g}")
+        together = self.g1 + self.g2 + self.g3
+        if together >= 4:
+            raise InputError(f"--lmle.g1, g2, g3: expected numbers together below 4, got {together:g}")
 
 
 @dataclass(frozen=True)

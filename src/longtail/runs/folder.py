@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -140,6 +141,8 @@ class RunFolder:
             lock.take(asked)
             self.check_free(overwrite)  # a training may have come to its end in between
             self.sweep()
+            if self.config.exists():
+                shutil.rmtree(self.tensorboard, ignore_errors=True)
             for file in reversed(self.files):  # config.json last: it tells that the folder is a run's
                 file.unlink(missing_ok=True)
         except OSError as error:

@@ -5,9 +5,9 @@ metrics.jsonl stays the truth: a logger that fails is left out, and the training
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -50,9 +50,7 @@ class Logger(Protocol):
 class TensorBoard:
     """Event files in the folder `tensorboard` of the run: `tensorboard --logdir runs` shows them."""
 
-    def __init__(self, folder: RunFolder, *, fresh: bool) -> None:
-        if fresh:
-            shutil.rmtree(folder.tensorboard, ignore_errors=True)  # curves of a run that is replaced
+    def __init__(self, folder: RunFolder) -> None:
         self._writer: Any = import_module("torch.utils.tensorboard").SummaryWriter(str(folder.tensorboard))
 
     def configuration(self, settings: Mapping[str, str]) -> None:
@@ -113,11 +111,11 @@ class MLflow:
         self._module.end_run()
 
 
-LOGGERS: Mapping[LoggerName, Callable[[RunFolder, bool], Logger]] = {
-    "tensorboard": lambda folder, fresh: TensorBoard(folder, fresh=fresh),
-    "wandb": lambda folder, _: Tracked("wandb", folder),
-    "trackio": lambda folder, _: Tracked("trackio", folder),
-    "mlflow": lambda folder, _: MLflow(folder),
+LOGGERS: Mapping[LoggerName, Callable[[RunFolder], Logger]] = {
+    "tensorboard": TensorBoard,
+    "wandb": partial(Tracked, "wandb"),
+    "trackio": partial(Tracked, "trackio"),
+    "mlflow": MLflow,
 }
 """By the name that `--log-to` takes, which is that of the package too."""
 
@@ -157,11 +155,11 @@ class Logging:
         self._say = say
         self._loggers: dict[str, Logger] = {}
 
-    def open(self, config: TrainConfig, folder: RunFolder, given: Logger | None, *, fresh: bool) -> None:
+    def open(self, config: TrainConfig, folder: RunFolder, given: Logger | None) -> None:
         """Begin: the one that the settings name, and one that a program gives."""
         name = config.log_to
         if name is not None:
-            self._try(f"--log-to {name}", lambda: self._add(f"--log-to {name}", LOGGERS[name](folder, fresh)))
+            self._try(f"--log-to {name}", lambda: self._add(f"--log-to {name}", LOGGERS[name](folder)))
         if given is not None:
             self._add(GIVEN, given)
         self._tell(lambda logger: logger.configuration(settings_of(config)))

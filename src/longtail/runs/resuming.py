@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from longtail.runs.places import folder_of, with_whole_paths
 from longtail.training.best import is_over
 from longtail.training.config import AUTO, CONFIG, TrainConfig
 from longtail.training.defaults import filled
-from longtail.training.record import EPOCHS
+from longtail.training.record import EPOCHS, EpochRecord
 from longtail.training.state import TrainingState, load_state
 from longtail.training.watcher import Watcher
 
@@ -37,9 +38,10 @@ def standing(config: TrainConfig) -> Literal["new", "unfinished", "finished"]:
     if not folder.config.exists():
         return "new"
     found = _as_now(CONFIG.read(folder.config), config)
-    if not is_over(found, EPOCHS.read_lines(folder.metrics)):
+    records = EPOCHS.read_lines(folder.metrics)
+    if not is_over(found, records):
         return "new"
-    if other := first_difference(found, filled(with_whole_paths(config), found)):
+    if other := first_difference(found, _asked(with_whole_paths(config), found, records)):
         raise InputError(
             f"--resume auto: {folder.path} was trained with other settings ({other}); --overwrite replaces "
             "it, another --output keeps both"
@@ -62,6 +64,18 @@ def first_difference(found: TrainConfig, asked: TrainConfig) -> str | None:
     """
     pairs = zip(*(flat(msgspec.to_builtins(config)) for config in (found, asked)), strict=True)
     return next((f"{name}: {old}, not {new}" for (name, old), (_, new) in pairs if old != new), None)
+
+
+def _asked(config: TrainConfig, found: TrainConfig, records: Sequence[EpochRecord]) -> TrainConfig:
+    """The settings that are asked for; what they leave open is as in the run.
+
+    A length in steps is one in epochs as soon as the run has an epoch behind it. A method that draws its
+    own batches has epochs of different lengths, and is taken at its word.
+    """
+    asked = filled(config, found)
+    if config.steps is None or not records or found.row.draws:
+        return asked
+    return replace(asked, epochs=-(-config.steps // records[0].step))
 
 
 def _as_now(found: TrainConfig, asked: TrainConfig) -> TrainConfig:
@@ -128,7 +142,7 @@ def unfinished(folder: RunFolder, config: TrainConfig) -> tuple[TrainConfig, Tra
     """The settings and the state of a run that goes on, and sentences on it."""
     found = resumed_config(folder.path, None if config.method == AUTO else config.method)
     found = _as_now(found, config)
-    if other := first_difference(found, filled(config, found)):
+    if other := first_difference(found, _asked(config, found, EPOCHS.read_lines(folder.metrics))):
         raise InputError(
             f"--resume {folder.path}: a resumed run keeps its own settings ({other}); give no others, or "
             "--overwrite it"

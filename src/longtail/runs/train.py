@@ -82,12 +82,12 @@ def _train(
     logging = Logging(run.watcher.say)
     if fabric.is_global_zero:
         _open(run, going, overwrite, lock)
-        logging.open(config, run.folder, logger, fresh=going is None)
-    fabric.barrier()
-    if going is None:
-        look_beforehand(run)
+        logging.open(config, run.folder, logger)
     journal = RunJournal(run, logging)
     with closing(logging), _explained(config):
+        fabric.barrier()
+        if going is None:
+            look_beforehand(run)
         if config.row.solved:
             known, checked = run.data.training(), run.data.splits.val
             solve(run.learner, config, training.feed, known, checked, journal)

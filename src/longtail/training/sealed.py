@@ -75,7 +75,7 @@ def checksum_of(path: Path) -> str:
 def is_whole(content: bytes) -> bool:
     """Whether the checksum in a file is that of the file."""
     header = _header(content)
-    return header["__metadata__"].pop(CHECKSUM, None) == _checksum(header, content)
+    return header.get("__metadata__", {}).pop(CHECKSUM, None) == _checksum(header, content)
 
 
 def _serialised(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
