@@ -7,7 +7,6 @@ file holds; `Form.schema` makes the JSON Schema of it. NaN and infinities are wr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from inspect import cleandoc
 from pathlib import Path
@@ -32,10 +31,6 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of what stands in a document: it does not change, and a file has no key too many."""
 
 
-def _as_it_is(plain: Any) -> Any:
-    return plain
-
-
 @dataclass(frozen=True)
 class Form(Generic[T]):
     """A kind of document.
@@ -46,8 +41,6 @@ class Form(Generic[T]):
         source: what holds such a document, for instance "the results.json of a run".
         anew: how to make one anew, for instance "evaluate again".
         indent: spaces of indentation in the file.
-        renewed: makes of the content of an older version that of this one; it leaves what it does not know
-            as it is.
     """
 
     type: type[T]
@@ -55,7 +48,6 @@ class Form(Generic[T]):
     source: str
     anew: str
     indent: int = 1
-    renewed: Callable[[Any], Any] = _as_it_is
 
     def encode(self, document: T, indent: int | None = None) -> str:
         """The document as JSON; in one line where `indent` is 0."""
@@ -79,7 +71,6 @@ class Form(Generic[T]):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             reason = _shortened(str(error))
             raise InputError(f"{where}: not JSON ({reason}); expected {self.source}") from None
-        plain = self.renewed(plain)
         self._expect_version(plain, where)
         try:
             unknown = unknown_key(plain, self.type, "$")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
 
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.metrics import FrequencyGroup, Metrics
@@ -69,7 +70,7 @@ def fake_attribute(
         imbalance_ratio=float(train.max() / train.min()),
         metrics=values.map(_estimate),
         classes=tuple(entries),
-        confusion=cells(confusion.tolist()),
+        confusion=cells(coo_array(confusion)),
     )
 
 

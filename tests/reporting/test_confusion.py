@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
 
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, ClassResults, cells
@@ -17,7 +18,7 @@ def attribute(counts: list[list[int]], train: list[int]) -> AttributeResults:
         for k in range(len(train))
     )
     nothing = Metrics.each(lambda _: None)
-    return AttributeResults("a", sum(train), 0, None, nothing, classes, cells(counts))
+    return AttributeResults("a", sum(train), 0, None, nothing, classes, cells(coo_array(counts)))
 
 
 def dense(case: AttributeResults) -> list[list[int]]:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from scipy.sparse import coo_array
 
 from longtail.evaluation.metrics import Metrics
 from longtail.evaluation.results import AttributeResults, Bounds, ClassResults, Results, cells
@@ -116,7 +117,9 @@ def made_attribute(
         ClassResults(f"c{i}", n, sum(row), "many", recall, None, None, None)
         for i, (n, recall, row) in enumerate(zip(counts, recalls, rows, strict=True))
     )
-    return AttributeResults("a", sum(counts), 0, None, Metrics.each(lambda _: None), classes, cells(rows))
+    return AttributeResults(
+        "a", sum(counts), 0, None, Metrics.each(lambda _: None), classes, cells(coo_array(rows))
+    )
 
 
 def test_bars_are_as_long_as_the_figures_say_on_their_scales() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
+from scipy.sparse import coo_array
 
 from longtail.evaluation.intervals import Estimate
 from longtail.evaluation.results import Bounds, Results, cells
@@ -44,7 +45,7 @@ def with_classes(results: Results, train: tuple[int, int], test: tuple[int, int]
         )
         for entry, n, m in zip(attribute.classes, train, test, strict=True)
     )
-    confusion = cells([[test[0], 0], [0, test[1]]])
+    confusion = cells(coo_array([[test[0], 0], [0, test[1]]]))
     return replace(results, attributes=(replace(attribute, classes=classes, confusion=confusion),))
 
 
@@ -96,7 +97,7 @@ def test_few_groups_of_images_are_a_caution(results: Results) -> None:
     assert cautions(replace(results, image_groups=30)) == []
 
 
-def test_a_recall_has_its_interval_in_whole_percent_and_a_dash_in_older_documents(results: Results) -> None:
+def test_a_recall_has_its_interval_in_whole_percent_and_a_dash_without_one(results: Results) -> None:
     entry = results.attributes[0].classes[0]
     assert recall_interval(replace(entry, recall_low=0.543, recall_high=1.0)) == "54 to 100"
     assert recall_interval(replace(entry, recall_low=None)) == "–"

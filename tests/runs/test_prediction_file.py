@@ -205,14 +205,6 @@ def test_another_question_is_refused(tmp_path: Path, other: dict[str, object], w
         file_at(path, asked=structs.replace(ASKED, **other)).write(blocks_of(NAMES), predicted, resume=True)
 
 
-def test_a_model_that_cannot_be_told_from_others_is_not_resumed(tmp_path: Path):
-    path, asked = tmp_path / "p.csv", structs.replace(ASKED, model="")
-    with pytest.raises(InputError, match="no more"):
-        file_at(path, asked=asked).write(blocks_of([*NAMES[:4], "fail"]), predicted)
-    with pytest.raises(InputError, match="a model of an older longtail cannot be told from another"):
-        file_at(path, asked=asked).write(blocks_of(NAMES), predicted, resume=True)
-
-
 def test_a_part_that_lost_rows_and_a_damaged_note_are_one_line(tmp_path: Path):
     path = tmp_path / "p.csv"
     stopped(path)

@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from longtail.errors import InputError
 from longtail.methods.options import MethodOptions
 from longtail.runs.evaluate import evaluate
 from longtail.runs.train import train
-from longtail.training.checkpoint import WITHOUT_CHECKSUM, load_model
+from longtail.training.checkpoint import load_model
 from longtail.training.data_options import DataOptions
+from longtail.training.sealed import write_sealed
 
 from .conftest import small
 
@@ -72,7 +73,7 @@ def test_a_start_without_all_weights_is_refused(first, tmp_path):
         metadata = file.metadata()
     weights = load_file(path)
     del weights["model.head.bias"]
-    save_file(weights, path, metadata | {"format_version": WITHOUT_CHECKSUM})
+    write_sealed(path, weights, {name: text for name, text in metadata.items() if name != "sha256"})
     with pytest.raises(
         InputError, match=r'--from .*first: expected weights that fit .*"head.bias"'
     ) as caught:

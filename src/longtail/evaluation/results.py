@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice, pairwise, takewhile
@@ -149,16 +148,6 @@ class AttributeResults(Part, frozen=True):
         return {predicted: images for _, predicted, images in own}
 
 
-def cells(matrix: Sequence[Sequence[int]]) -> tuple[Cell, ...]:
-    """The cells of a matrix that are not zero.
-
-    Example:
-        >>> cells([[3, 0], [1, 2]])
-        ((0, 0, 3), (1, 0, 1), (1, 1, 2))
-    """
-    return tuple((i, k, n) for i, row in enumerate(matrix) for k, n in enumerate(row) if n)
-
-
 FaultName = Literal[
     "leak",
     "unfinished",
@@ -214,20 +203,7 @@ class Results(Part, frozen=True):
     image_groups: Count | None = None
 
 
-def _renewed(plain: Any) -> Any:
-    """Version 1 had whole confusion matrices."""
-    if not isinstance(plain, dict) or plain.get("schema_version") != 1:
-        return plain
-    try:
-        attributes = [{**old, "confusion": cells(old["confusion"])} for old in plain["attributes"]]
-    except (TypeError, LookupError):
-        return plain
-    return {**plain, "schema_version": 2, "attributes": attributes}
-
-
-RESULTS = Form(
-    Results, "results", source="the results.json of a run", anew="evaluate again", renewed=_renewed
-)
+RESULTS = Form(Results, "results", source="the results.json of a run", anew="evaluate again")
 
 
 @dataclass(frozen=True)
@@ -300,11 +276,18 @@ def _attribute(
         imbalance_ratio=imbalance_ratio(counts),
         metrics=metrics,
         classes=_classes(predictions, column, figures, recalls),
-        confusion=_cells(figures.confusion),
+        confusion=cells(figures.confusion),
     )
 
 
-def _cells(confusion: Any) -> tuple[Cell, ...]:
+def cells(confusion: Any) -> tuple[Cell, ...]:
+    """The cells of a sparse matrix that are not zero, in the order of its rows.
+
+    Example:
+        >>> from scipy.sparse import coo_array
+        >>> cells(coo_array([[3, 0], [1, 2]]))
+        ((0, 0, 3), (1, 0, 1), (1, 1, 2))
+    """
     found = confusion.tocoo()
     return tuple(sorted(zip(found.row.tolist(), found.col.tolist(), found.data.tolist(), strict=True)))
 

@@ -63,7 +63,7 @@ def only_some(attributes: Sequence[AttributeResults], metric: str) -> str:
 
 
 def recall_interval(entry: ClassResults) -> str:
-    """The 95 % interval of a class's recall in whole percent: '54 to 67'; a dash in documents without one."""
+    """The 95 % interval of a class's recall in whole percent: '54 to 67'; a dash where there is none."""
     if entry.recall_low is None or entry.recall_high is None:
         return NOTHING
     return f"{of_hundred(entry.recall_low)} to {of_hundred(entry.recall_high)}"

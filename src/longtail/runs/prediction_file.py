@@ -224,8 +224,6 @@ class PredictionFile:
         other = next((name for name in now if before[name] != now[name]), None)
         if other is not None:
             raise InputError(f"--resume: {self.part} was begun with another {other}{_ANEW}")
-        if not now["model"]:
-            raise InputError(f"--resume: a model of an older longtail cannot be told from another{_ANEW}")
         if self.part.stat().st_size < reached.bytes:
             raise InputError(f"--resume: {self.part} is shorter than {self.note} says{_ANEW}")
 

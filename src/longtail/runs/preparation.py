@@ -147,7 +147,7 @@ def prepare_training(
         _start_from(beginning, card, learner, config.start)
     learner.method.begin(learner.model)
     known = data.training(config.planned_epochs)
-    made_for = (state and state.processes) or fabric.world_size
+    made_for = fabric.world_size if state is None else state.processes
     sampler = learner.method.draw(known, config.batch_size, config.seed, made_for)
     others = other_processes(config, learner, sampler, made_for, fabric.world_size)
     notes = learner.method.observe(known, sampler, config.seed)

@@ -30,8 +30,6 @@ from longtail.training.sealed import is_whole, read_content, unpacked, write_sea
 
 FORMAT = "longtail-model"
 FORMAT_VERSION = 4
-WITHOUT_CHECKSUM = "3"
-"""The format before, which is read as it is."""
 
 Size = Annotated[int, Meta(ge=1)]
 Mean = Annotated[float, Meta(ge=-1e6, le=1e6)]
@@ -212,13 +210,13 @@ def _read_model(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
     tensors, metadata = unpacked(path, content)
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: expected a model that longtail wrote, got another safetensors file")
-    if metadata.get("format_version") not in (str(FORMAT_VERSION), WITHOUT_CHECKSUM):
+    if metadata.get("format_version") != str(FORMAT_VERSION):
         found = metadata.get("format_version")
         raise InputError(
             f"{path}: expected model format {FORMAT_VERSION}, got {found}; written by longtail "
             f"{metadata.get('longtail_version')}, this is {__version__}"
         )
-    if metadata.get("format_version") != WITHOUT_CHECKSUM and not is_whole(content):
+    if not is_whole(content):
         raise InputError(f"{path}: damaged, its checksum is wrong; take a copy of it, or train again")
     card = CARD.decode(metadata.get("card", ""), str(path))
     wrong = next((name for name, x in tensors.items() if not _may_hold(name, x)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,7 @@ class TrainingState:
         seconds: that it took so far.
         layout: rows and tasks of its batches, where a step of it was taken.
         choices: how often each image was mined so far, see `Choices`; None where nothing is counted.
-        processes: that the batches are made for: as many as the training began with; None where that is not
-            known.
+        processes: that the batches are made for: as many as the training began with.
     """
 
     learner: dict[str, Any]
@@ -47,15 +46,15 @@ class TrainingState:
     step: int
     seconds: float
     layout: tuple[Tensor, Tensor | None] | None
-    choices: Tensor | None = None
-    processes: int | None = None
-    device_rng: Tensor | None = None
-    scale: dict[str, Any] = field(default_factory=dict[str, Any])
+    choices: Tensor | None
+    processes: int
+    device_rng: Tensor | None
+    scale: dict[str, Any]
 
     def __post_init__(self) -> None:
         if self.epoch < 0 or self.step < 0:
             raise ValueError(f"expected an epoch and a step from 0 up, got {self.epoch} and {self.step}")
-        if self.processes is not None and self.processes < 1:
+        if self.processes < 1:
             raise ValueError(f"expected a number of processes from 1 up, got {self.processes}")
         if self.layout is not None and self.step > len(self.layout[0]):
             raise ValueError(f"expected a step of an epoch of {len(self.layout[0])}, got {self.step}")
@@ -132,9 +131,6 @@ def _generator(device: torch.device) -> Any:  # torch has no name for what these
     return torch.get_device_module(device)
 
 
-SINCE = {"choices", "processes", "device_rng", "scale"}
-"""Fields that states of earlier versions lack."""
-
 SEAL = b"sha256"
 """What stands between the content of a file and its checksum, at its end."""
 
@@ -166,7 +162,7 @@ def load_state(path: Path) -> TrainingState:
         raise InputError(
             f"{path}: damaged, or not a state that longtail wrote; nothing in it was run"
         ) from None
-    if not isinstance(found, dict) or set(found) | SINCE != {field.name for field in fields(TrainingState)}:
+    if not isinstance(found, dict) or set(found) != {field.name for field in fields(TrainingState)}:
         raise InputError(
             f"{path}: not a state of this version of longtail; go on with the version that wrote it, or "
             "start again with --overwrite"
