@@ -39,6 +39,7 @@ from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_ca
 from longtail.images.load import ImageLoader
 from longtail.models.backbones import EXPECTED
 from longtail.models.lite0 import Lite0
+from longtail.models.pretrained import of_lite0
 from longtail.runs.data import read_dataset
 from longtail.runs.device import launch
 from longtail.training.data_options import DataOptions
@@ -82,7 +83,7 @@ def main() -> None:
 
 def _network(size: int) -> FixedNetwork:
     lite0 = Lite0()
-    lite0.load_pretrained()
+    of_lite0().load_into(lite0, "lite0")
     return FixedNetwork(lite0, EXPECTED["lite0"].mean, EXPECTED["lite0"].std, (size, size))
 
 
@@ -170,7 +171,7 @@ def _regression(dataset: Dataset, network: FixedNetwork, repeats: int, cache: Pa
 
 def _step(size: int, repeats: int) -> dict[str, object]:
     lite0 = Lite0()
-    lite0.load_pretrained()
+    of_lite0().load_into(lite0, "lite0")
     lite0.eval()
     early, late = lite0.halves(torch.zeros(1, 3, size, size))
     with torch.no_grad():

@@ -36,6 +36,7 @@ from longtail.losses.adjusted import adjusted_cross_entropy, log_prior
 from longtail.models.backbones import EXPECTED
 from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
+from longtail.models.pretrained import of_lite0
 from longtail.rectification import ClassRectificationLoss
 from longtail.rectification.log_odds import log_odds
 from longtail.runs.data import read_dataset
@@ -134,7 +135,7 @@ def _problem(argument: str) -> Problem:
     height, width = map(int, size.split("x"))
     dataset = read_dataset(path, DataOptions())
     lite0 = Lite0()
-    lite0.load_pretrained()
+    of_lite0().load_into(lite0, "lite0")
     network = FixedNetwork(lite0, EXPECTED["lite0"].mean, EXPECTED["lite0"].std, (height, width))
     images, fabric = ImageLoader(dataset, network.size), launch("cpu")
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from longtail.images.normalise import normalise
 from longtail.models.backbones import EXPECTED
 from longtail.models.lite0 import Lite0
+from longtail.models.pretrained import of_lite0
 
 SIZES = (64, 128, 224)
 
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     options = parser.parse_args()
     network = Lite0().eval()
-    network.load_pretrained()
+    of_lite0().load_into(network, "lite0")
     for archive in options.data:
         images = _middles(archive, options.images)
         for size in SIZES:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from longtail.errors import InputError
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0, weights_file
+from longtail.models.pretrained import of_lite0
 from longtail.models.reading import VECTOR_LENGTH, Reading
 
 released = pytest.mark.skipif(
@@ -74,7 +75,7 @@ def twin(weights, images):
 @pytest.fixture(scope="module")
 def pretrained():
     network = Lite0().eval().double()
-    network.load_pretrained()
+    of_lite0().load_into(network, "lite0")
     weights = torch.load(weights_file(), map_location="cpu", weights_only=True)
     return network, {name: tensor.double() for name, tensor in weights.items()}
 
@@ -132,21 +133,21 @@ def test_an_image_of_one_colour_has_finite_vectors_and_gradients():
 def test_weights_that_are_not_installed_end_in_one_line(monkeypatch):
     monkeypatch.setattr(lite0, "PACKAGE", "no_such_package")
     with pytest.raises(InputError, match=r"longtail\[pretrained\]"):
-        Lite0().load_pretrained()
+        of_lite0()
 
 
 def test_weights_of_another_network_are_refused(monkeypatch, tmp_path):
     torch.save({"_conv_stem.weight": torch.zeros(3)}, tmp_path / "other.pth")
     monkeypatch.setattr(lite0, "weights_file", lambda: tmp_path / "other.pth")
     with pytest.raises(InputError, match="expected the weights of EfficientNet-Lite0"):
-        Lite0().load_pretrained()
+        of_lite0()
 
 
 @released
 def test_no_look_is_what_rounding_leaves_of_a_channel_that_never_varies():
     """Some channels of the released stem are dead; in their own units they would look otherwise elsewhere."""
     network = Lite0().eval()
-    network.load_pretrained()
+    of_lite0().load_into(network, "lite0")
     generator = torch.Generator().manual_seed(0)
     images = F.interpolate(torch.randn(24, 3, 9, 9, generator=generator), (64, 64), mode="bilinear")
     reading = Reading(network.looks)

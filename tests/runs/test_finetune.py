@@ -15,6 +15,7 @@ from longtail.errors import InputError, Interrupted
 from longtail.images import decoder
 from longtail.models import classifier, lite0
 from longtail.models.lite0 import LAST_STAGE, Lite0
+from longtail.models.pretrained import of_lite0
 from longtail.runs.evaluate import evaluate
 from longtail.runs.run import Run
 from longtail.runs.train import plan, train
@@ -57,7 +58,7 @@ def weights(run):
 def changed(run):
     """Names of the tensors of the backbone that are not as they were published."""
     published = Lite0()
-    published.load_pretrained()
+    of_lite0().load_into(published, "lite0")
     found = load_model(run / "model.safetensors")[0].model.backbone.state_dict()
     return {name for name, tensor in published.state_dict().items() if not torch.equal(tensor, found[name])}
 

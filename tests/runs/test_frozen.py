@@ -20,6 +20,7 @@ from longtail.features.linear import fit_attributes, fit_linear
 from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
 from longtail.models import lite0
 from longtail.models.lite0 import Lite0
+from longtail.models.pretrained import of_lite0
 from longtail.runs.evaluate import evaluate
 from longtail.runs.resuming import standing
 from longtail.runs.run import Run
@@ -67,7 +68,7 @@ def test_the_backbone_stays_as_it_was_published_and_the_head_learns(frozen, watc
     run = train(replace(frozen, epochs=2), watcher=watcher)
     assert any("lite0 (frozen)" in line for line in watcher.lines)
     published = Lite0()
-    published.load_pretrained()
+    of_lite0().load_into(published, "lite0")
     learner, card = load_model(run / "model.safetensors")
     assert (card.tuning, card.mean, card.std) == ("head", (127 / 255,) * 3, (128 / 255,) * 3)
     for name, tensor in learner.model.backbone.state_dict().items():

@@ -92,14 +92,6 @@ class Lite0(nn.Module):
             shape = _observed(layers[:LAST_STAGE], images)[1].shape[1:]
         return early, _Late(layers[LAST_STAGE:], shape)
 
-    def load_pretrained(self) -> None:
-        """Take over the ImageNet weights of the installed package; its 1,000 classes are left out.
-
-        Raises:
-            InputError: when the package is not there, or its weights are not those of this network.
-        """
-        self.load_state_dict(named_as_here(published_tensors(), str(weights_file())))
-
 
 def published_tensors() -> dict[str, Tensor]:
     """The ImageNet weights of the installed package, by the names of their release.

@@ -51,10 +51,15 @@ def find_pretrained(backbone: str) -> Pretrained:
         said = found.described
         return Pretrained(TIMM_PREFIX + found.name, said.expected, found.weights, said.classifiers)
     if backbone in EXPECTED:
-        return Pretrained(backbone, EXPECTED[backbone], _of_lite0)
+        return Pretrained(backbone, EXPECTED[backbone], of_lite0)
     return Pretrained(backbone)
 
 
-def _of_lite0() -> Weights:
+def of_lite0() -> Weights:
+    """The published weights of lite0.
+
+    Raises:
+        InputError: when their package is not there, or they are not those of this network.
+    """
     source = "--backbone lite0"
     return Weights(named_as_here(published_tensors(), source), source)
