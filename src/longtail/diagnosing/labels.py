@@ -123,8 +123,6 @@ def check_labels(
     dataset: Dataset,
     identical: Identical = (),
     *,
-    share: float = SHARE,
-    seed: int = 0,
     on_progress: Progress | None = None,
 ) -> LabelCheck:
     """How suspect every label is, and which to look at; takes about 20 kB of memory per image.
@@ -136,8 +134,6 @@ def check_labels(
         rows: (n,) of the data set, whose vectors they are.
         dataset: as found; nothing in it is changed.
         identical: images with the same pixels; those with different labels are listed first.
-        share: of the labels that is listed at most.
-        seed: of the folds.
         on_progress: hears of every regression.
     """
     units = joined(len(dataset), dataset.groups, identical)[rows]
@@ -149,10 +145,10 @@ def check_labels(
         known = labels[rows] != UNLABELLED
         own, told = rows[known], on_progress and partial(on_progress, f"judging {attribute.name}")
         classes = len(attribute.classes)
-        judged = held_out(x[known], labels[own], units[known], classes, seed=seed, on_progress=told)
-        doubts = _spread(suspicions(judged, labels[own], share), own, len(labels))
+        judged = held_out(x[known], labels[own], units[known], classes, on_progress=told)
+        doubts = _spread(suspicions(judged, labels[own]), own, len(labels))
         found.append(_checked(attribute, labels, doubts, contradicting(labels, identical), dataset.ids))
-    return LabelCheck(tuple(found), share, len(dataset) - len(rows))
+    return LabelCheck(tuple(found), SHARE, len(dataset) - len(rows))
 
 
 def joined(images: int, groups: Ints | None, identical: Identical) -> Ints:

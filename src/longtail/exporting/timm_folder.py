@@ -20,7 +20,6 @@ from longtail import __version__
 from longtail.errors import InputError, first_line
 from longtail.files import written_aside
 from longtail.images.normalise import normalise
-from longtail.methods.recipe import Recipe
 from longtail.models.backbones import TIMM_PREFIX
 from longtail.models.timm_models import arguments_of, created, described, imported, source_of
 from longtail.runs.predict import notes_on
@@ -85,7 +84,7 @@ def export_timm(
     run = Run.open(path, "cpu", watcher, method=method, decision=decision)
     for note in notes_on(run):
         run.watcher.say(note)
-    if reason := refusal(run, run.learner.method.options):
+    if reason := refusal(run):
         raise InputError(f"--format timm: {reason}; --format onnx holds what timm cannot")
     _expect_free(output)
     imported(LITE0, "--format timm")
@@ -101,9 +100,9 @@ def export_timm(
     return TimmExport(output, largest)
 
 
-def refusal(run: Run, full: Recipe) -> str | None:
+def refusal(run: Run) -> str | None:
     """Why timm has no network that decides as this run does, or None."""
-    card, head = run.card, run.learner.model.head
+    card, head, full = run.card, run.learner.model.head, run.learner.method.options
     attributes = card.schema.num_attributes
     reasons = {
         f"is for networks of timm and lite0, the run's is {card.backbone}": _timm_name(card.backbone) is None,

@@ -14,6 +14,9 @@ _JPEG = b"\xff\xd8\xff"
 _USUAL_BITS = (8, 10, 12, 14)
 """Of sensors, whose values are saved with 16."""
 
+_SAMPLED = 16
+"""Images that are looked at."""
+
 
 def bits_used(data: bytes | Pixels, name: str) -> int:
     """How many bits the largest value of an image of 16 bits has; 0 of any other image.
@@ -35,10 +38,10 @@ def usual_bits(used: int) -> int | None:
     return next((bits for bits in _USUAL_BITS if 0 < used <= bits), None)
 
 
-def sampled_bits(store: ImageStore, rows: NDArray[np.int64], sample: int = 16) -> int:
+def sampled_bits(store: ImageStore, rows: NDArray[np.int64]) -> int:
     """The most that `bits_used` says of some images spread evenly over rows; 0 where one is of 8 bits."""
     most = 0
-    for row in rows[np.linspace(0, len(rows) - 1, min(sample, len(rows))).astype(int)].tolist():
+    for row in rows[np.linspace(0, len(rows) - 1, min(_SAMPLED, len(rows))).astype(int)].tolist():
         try:
             used = bits_used(store.read(row), store.name(row))
         except (InputError, OSError):
