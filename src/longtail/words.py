@@ -84,6 +84,11 @@ def shown(text: str) -> str:
     return re.sub(f"[{HIDING}]", " ", whole)
 
 
+def as_markdown(text: str) -> str:
+    """The text with a backslash before every sign that Markdown would obey."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", shown(text))
+
+
 def shortened(text: str, cells: int) -> str:
     """The text in at most `cells` columns of a terminal, ending in … where it was cut."""
     from rich.cells import cell_len, set_cell_size

@@ -23,7 +23,7 @@ BACKBONES = [
 def test_the_parts_one_after_the_other_are_the_whole(build, image, shape):
     backbone = build().eval()
     parts = cut(backbone, image, "any")
-    flat_maps, numbers = fixed_part(backbone, 0, "last", image, "any")
+    flat_maps, numbers = fixed_part(backbone, 0, parts)
     backbone.double()  # the layout of the maps changes the order of sums
     images = torch.randn(3, *image, dtype=torch.double)
     flat = flat_maps(images)
@@ -41,7 +41,7 @@ def test_the_parts_share_their_weights_with_the_whole():
 
 def test_a_whole_backbone_stays_where_the_head_alone_learns():
     backbone = Lite0()
-    assert fixed_part(backbone, 2272, "head", (3, 32, 32), "lite0") == (backbone, 2272)
+    assert fixed_part(backbone, 2272, None) == (backbone, 2272)
 
 
 def test_a_backbone_without_a_last_stage_is_refused():

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def config(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LONGTAIL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(beforehand, "FEWEST_VALIDATION", 2)
+    monkeypatch.setattr(beforehand, "FEWEST_TO_CHOOSE", 2)
     return TrainConfig(
         data=str(folder), method="ce", finetune="last", epochs=1, batch_size=16, image_size="32",
         accelerator="cpu", output=str(tmp_path / "run"), data_options=DataOptions(val_share=0.25),
@@ -45,7 +45,7 @@ def test_it_is_that_of_the_method_linear_and_known_before_the_first_epoch(config
 
 
 @drawn(pictures=False)
-@pytest.mark.parametrize(("name", "value"), [("MOST", 1), ("FEWEST_VALIDATION", 10_000)])
+@pytest.mark.parametrize(("name", "value"), [("MOST", 1), ("FEWEST_TO_CHOOSE", 10_000)])
 def test_what_takes_long_or_means_nothing_is_left_out(config, name, value, monkeypatch):
     monkeypatch.setattr(beforehand, name, value)
     run = train(config)

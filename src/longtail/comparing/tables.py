@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -24,7 +23,7 @@ from longtail.comparing.figures import Figure, Figures, Standing, ranking, stand
 from longtail.evaluation.metrics import METRICS
 from longtail.methods.rows import LINEAR
 from longtail.reporting.wording import METRIC_NAMES
-from longtail.words import NOTHING, count, listed, percent, shown
+from longtail.words import NOTHING, as_markdown, count, listed, percent, shown
 
 NAME_WIDTH = 22
 """Columns of the terminal for a method's name; a longer one goes on in the next line."""
@@ -42,13 +41,13 @@ def to_markdown(document: ComparisonDocument) -> str:
         marks = [own_mark(row), adjusted_mark(row), *[own_mark(row)] * (len(shown_metrics(rows)) - 1)]
         pairs = zip(_markdown_figures(row, rows).values(), marks, strict=True)
         figures = [_with_difference(figure, " ({})", mark) for figure, mark in pairs]
-        table.append([_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
+        table.append([as_markdown(row.method), runs(row), *figures, seconds(row.seconds)])
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
-    failures = [f"- {_markdown(line)}" for line in failed_cells(document)]
-    warned = [f"- {_markdown(line)}" for line in fault_lines(document)]
-    notes = [_markdown(explanation(document)), *(["", "Failed:", "", *failures] if failures else [])]
+    failures = [f"- {as_markdown(line)}" for line in failed_cells(document)]
+    warned = [f"- {as_markdown(line)}" for line in fault_lines(document)]
+    notes = [as_markdown(explanation(document)), *(["", "Failed:", "", *failures] if failures else [])]
     notes += ["", "Warnings:", "", *warned] if warned else []
-    notes += [line for note in footnotes(rows) for line in ("", _markdown(note))]
+    notes += [line for note in footnotes(rows) for line in ("", as_markdown(note))]
     return "\n".join([*lines, "", *notes, ""])
 
 
@@ -215,11 +214,6 @@ def _with_difference(figure: Figure | None, behind: str, mark: str = "") -> str:
     """The figure with its mark and, where there is one, its difference in the place of {} in `behind`."""
     difference = difference_text(figure)
     return figure_text(figure) + mark + ("" if difference == NOTHING else behind.format(difference))
-
-
-def _markdown(text: str) -> str:
-    """The text with a backslash before every sign that Markdown would obey."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", shown(text))
 
 
 def _numbers(row: Standing) -> dict[str, str | float | int | None]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from longtail.data.classes import SPLIT_NAMES, describe_attributes, odd_values, order_classes
-from longtail.data.dataset import SPLITS, Dataset
+from longtail.data.classes import (
+    SPLIT_NAMES,
+    describe_attributes,
+    describe_split,
+    odd_values,
+    order_classes,
+)
+from longtail.data.dataset import Dataset
 from longtail.data.listing import Listing
 from longtail.data.names import Names
 from longtail.errors import InputError
@@ -40,19 +45,13 @@ def open_folders(found: Listing, name: str, least_classes: int = 2) -> Dataset:
         f"{count(len(kept), 'image')} in class folders of {found.root}",
         *describe_attributes(schema, labels),
         *odd_values(ATTRIBUTE, classes, labels[:, 0]),
-        *([] if split is None else [_describe_split(split)]),
+        *([] if split is None else describe_split("by folder", split)),
         *_left_out(len(found.images) - len(kept), hollow),
         *found.all_notes(),
     )
     names = Names(found.images[place] for place in kept)
     images = found.store(np.array(kept, np.int64))
     return Dataset(name, schema, labels, names, images, split=split, notes=notes)
-
-
-def _describe_split(split: NDArray[np.int8]) -> str:
-    sizes = np.bincount(split, minlength=len(SPLITS)).tolist()
-    given = ", ".join(f"{which} {size:,}" for which, size in zip(SPLITS, sizes) if size)
-    return f"splits by folder: {given} images"
 
 
 def _has_splits(found: Listing) -> bool:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longtail.data.dataset import Dataset
+from longtail.data.dataset import Dataset, class_counts
 from longtail.errors import InputError
 from longtail.words import did_you_mean, joined
 
@@ -160,7 +160,7 @@ def impose(
         >>> impose(np.array([0, 0, 0, 1, 1, 1]), np.array([3, 1]), seed=0)
         array([0, 1, 2, 5])
     """
-    available = np.bincount(labels[labels >= 0], minlength=len(sizes))[: len(sizes)]
+    available = class_counts(labels, len(sizes))[: len(sizes)]
     short = np.flatnonzero(available < sizes)
     if len(short):
         k = int(short[0])
@@ -202,7 +202,7 @@ def impose_on(
         )
     column = names.index(attribute)
     labels = dataset.labels[train, column]
-    available = np.bincount(labels[labels >= 0], minlength=dataset.schema.num_classes[column])
+    available = class_counts(labels, dataset.schema.num_classes[column])
     sizes = profile.fit(available)
     kept = impose(labels, sizes, seed, dataset.schema.attributes[column].classes)
     without = int((labels < 0).sum())

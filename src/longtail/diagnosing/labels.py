@@ -14,6 +14,7 @@ from longtail.data.dataset import Dataset, class_counts
 from longtail.diagnosing.suspicion import SHARE, Suspicions, suspicions
 from longtail.features.held_out import Floats, Ints, held_out
 from longtail.features.principal import principal
+from longtail.features.similar import united
 from longtail.schema import UNLABELLED, Attribute
 
 NUMBERS = 256
@@ -26,7 +27,7 @@ MOST_TWINS = 20
 """Identical images with another label that are named of one image."""
 
 Identical = Sequence[Sequence[int]]
-"""Sets of rows whose images have the same pixels."""
+"""Sets of rows whose images have the same pixels; a row is in one at most."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,10 @@ def check_labels(
 
 def joined(images: int, groups: Ints | None, identical: Identical) -> Ints:
     """(N,) units: the given groups, or every image its own, those of identical images joined."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    units = np.arange(images) if groups is None else np.unique(groups, return_inverse=True)[1]
-    pairs = [(units[same[0]], units[row]) for same in identical for row in same[1:]]
-    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
-    links = coo_matrix((np.ones(len(first)), (first, second)), shape=(images, images))
-    return connected_components(links, directed=False)[1][units].astype(np.int64)
+    copies = np.arange(images)
+    for same in identical:
+        copies[[*same]] = same[0]
+    return copies if groups is None else united(groups, copies)
 
 
 def _spread(found: Suspicions, rows: Ints, images: int) -> Suspicions:

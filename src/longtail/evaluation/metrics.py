@@ -219,7 +219,12 @@ def rare_class(train_counts: Ints) -> int | None:
 
 
 def attribute_figures(
-    confusion: Any, precisions: Floats, class_groups: NDArray[np.str_], rare: int | None
+    recall: Floats,
+    accuracy: Floats,
+    f1: Floats,
+    precisions: Floats,
+    class_groups: NDArray[np.str_],
+    rare: int | None,
 ) -> Metrics[float]:
     """The figures of an attribute of C classes.
 
@@ -232,18 +237,16 @@ def attribute_figures(
       attributes reports; undefined for an attribute of more classes.
 
     Args:
-        confusion: (C, C) images, dense or sparse; rows: true class, columns: predicted class.
-        precisions: (C,) average precisions, NaN where undefined.
+        recall, f1, precisions: (C,) of each class, the last its average precision; NaN where undefined.
+        accuracy: see above.
         class_groups: (C,) names from `FREQUENCY_GROUPS`.
         rare: see `rare_class`.
     """
-    hits, images, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    recall = ratio(hits, images)
     many, medium, few = (defined_mean(recall[class_groups == group]) for group in FREQUENCY_GROUPS)
     figures = Metrics(
         defined_mean(recall),
-        ratio(hits.sum(), images.sum()),
-        defined_mean(class_f1(hits, images, predicted)),
+        accuracy,
+        defined_mean(f1),
         defined_mean(precisions),
         many,
         medium,
@@ -284,13 +287,15 @@ def _evaluate_attribute(predictions: Predictions, column: int) -> AttributeFigur
     columns = zip(classes.tolist(), by_class(scores, classes), strict=True)
     precisions = np.array([average_precision(own, labels == c) for c, own in columns])
     rare = rare_class(predictions.train_counts[column, : len(classes)])
+    recall, f1 = ratio(hits, images), class_f1(hits, images, predicted)
+    accuracy = ratio(hits.sum(), images.sum())
     return AttributeFigures(
         confusion=confusion,
-        recall=ratio(hits, images),
+        recall=recall,
         precision=ratio(hits, predicted),
-        f1=class_f1(hits, images, predicted),
+        f1=f1,
         average_precision=precisions,
-        figures=attribute_figures(confusion, precisions, predictions.class_groups(column), rare),
+        figures=attribute_figures(recall, accuracy, f1, precisions, predictions.class_groups(column), rare),
     )
 
 

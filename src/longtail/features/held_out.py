@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longtail.features.linear import fit_linear
+from longtail.features.similar import numbered
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -71,7 +72,7 @@ def deal(labels: Ints, units: Ints, folds: int, seed: int = 0) -> Ints:
     the fold that has the fewest images of the class, of equals the one with the fewest images. Where every
     unit is one image, the images of a class in two folds differ by 1 at most.
     """
-    unit = _by_appearance(units)
+    unit = numbered(units)  # so that folds do not depend on their names
     classes = np.unique(labels, return_inverse=True)[1]
     order = np.argsort(unit, kind="stable")
     rows_of = np.split(order, np.flatnonzero(np.diff(unit[order])) + 1)
@@ -83,12 +84,6 @@ def deal(labels: Ints, units: Ints, folds: int, seed: int = 0) -> Ints:
         np.add.at(held[f], classes[rows_of[u]], 1)
         total[f] += len(rows_of[u])
     return fold_of[unit]
-
-
-def _by_appearance(units: Ints) -> Ints:
-    """The units, numbered as they come, so that folds do not depend on their names."""
-    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[unit]
 
 
 def _turns(unit: Ints, classes: Ints, seed: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from longtail.data.dataset import Batch
 from longtail.features.linear import STRENGTHS, fit_attributes
@@ -31,7 +32,7 @@ class Linear(Method):
         own = torch.cat(views)[:, 0]
         other = context.features(validation)[:, 0] if len(validation) else own[:0]
         labels = np.tile(data.labels[data.rows], (len(views), 1))
-        length = own.norm(dim=1).median().item() or 1.0  # 0 where nothing is seen of them
+        length = usual_length(own)
         x, checked = (own / length).numpy(), (other / length).numpy()
         many = len(validation) >= FEWEST_TO_CHOOSE
         fits = fit_attributes(
@@ -55,3 +56,8 @@ class Linear(Method):
     def loss(self, output: ModelOutput, batch: Batch) -> Losses:
         """l_ce, for a rehearsal; a training solves."""
         return Losses({"ce": self.cross_entropy(output, batch)})
+
+
+def usual_length(vectors: Tensor) -> float:
+    """Median length of (n, D) vectors, by which they are divided; 1 where nothing is seen of them."""
+    return vectors.norm(dim=1).median().item() or 1.0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from longtail.errors import InputError
 from longtail.models.backbones import BACKBONES, SIZED, TIMM_PREFIX, FeatureLayer, Tuning
 from longtail.models.convnet import ConvNet
-from longtail.models.cut import Cut, FlatMaps
+from longtail.models.cut import Cut, fixed_part
 from longtail.models.deepid2 import DeepID2
 from longtail.models.head import AttributeHead
 from longtail.models.lite0 import Lite0
@@ -72,10 +72,7 @@ class Classifier(nn.Module):
     @property
     def fixed_part(self) -> tuple[nn.Module, int]:
         """What of the backbone stays, images -> rows of numbers, and how many of them an image has."""
-        if self._cut is None:
-            return self.backbone, self.head.in_features
-        maps = FlatMaps(self._cut)
-        return maps, maps.numbers
+        return fixed_part(self.backbone, self.head.in_features, self._cut)
 
     def freeze(self) -> None:
         """Fix all but the last layer, running means and variances included."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from longtail.errors import InputError
-from longtail.models.backbones import Tuning
 from longtail.models.halves import halves_of
 from longtail.models.lite0 import Lite0
 from longtail.models.resnet import ResNet
@@ -57,19 +56,16 @@ def cut(backbone: nn.Module, image: tuple[int, int, int], name: str) -> Cut:
         return Cut(*halves, tuple(halves[0](images).shape[1:]))
 
 
-def fixed_part(
-    backbone: nn.Module, vector: int, tuning: Tuning | None, image: tuple[int, int, int], name: str
-) -> tuple[nn.Module, int]:
+def fixed_part(backbone: nn.Module, vector: int, cut: Cut | None) -> tuple[nn.Module, int]:
     """What of a backbone stays as it is, images -> rows of numbers, and how many of them an image has.
 
     Args:
         backbone: images -> vectors of `vector` numbers.
-        tuning: what learns.
-        image, name: as of `cut`.
+        cut: its parts, where its last stage learns.
     """
-    if tuning != "last":
+    if cut is None:
         return backbone, vector
-    maps = FlatMaps(cut(backbone, image, name))
+    maps = FlatMaps(cut)
     return maps, maps.numbers
 
 

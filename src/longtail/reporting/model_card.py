@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from longtail.reporting.wording import (
 )
 from longtail.training.checkpoint import ModelCard
 from longtail.training.config import TrainConfig
-from longtail.words import NOTHING, count, of_hundred, shown
+from longtail.words import NOTHING, as_markdown, count, of_hundred
 
 LEARNED: dict[Tuning | None, str] = {
     None: "all of it was trained",
@@ -42,13 +41,13 @@ def model_card(results: Results, card: ModelCard, config: TrainConfig) -> str:
         config: of its training.
     """
     parts = [
-        f"# {_text(results.data.name)}, {_text(results.method.name)}",
-        _text(headline(results)),
+        f"# {as_markdown(results.data.name)}, {as_markdown(results.method.name)}",
+        as_markdown(headline(results)),
         _table(("", ""), _facts(results, card, config)),
         f"## Recall of each class, on {results.split} images",
         *(part for attribute in results.attributes for part in _attribute(attribute)),
         "## Limits",
-        "\n".join(f"- {_text(line)}" for line in _limits(results)),
+        "\n".join(f"- {as_markdown(line)}" for line in _limits(results)),
         "## Use",
         "```sh\nlongtail predict RUN photo.jpg      # RUN: this folder\n"
         "longtail export RUN                 # one ONNX file that decides alike\n```",
@@ -89,7 +88,7 @@ def _facts(results: Results, card: ModelCard, config: TrainConfig) -> list[tuple
 
 def _attribute(attribute: AttributeResults) -> Iterator[str]:
     metrics = attribute.metrics
-    yield f"### {_text(attribute.name)}"
+    yield f"### {as_markdown(attribute.name)}"
     yield (
         f"Class-balanced accuracy {value(metrics.class_balanced_accuracy)} % (95 % interval "
         f"{interval(metrics.class_balanced_accuracy)}), accuracy {value(metrics.accuracy)} %."
@@ -119,10 +118,5 @@ def _limits(results: Results) -> list[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; numbers stand to the right of the first column."""
     ruler = ["---", *["---:" if len(head) > 2 else "---"] * (len(head) - 1)]
-    lines = [head, ruler, *(tuple(map(_text, row)) for row in rows)]
+    lines = [head, ruler, *(tuple(map(as_markdown, row)) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(text: str) -> str:
-    """Text that Markdown shows as it is: names of classes may hold anything."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", shown(text))

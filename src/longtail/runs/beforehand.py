@@ -9,9 +9,9 @@ from torch import Tensor
 
 from longtail.documents import Form, Part
 from longtail.features.linear import fit_attributes
+from longtail.methods.linear import FEWEST_TO_CHOOSE, usual_length
 from longtail.runs.leak import warn_of_leak
 from longtail.runs.run import Run
-from longtail.training.defaults import FEWEST_VALIDATION
 from longtail.training.inference import outputs_of
 from longtail.words import percent
 
@@ -59,30 +59,30 @@ def known_beforehand(run: Run) -> Beforehand:
 def _linear(run: Run) -> float | None:
     """What the regression reaches; None where it is not solved.
 
-    It is not where the last stage of a known network does not learn, with fewer than `FEWEST_VALIDATION`
+    It is not where the last stage of a known network does not learn, with fewer than `FEWEST_TO_CHOOSE`
     validation images, and where it would take long. On frozen vectors it would take a third of the
     training's time.
     """
     validation, classes = run.data.splits.val, run.card.schema.num_classes
     training = run.data.splits.train
-    if run.config.tuning != "last" or len(validation) < FEWEST_VALIDATION:
+    if run.config.tuning != "last" or len(validation) < FEWEST_TO_CHOOSE:
         return None
     if len(training) * sum(classes) > MOST:
         return None
     own, other = (_vectors(run, rows) for rows in (training, validation))
     if not run.fabric.is_global_zero:
         return None
-    labels = run.data.dataset.labels
-    fits = fit_attributes(own, labels[training], classes, (other, labels[validation]))
+    labels, length = run.data.dataset.labels, usual_length(own)
+    x, checked = (own / length).numpy(), (other / length).numpy()
+    fits = fit_attributes(x, labels[training], classes, (checked, labels[validation]))
     known = [max(fit.values) for fit in fits if fit.values and not np.isnan(fit.values).any()]
     return fmean(known) if known else None
 
 
-def _vectors(run: Run, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray:
-    """(n, B) of about unit length, as the backbone gives them before its first step."""
+def _vectors(run: Run, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
+    """(n, B) as the backbone gives them before its first step."""
 
     def vector(images: Tensor) -> Tensor:
         return run.learner.output(images).vector
 
-    found = outputs_of(run.fabric, run.learner, run.data.loader, vector, rows)
-    return (found / (found.norm(dim=1).median().item() or 1.0)).numpy()
+    return outputs_of(run.fabric, run.learner, run.data.loader, vector, rows)

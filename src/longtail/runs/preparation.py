@@ -29,7 +29,7 @@ from longtail.models.backbones import (
     default_hidden,
 )
 from longtail.models.classifier import build_backbone
-from longtail.models.cut import fixed_part
+from longtail.models.cut import cut, fixed_part
 from longtail.runs.beginning import Beginning
 from longtail.runs.data import Data
 from longtail.runs.folder import RunFolder
@@ -242,7 +242,8 @@ def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data:
     mean, std = _normalisation(beginning, data)
     backbone, size = beginning.backbone or "", data.loader.size
     trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
-    part, numbers = fixed_part(trunk, vector, config.tuning, (len(mean), *size), backbone)
+    parts = cut(trunk, (len(mean), *size), backbone) if config.tuning == "last" else None
+    part, numbers = fixed_part(trunk, vector, parts)
     bits = config.data_options.bits or MOST_BITS
     network = FixedNetwork(part, mean, std, size, bits=bits, name=backbone)
     return data.on_vectors(fabric, network, numbers, mirrored=config.augment == MIRROR)

@@ -119,7 +119,7 @@ def test_what_was_found_is_said(tmp_path: Path) -> None:
     path = archive(tmp_path, "cifar-100-binary")
     notes = open_dataset(str(path)).notes
     assert notes[0] == f"12 images of {path}, 32×32 colour"
-    assert "splits of the authors: train 7, test 5 images" in notes
+    assert "splits of the authors: train 7, val 0, test 5 images" in notes
     assert "the class is the fine label; the 20 superclasses are not read" in notes
     size = path.stat().st_size
     assert (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from longtail.data.classes import describe_attributes
+from longtail.data.classes import describe_attributes, describe_split
 from longtail.data.dataset import SPLITS, Dataset
 from longtail.data.names import Names
 from longtail.data.published.cifar_batches import (
@@ -154,7 +154,7 @@ def _load(path: Path, name: str, releases: tuple[_Release, ...], more: tuple[str
         notes=(
             f"{count(len(labels), 'image')} of {path}, {SIDE}×{SIDE} colour",
             *describe_attributes(schema, labels),
-            f"splits of the authors: train {sizes['train']}, test {tests} images",
+            *describe_split("of the authors", split),
             *more,
             *notes,
         ),
