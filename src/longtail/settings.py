@@ -33,13 +33,19 @@ class Range:
         return above and (value < self.high if self.without_high else value <= self.high)
 
 
+MOST_BITS = 16
+"""Bits that values of 16 bits use, where nothing else is said."""
+
 POSITIVE = Range("a positive number", 0, without_low=True)
 NOT_NEGATIVE = Range("0 or more", 0)
 AT_LEAST_ONE = Range("at least 1", 1)
 AT_LEAST_TWO = Range("at least 2", 2)
-IMAGE_BITS = Range("8 to 16", 8, 16)
+IMAGE_BITS = Range(f"8 to {MOST_BITS}", 8, MOST_BITS)
 SHARE = Range("a number from 0 up to but without 1", 0, 1, without_high=True)
 INNER_SHARE = Range("a share between 0 and 1", 0, 1, without_low=True, without_high=True)
+
+MANY_ABOVE, FEW_BELOW = 100, 20
+"""Training images above which a class is called many, and below which few, unless the user says otherwise."""
 
 
 def seconds_of(flag: str, text: str) -> float:

@@ -22,7 +22,6 @@ from longtail.diagnosing.advise import Advice, advise
 from longtail.diagnosing.examine import Diagnosis
 from longtail.diagnosing.labels import LabelCheck, Suspect
 from longtail.files import place_of
-from longtail.images.decode import MOST_BITS
 from longtail.methods.find import allow, is_outside
 from longtail.runs import train as training
 from longtail.runs.data import read_dataset
@@ -250,4 +249,4 @@ def diagnose(
     if not check_labels:
         return Diagnosed(found)
     duplicates = () if found.image_check is None else found.image_check.duplicates
-    return Diagnosed(found, find_suspects(dataset, duplicates, Silent(), options.bits or MOST_BITS))
+    return Diagnosed(found, find_suspects(dataset, duplicates, Silent(), options.value_bits))

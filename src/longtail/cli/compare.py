@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from cyclopts import Parameter
 from longtail.cli.config_file import Layer, file_layer
 from longtail.cli.parsing import Typed
 from longtail.cli.progress import display
-from longtail.cli.stdio import show
+from longtail.cli.stdio import command_line, show
 from longtail.comparing.cells import Comparison, Engine, default_folder, labels_of
 from longtail.errors import Incomplete, InputError
 from longtail.training.config import TrainConfig
@@ -85,7 +84,7 @@ def compare(
         dry_run: Print what would be trained, and stop.
         quiet: Show nothing but errors.
     """
-    command = shlex.join(["longtail", *sys.argv[1:]])
+    command = command_line()
     with closing(display(sys.stdout, quiet=quiet)) as watcher:
         if _are_runs(typed):
             from longtail.comparing.join import join

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from contextlib import closing
 from functools import partial
@@ -14,7 +13,7 @@ from cyclopts import Parameter
 
 from longtail.cli.parsing import READING
 from longtail.cli.progress import display
-from longtail.cli.stdio import expect_writable, show, writing
+from longtail.cli.stdio import command_line, expect_writable, show, writing
 from longtail.errors import InputError
 from longtail.training.data_options import DataOptions
 
@@ -135,15 +134,13 @@ def _check_labels(
 ) -> dict[str, Any]:
     """Judge the labels, write and show what was found, and give it for JSON."""
     from longtail.diagnosing.label_show import render, to_dict
-    from longtail.images.decode import MOST_BITS
     from longtail.runs.suspects import find_suspects
 
-    bits = source.bits or MOST_BITS
     duplicates = found.image_check.duplicates if found.image_check else ()
-    check = find_suspects(dataset, duplicates, watcher, bits)
+    check = find_suspects(dataset, duplicates, watcher, source.value_bits)
     again = folder.read_again(data, source.images)
-    origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
-    folder.write(dataset, check, origin | ({"to train on corrected labels": again} if again else {}), bits)
+    origin = {"command": command_line()} | ({"to train on corrected labels": again} if again else {})
+    folder.write(dataset, check, origin, source.value_bits)
     show(render(check, str(folder.page), again))
     return to_dict(check)
 
@@ -161,8 +158,7 @@ def _expect_few(dataset: Dataset) -> None:
 
 def _write_pictures(file: Path, dataset: Dataset, found: Diagnosis, source: DataOptions) -> None:
     from longtail.diagnosing.near_page import render_near
-    from longtail.images.decode import MOST_BITS
 
-    origin = {"command": shlex.join(["longtail", *sys.argv[1:]])}
+    origin = {"command": command_line()}
     with writing(file) as page:
-        page.write(render_near(dataset, found.near or (), origin, source.bits or MOST_BITS))
+        page.write(render_near(dataset, found.near or (), origin, source.value_bits))

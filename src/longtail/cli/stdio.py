@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 SURROGATES = "surrogateescape"
 """File names that are not UTF-8 are written as the bytes they are."""
+
+
+def command_line() -> str:
+    """What was typed."""
+    return shlex.join(["longtail", *sys.argv[1:]])
 
 
 def expect_writable(path: Path, flag: str, own: str = "") -> None:

@@ -25,7 +25,7 @@ from longtail.words import did_you_mean
 LEVELS: Mapping[str, Literal["class", "instance"]] = {"crl-c": "class", "crl-i": "instance"}
 """Labels of crl-iccv by the level it mines at; the instance level is that of `CRLOptions`, at unit length."""
 
-AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax" and facts.table is None)
+AFTERWARDS = tuple(name for name, facts in DECISIONS.items() if name != "argmax" and facts.by_logits)
 """Decisions without options, beside the usual one: a network trained for any other decision can make them."""
 
 MOST_TRIALS = 9

@@ -53,7 +53,7 @@ def decided(comparison: Comparison, entries: Mapping[str, Entry], *, leaks: bool
         for note in choice.notes:
             said.setdefault(note, []).append(label)
     notes = [f"{', '.join(labels)}: {note}" for note, labels in said.items()]
-    leak = leak_note(dataset, splits, base.data_options.bits) if leaks else None
+    leak = leak_note(dataset, splits, base.data_options.value_bits) if leaks else None
     notes = [*dataset.notes, *splits.notes, *([leak] if leak else []), *notes]
     there = leaks and comparison.folder.exists()
     marks = DataMarks.of(dataset) if there else None

@@ -186,7 +186,8 @@ def image_format(data: bytes | NDArray[np.uint8]) -> str:
 def _read(store: ImageStore, bits: int | None, index: int) -> _Reading:
     # decoding needs torch, which a look at the labels alone does not
     from longtail.images.bits import bits_used
-    from longtail.images.decode import MOST_BITS, decode, image_size
+    from longtail.images.decode import decode, image_size
+    from longtail.settings import MOST_BITS
 
     name = store.name(index)
     try:

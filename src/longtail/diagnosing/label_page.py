@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from longtail.data.dataset import Dataset
 from longtail.diagnosing.labels import AttributeCheck, LabelCheck, Suspect
 from longtail.diagnosing.pictures import picture
-from longtail.images.decode import MOST_BITS
 from longtail.reporting.html import render
+from longtail.settings import MOST_BITS
 from longtail.words import count, joined, listed, of_hundred
 
 MOST_PICTURES = 200

@@ -8,6 +8,7 @@ import numpy as np
 
 from longtail.data.dataset import Dataset
 from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis, duplicate_set
+from longtail.settings import MOST_BITS
 
 MOST_COMPARED = 30_000
 """Images up to which near duplicates are looked for unasked: 45 s on one core."""
@@ -28,7 +29,7 @@ def find_near(
     # decoding needs torch, which a look at the labels alone does not
     from longtail.features.fingerprints import looks
 
-    groups = looks(dataset, bits, on_progress).groups
+    groups = looks(dataset, bits or MOST_BITS, on_progress).groups
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     found = (duplicate_set(dataset, rows.tolist()) for rows in members if len(rows) > 1)

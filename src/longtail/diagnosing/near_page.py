@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from longtail.data.dataset import Dataset
 from longtail.diagnosing.image_check import DuplicateSet
 from longtail.diagnosing.pictures import picture
-from longtail.images.decode import MOST_BITS
 from longtail.reporting.html import render
+from longtail.settings import MOST_BITS
 from longtail.words import NOTHING, count
 
 MOST_GROUPS = 50

@@ -6,8 +6,9 @@ from base64 import b64encode
 
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
-from longtail.images.decode import MOST_BITS, decode, image_size
+from longtail.images.decode import decode, image_size
 from longtail.images.thumbnails import EDGE, as_jpeg
+from longtail.settings import MOST_BITS
 
 
 def picture(store: ImageStore, row: int, bits: int = MOST_BITS) -> str | None:

@@ -19,6 +19,7 @@ from longtail.documents import Part
 from longtail.errors import InputError
 from longtail.evaluation.ranking import average_precision, by_class
 from longtail.schema import UNLABELLED, LabelSchema
+from longtail.settings import FEW_BELOW, MANY_ABOVE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,23 +70,13 @@ class FrequencyBounds:
 
     many: more than `many_above`; few: less than `few_below`; medium: between.
 
-    Raises:
-        InputError: when a class could be in both groups.
-
     Example:
         >>> FrequencyBounds().group_of(np.array([101, 100, 20, 19])).tolist()
         ['many', 'medium', 'medium', 'few']
     """
 
-    many_above: int = 100
-    few_below: int = 20
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.few_below <= self.many_above + 1:
-            raise InputError(
-                f"groups: expected 0 <= few_below <= many_above + 1, got few_below {self.few_below} "
-                f"and many_above {self.many_above}; lower few_below or raise many_above"
-            )
+    many_above: int = MANY_ABOVE
+    few_below: int = FEW_BELOW
 
     def group_of(self, train_counts: Ints) -> NDArray[np.str_]:
         """The group's name for every class, from its number of training images."""

@@ -20,6 +20,7 @@ from longtail import __version__
 from longtail.errors import InputError, first_line
 from longtail.files import written_aside
 from longtail.images.normalise import normalise
+from longtail.methods.options import DECISIONS
 from longtail.models.backbones import TIMM_PREFIX
 from longtail.models.timm_models import arguments_of, created, described, imported, source_of
 from longtail.runs.predict import notes_on
@@ -107,8 +108,9 @@ def refusal(run: Run) -> str | None:
     reasons = {
         f"is for networks of timm and lite0, the run's is {card.backbone}": _timm_name(card.backbone) is None,
         f"timm's networks decide on one attribute, the run has {attributes}": attributes > 1,
-        f"timm's networks cannot decide by {run.decision}, only by argmax or prior": run.decision
-        not in ("argmax", "prior"),
+        f"timm's networks cannot decide by {run.decision}, only by argmax or prior": not DECISIONS[
+            run.decision
+        ].at_any_time,
         "vectors of a frozen or fine-tuned backbone are brought to one length, which no layer of timm "
         "does": card.tuning is not None,
         "there is a relu between the vectors and the classifier, and timm's classifier is linear; train with "

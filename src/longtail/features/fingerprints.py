@@ -15,8 +15,8 @@ from longtail.data.dataset import Dataset, ImageStore
 from longtail.errors import InputError
 from longtail.features.cache import FeatureCache, Maker, cache_folder, digest_of, trim
 from longtail.features.similar import Fingerprints, check_amount, near_duplicates, united
-from longtail.images.decode import MOST_BITS
 from longtail.images.fingerprint import COLOURS, EDGES, SIDE, fingerprint
+from longtail.settings import MOST_BITS
 from longtail.threads import Progress, each
 from longtail.words import count
 
@@ -42,7 +42,7 @@ class Looks:
         return united(near_duplicates(self.prints), self.files)
 
 
-def looks(dataset: Dataset, bits: int | None = None, on_progress: Progress | None = None) -> Looks:
+def looks(dataset: Dataset, bits: int = MOST_BITS, on_progress: Progress | None = None) -> Looks:
     """The fingerprints of all images; decoded are those whose files the cache does not know.
 
     Args:
@@ -70,7 +70,7 @@ def looks(dataset: Dataset, bits: int | None = None, on_progress: Progress | Non
     return Looks(prints, np.array([places.setdefault(digest, len(places)) for digest in digests], np.int64))
 
 
-def grouped(dataset: Dataset, bits: int | None = None, on_progress: Progress | None = None) -> Dataset:
+def grouped(dataset: Dataset, bits: int = MOST_BITS, on_progress: Progress | None = None) -> Dataset:
     """The data set with near duplicates in one group, joined with the groups that it has.
 
     Who or what an image shows stays what it was.
@@ -92,8 +92,8 @@ def grouped(dataset: Dataset, bits: int | None = None, on_progress: Progress | N
     )
 
 
-def _cache(bits: int | None) -> FeatureCache:
-    kind = repr(("fingerprint", VERSION, bits or MOST_BITS)).encode()
+def _cache(bits: int) -> FeatureCache:
+    kind = repr(("fingerprint", VERSION, bits)).encode()
     made = datetime.now(UTC).isoformat(timespec="seconds")
     maker = Maker("fingerprint", (SIDE, SIDE), False, made)
     digest = blake2b(kind, digest_size=16).hexdigest()
@@ -104,10 +104,10 @@ _Found = tuple[bytes, NDArray[np.float16] | None]
 """The digest of an image, empty where it cannot be read, and its fingerprint unless the cache has it."""
 
 
-def _one(store: ImageStore, cache: FeatureCache, bits: int | None, row: int) -> _Found:
+def _one(store: ImageStore, cache: FeatureCache, bits: int, row: int) -> _Found:
     # an image that cannot be used is said by name where images are loaded or checked
     with suppress(OSError, InputError):
         data = store.read(row)
         digest = digest_of(data)
-        return digest, None if digest in cache else fingerprint(data, store.name(row), bits or MOST_BITS)
+        return digest, None if digest in cache else fingerprint(data, store.name(row), bits)
     return b"", None

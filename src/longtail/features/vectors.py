@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import Dataset
 from longtail.features.cache import FeatureCache, Maker, digest_of, trim
-from longtail.images.decode import MOST_BITS
 from longtail.images.load import HostBatch, ImageLoader, Rows, Unreadable
 from longtail.images.normalise import normalise
 from longtail.models.backbones import TIMM_PREFIX
 from longtail.ranks import in_all_ranks
+from longtail.settings import MOST_BITS
 from longtail.threads import each
 
 PIECE, SMALL_PIECE = 2048, 256

@@ -23,15 +23,13 @@ from PIL import Image
 
 from longtail.errors import InputError
 from longtail.images.png import without_words
+from longtail.settings import MOST_BITS
 
 MAX_PIXELS = 100_000_000
 """An image with more pixels is refused before any of them is decoded."""
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What Pillow may open. EPS is left out on purpose: it starts a PostScript interpreter."""
-
-MOST_BITS = 16
-"""Bits that values of 16 bits use, where nothing else is said."""
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]

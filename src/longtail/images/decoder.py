@@ -17,7 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from longtail.data.dataset import ImageStore
 from longtail.errors import InputError
-from longtail.images.decode import MOST_BITS, Part, Pixels, Size, decode, refuse
+from longtail.images.decode import Part, Pixels, Size, decode, refuse
+from longtail.settings import MOST_BITS
 from longtail.threads import cores
 
 Group = tuple[NDArray[np.int64], list[Part] | None]

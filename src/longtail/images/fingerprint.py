@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from longtail.images.decode import MOST_BITS, Pixels, Size, decode, image_size
+from longtail.images.decode import Pixels, Size, decode, image_size
+from longtail.settings import MOST_BITS
 
 SIDE = 16
 """Rows and columns that the edges are looked at in."""

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from longtail.data.dataset import Dataset
 from longtail.errors import InputError
-from longtail.images.decode import MOST_BITS, Part, Size, printable
+from longtail.images.decode import Part, Size, printable
 from longtail.images.decoder import CHUNK, Decoded, Decoder, Group, Stream
 from longtail.images.normalise import measure_normalisation
+from longtail.settings import MOST_BITS
 from longtail.threads import Progress
 
 Rows = Sequence[int] | NDArray[np.int64]

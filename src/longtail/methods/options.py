@@ -71,6 +71,16 @@ class DecisionFacts:
     afterwards: bool = False
     lengths: bool = False
 
+    @property
+    def by_logits(self) -> bool:
+        """Whether the classifier decides; the others have options, and keep images or clusters."""
+        return self.table is None
+
+    @property
+    def at_any_time(self) -> bool:
+        """Whether it can be chosen for a trained network, without the data."""
+        return self.by_logits and not self.afterwards
+
 
 DECISIONS: Mapping[str, DecisionFacts] = {
     "argmax": DecisionFacts("the largest score of the loss itself; vs leaves open which that is"),

@@ -40,7 +40,7 @@ def look_beforehand(run: Run) -> None:
     linear = _linear(run)
     if not run.fabric.is_global_zero:
         return
-    leak = warn_of_leak(run.data.dataset, run.data.splits, run.watcher, run.config.data_options.bits)
+    leak = warn_of_leak(run.data.dataset, run.data.splits, run.watcher, run.config.data_options.value_bits)
     if linear is not None:
         run.watcher.say(
             f"to beat on the validation images: {percent(linear)} %, of a regression on the vectors of the "

@@ -9,14 +9,12 @@ from torch import Tensor
 
 from longtail.errors import InputError
 from longtail.methods.decisions import RULES, Decision
+from longtail.methods.options import DECISIONS
 from longtail.methods.recipe import check_decision
 from longtail.runs.calibration import Calibration, save_calibrations
 from longtail.runs.run import Run
 from longtail.training.inference import outputs_of
 from longtail.training.sealed import checksum_of
-
-AT_ANY_TIME = ("argmax", "prior")
-"""Decisions that can be chosen without the data once a model is trained."""
 
 
 def calibrate(run: Run) -> None:
@@ -51,8 +49,8 @@ def calibrate(run: Run) -> None:
 def _rules(run: Run) -> Iterator[tuple[str, Decision]]:
     """The decisions beside its own that need nothing but the network."""
     full = run.card.recipe
-    for name in AT_ANY_TIME:
-        if name == run.own_decision:
+    for name, facts in DECISIONS.items():
+        if name == run.own_decision or not facts.at_any_time:
             continue
         try:
             check_decision(run.card.method, name, full)

@@ -13,7 +13,6 @@ from longtail.data.tables.roles import ColumnChoice
 from longtail.features.cache import cache_folder
 from longtail.features.fingerprints import grouped
 from longtail.features.vectors import BATCH, FixedNetwork, VectorLoader, open_cache
-from longtail.images.decode import MOST_BITS
 from longtail.images.load import CACHE_BYTES, ImageLoader, Loader
 from longtail.methods.context import TrainingData
 from longtail.ranks import Processes
@@ -58,7 +57,7 @@ class Data:
         loader = ImageLoader(
             dataset,
             size,
-            bits=options.bits or MOST_BITS,
+            bits=options.value_bits,
             workers=workers,
             skip_unreadable=options.skip_unreadable,
             cache_bytes=0 if rehearsed else CACHE_BYTES,
@@ -139,4 +138,4 @@ def read_dataset(
     if not options.group_near_duplicates:
         return dataset
     progress = None if watcher is None else partial(watcher.progress, "comparing images")
-    return grouped(dataset, options.bits, progress)
+    return grouped(dataset, options.value_bits, progress)

@@ -12,7 +12,6 @@ from longtail.data.dataset import Dataset
 from longtail.errors import InputError
 from longtail.features.cache import cache_folder
 from longtail.features.vectors import BATCH, PIECE, FixedNetwork, VectorLoader, open_cache
-from longtail.images.decode import MOST_BITS
 from longtail.images.load import ImageLoader, Unreadable
 from longtail.methods.rows import LINEAR
 from longtail.models.backbones import EXPECTED, PRETRAINED
@@ -20,6 +19,7 @@ from longtail.models.classifier import build_backbone
 from longtail.models.lite0 import has_weights
 from longtail.runs.beginning import begin
 from longtail.runs.device import one_process
+from longtail.settings import MOST_BITS
 from longtail.training.config import TrainConfig
 from longtail.training.inference import outputs_of
 from longtail.training.watcher import Watcher

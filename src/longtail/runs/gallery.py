@@ -17,6 +17,7 @@ from longtail.evaluation.results import AttributeResults, Results
 from longtail.images.load import ImageLoader
 from longtail.images.normalise import normalise
 from longtail.images.thumbnails import as_heat, as_jpeg, thumbnail_size
+from longtail.methods.options import DECISIONS
 from longtail.models.activation import class_activation, has_maps
 from longtail.reporting.gallery import Example, Gallery, Mistakes, Picture, Strip
 from longtail.runs.mined import MINED, MinedImage
@@ -35,9 +36,6 @@ MOST_MINED = 12
 
 MOST_BYTES = 1_000_000
 """Of all pictures together; in base64 they are a third larger, and the overlays are beside them."""
-
-BY_LOGITS = ("argmax", "prior", "tau-norm")
-"""Decisions by the classifier, whose maps say where the network looked."""
 
 LEAST_PLACES = 4
 """Of a map that says where; a map of one place says nothing."""
@@ -231,9 +229,9 @@ def _images(run: Run, size: tuple[int, int], rows: list[int]) -> Iterator[tuple[
 
 
 def _heat(run: Run, shown: Sequence[_Shown]) -> dict[tuple[int, tuple[int, int] | None], bytes]:
-    """By row, attribute and class, where the network looked; nothing where it has no such map."""
+    """By row, attribute and class, where the network looked; nothing where no map of it says so."""
     model, card = run.learner.model, run.card
-    if not has_maps(model) or run.decision not in BY_LOGITS:
+    if not has_maps(model) or not DECISIONS[run.decision].by_logits:
         return {}
     run.learner.eval()
     of_row: dict[int, list[tuple[int, int]]] = {}

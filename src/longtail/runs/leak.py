@@ -10,6 +10,7 @@ from longtail.data.dataset import Dataset
 from longtail.data.splits import Splits
 from longtail.features.fingerprints import looks
 from longtail.features.similar import with_partner
+from longtail.settings import MOST_BITS
 from longtail.threads import Progress
 from longtail.training.watcher import Watcher
 from longtail.words import count, of_hundred
@@ -24,7 +25,7 @@ FEWEST = 0.02
 """Share of them from which on a partner in training is worth a warning."""
 
 
-def warn_of_leak(dataset: Dataset, splits: Splits, watcher: Watcher, bits: int | None = None) -> str | None:
+def warn_of_leak(dataset: Dataset, splits: Splits, watcher: Watcher, bits: int = MOST_BITS) -> str | None:
     """Say `leak_note`, if there is one, and give it back."""
     note = leak_note(dataset, splits, bits, partial(watcher.progress, "comparing images"))
     if note is not None:
@@ -33,7 +34,7 @@ def warn_of_leak(dataset: Dataset, splits: Splits, watcher: Watcher, bits: int |
 
 
 def leak_note(
-    dataset: Dataset, splits: Splits, bits: int | None = None, on_progress: Progress | None = None
+    dataset: Dataset, splits: Splits, bits: int = MOST_BITS, on_progress: Progress | None = None
 ) -> str | None:
     """A warning where test images have near duplicates among the training images, or None.
 

@@ -17,7 +17,6 @@ from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
 from longtail.images.augment import AUGMENTATIONS, MIRROR
 from longtail.images.bits import sampled_bits, usual_bits
-from longtail.images.decode import MOST_BITS
 from longtail.images.load import MEASURED, ImageLoader
 from longtail.methods.find import class_of
 from longtail.models.adapters import MARK
@@ -213,7 +212,7 @@ def model_card(config: TrainConfig, beginning: Beginning, data: Data) -> ModelCa
         domains=facts.domains,
         feature_layer=start.feature_layer if start and not said else own,
         tuning=config.tuning,
-        bits=config.data_options.bits or MOST_BITS,
+        bits=config.data_options.value_bits,
     )
 
 
@@ -244,7 +243,7 @@ def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data:
     trunk, vector = build_backbone(backbone, len(mean), size, beginning.weights)
     parts = cut(trunk, (len(mean), *size), backbone) if config.tuning == "last" else None
     part, numbers = fixed_part(trunk, vector, parts)
-    bits = config.data_options.bits or MOST_BITS
+    bits = config.data_options.value_bits
     network = FixedNetwork(part, mean, std, size, bits=bits, name=backbone)
     return data.on_vectors(fabric, network, numbers, mirrored=config.augment == MIRROR)
 

@@ -19,8 +19,8 @@ from longtail.diagnosing.label_table import write_label_table
 from longtail.diagnosing.labels import LabelCheck, check_labels
 from longtail.errors import InputError
 from longtail.files import write_text
-from longtail.images.decode import MOST_BITS
 from longtail.runs.embedding import embed, expect_weights
+from longtail.settings import MOST_BITS
 from longtail.training.watcher import Watcher
 
 FLAG = "--labels"

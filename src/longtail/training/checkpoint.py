@@ -13,7 +13,6 @@ from torch import Tensor
 from longtail import __version__
 from longtail.documents import Count, Form
 from longtail.errors import InputError
-from longtail.images.decode import MOST_BITS
 from longtail.methods.base import build_method
 from longtail.methods.context import Setting
 from longtail.methods.find import allowed_again
@@ -25,6 +24,7 @@ from longtail.models.classifier import Classifier, build_classifier
 from longtail.models.cut import cut
 from longtail.models.weights import Weights
 from longtail.schema import LabelSchema
+from longtail.settings import MOST_BITS
 from longtail.training.learner import Learner
 from longtail.training.sealed import is_whole, read_content, unpacked, write_sealed
 

@@ -19,7 +19,17 @@ from longtail.models.backbones import (
     Tuning,
     default_learning_rate,
 )
-from longtail.settings import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Range, Settings, seconds_of
+from longtail.settings import (
+    AT_LEAST_ONE,
+    FEW_BELOW,
+    MANY_ABOVE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Range,
+    Settings,
+    seconds_of,
+)
 from longtail.training.data_options import DataOptions
 
 ADAMW_RATE = 1e-3
@@ -169,10 +179,10 @@ class TrainConfig(Settings):
     workers: Annotated[int, NOT_NEGATIVE] = 0
     """Number of processes that decode images, if the decoded images do not fit in memory."""
 
-    many_above: Annotated[int, NOT_NEGATIVE] = 100
+    many_above: Annotated[int, NOT_NEGATIVE] = MANY_ABOVE
     """Classes with more training images than this are called many."""
 
-    few_below: Annotated[int, NOT_NEGATIVE] = 20
+    few_below: Annotated[int, NOT_NEGATIVE] = FEW_BELOW
     """Classes with fewer training images than this are called few."""
 
     no_images: bool = False

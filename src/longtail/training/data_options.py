@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from longtail.errors import InputError
-from longtail.settings import AT_LEAST_ONE, IMAGE_BITS, SHARE, Settings
+from longtail.settings import AT_LEAST_ONE, IMAGE_BITS, MOST_BITS, SHARE, Settings
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,8 @@ class DataOptions(Settings):
         }.items():
             if self.tail_ratio is None and getattr(self, name) != usual:
                 raise InputError(f"--{name.replace('_', '-')}: shapes a long tail, add --tail-ratio")
+
+    @property
+    def value_bits(self) -> int:
+        """`bits`, or all of them."""
+        return self.bits or MOST_BITS

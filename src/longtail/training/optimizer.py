@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from longtail.training.checkpoint import BACKBONE, NETWORK
 from longtail.training.config import TrainConfig
 from longtail.training.learner import Learner
 from longtail.training.schedule import learning_rate
@@ -85,7 +86,7 @@ def _groups(learner: Learner, config: TrainConfig) -> list[dict[str, Any]]:
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
         if parameter.requires_grad:
-            key = depth.get(name.removeprefix("model.backbone."), 0), _decays(name, parameter)
+            key = depth.get(name.removeprefix(NETWORK + BACKBONE), 0), _decays(name, parameter)
             groups.setdefault(key, []).append(parameter)
     return [
         {
