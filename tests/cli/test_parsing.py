@@ -98,6 +98,11 @@ def test_a_number_is_read_to_its_last_digit(number: float):
             "--crl.level instnace",
             "--crl.level: expected one of class, instance, got 'instnace'. Did you mean 'instance'?",
         ),
+        (
+            "--augment smal",
+            "--augment: expected one of none, mirror, small, small-noflip, photo, photo-noflip, got 'smal'. "
+            "Did you mean 'small'?",
+        ),
     ],
 )
 def test_a_value_of_another_kind_is_refused_by_its_flag(words: str, message: str):

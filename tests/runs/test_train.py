@@ -259,7 +259,6 @@ def test_mixed_precision_trains_nearly_as_full_precision_does(config, folder, tm
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"augment": "smal"}, "--augment: expected one of none, mirror"),
         ({"backbone": "resnet33"}, "--backbone: expected one of convnet"),
         (
             {"method_options": MethodOptions(crl=CRLOptions(level="instance", comparison="log-odds"))},

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from longtail.errors import InputError
+from longtail.images.augment import AUGMENTATIONS
 from longtail.methods.options import CRLOptions, MethodOptions, MetricOptions
-from longtail.training.config import CONFIG, TrainConfig
+from longtail.training.config import CONFIG, Augmentation, TrainConfig
 from longtail.training.data_options import DataOptions
 
 CHANGED = TrainConfig(
@@ -133,3 +135,7 @@ def test_a_regression_has_no_layer_that_would_have_to_learn():
     with pytest.raises(InputError, match="--feature-layer rectified: linear is solved on the vectors"):
         TrainConfig("photos", method="linear", method_options=layered)
     TrainConfig("photos", method="linear", method_options=MethodOptions(feature_layer="vector"))
+
+
+def test_every_augmentation_can_be_asked_for():
+    assert list(get_args(Augmentation)) == list(AUGMENTATIONS)

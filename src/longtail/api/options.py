@@ -95,7 +95,7 @@ class Arguments(DataArguments, total=False):
     features: int
     hidden: int | None
     shared_feature: bool
-    augment: str | Path | None
+    augment: Literal["none", "mirror", "small", "small-noflip", "photo", "photo-noflip"] | None
     optimizer: Literal["sgd", "adamw"] | None
     learning_rate: float | None
     layer_decay: float | None

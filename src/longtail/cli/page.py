@@ -67,7 +67,7 @@ METAVARS = {
     "weights": "FILE",
     **dict.fromkeys(("image_column", "split_column", "group_column", "identity_column"), "COLUMN"),
     **dict.fromkeys(("domain_column", "match_column", "tail_attribute"), "COLUMN"),
-    **dict.fromkeys(("augment", "backbone", "baseline", "method"), "NAME"),
+    **dict.fromkeys(("backbone", "baseline", "method"), "NAME"),
     **dict.fromkeys(("resume", "start"), "RUN"),
 }
 """What stands for the value in the help, where the type alone says too little."""

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
-from longtail.errors import InputError
 from longtail.images.changes import (
     ALL,
     Shape,
@@ -46,8 +45,8 @@ for instance digits and letters. `random_crop` comes first, so that it can be dr
 
 
 def crops(name: str) -> bool:
-    """Whether the augmentation of this name crops; raises as `augment_and_normalise`."""
-    return _steps(name)[:1] == (random_crop,)
+    """Whether the augmentation of this name crops."""
+    return AUGMENTATIONS[name][:1] == (random_crop,)
 
 
 def draw_parts(shape: Shape, generator: Generator, share: Share = ALL) -> Tensor:
@@ -96,17 +95,13 @@ def augment_and_normalise(
     Returns:
         (N, C, H, W) float32, one channel behind the other in memory.
 
-    Raises:
-        InputError: when there is no augmentation of that name.
-
     Example:
         >>> images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
         >>> generator = torch.Generator().manual_seed(0)
         >>> augment_and_normalise(images, "small", generator, [0.5] * 3, [0.25] * 3).unique()
         tensor([-2.])
     """
-    steps = _steps(name)
-    drawn = [(step, step.numbers(images, generator, share)) for step in steps]
+    drawn = [(step, step.numbers(images, generator, share)) for step in AUGMENTATIONS[name]]
     if cropped:
         drawn = [(step, numbers) for step, numbers in drawn if step is not random_crop]
     result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
@@ -128,9 +123,3 @@ def _pieces(images: Tensor) -> Iterator[slice]:
     n, _, height, width = images.shape
     size = max(1, PIECE // (height * width)) if images.device.type == "cpu" else max(1, n)
     return (slice(start, start + size) for start in range(0, n, size))
-
-
-def _steps(name: str) -> tuple[Step, ...]:
-    if name not in AUGMENTATIONS:
-        raise InputError(f"augmentation {name!r} is unknown; expected one of {', '.join(AUGMENTATIONS)}")
-    return AUGMENTATIONS[name]

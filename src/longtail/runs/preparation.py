@@ -15,7 +15,7 @@ from longtail.data.dataset import Dataset
 from longtail.data.splits import Splits
 from longtail.errors import InputError
 from longtail.features.vectors import FixedNetwork
-from longtail.images.augment import AUGMENTATIONS, MIRROR
+from longtail.images.augment import MIRROR
 from longtail.images.bits import sampled_bits, usual_bits
 from longtail.images.load import MEASURED, ImageLoader
 from longtail.methods.find import class_of
@@ -35,7 +35,7 @@ from longtail.runs.folder import RunFolder
 from longtail.runs.other_processes import other_processes
 from longtail.runs.run import Run
 from longtail.training.checkpoint import ModelCard
-from longtail.training.config import TrainConfig
+from longtail.training.config import Augmentation, TrainConfig
 from longtail.training.faults import WITHOUT_EFFECT
 from longtail.training.feed import Feed
 from longtail.training.inference import outputs_of
@@ -248,21 +248,15 @@ def _on_vectors(fabric: Fabric, config: TrainConfig, beginning: Beginning, data:
     return data.on_vectors(fabric, network, numbers, mirrored=config.augment == MIRROR)
 
 
-def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> str:
-    """The preset to augment with: as asked, or by what is known of the images.
-
-    Raises:
-        InputError: when there is no preset of that name.
-    """
+def augmentation_name(config: TrainConfig, size: tuple[int, int]) -> Augmentation:
+    """The preset to augment with: as asked, or by what is known of the images."""
+    if config.augment is not None:
+        return config.augment
     if config.tuning in COMPUTED_ONCE:
-        return config.augment or "none"
-    if config.augment is None:
-        if config.data in BUILTIN:
-            return "small-noflip"  # all of them are digits, and a mirrored digit is none
-        return "small" if max(size) <= 64 else "photo"
-    if config.augment not in AUGMENTATIONS:
-        raise InputError(f"--augment: expected one of {', '.join(AUGMENTATIONS)}, got {config.augment!r}")
-    return config.augment
+        return "none"
+    if config.data in BUILTIN:
+        return "small-noflip"  # all of them are digits, and a mirrored digit is none
+    return "small" if max(size) <= 64 else "photo"
 
 
 def _start_from(beginning: Beginning, card: ModelCard, learner: Learner, run: str) -> None:

@@ -58,6 +58,8 @@ ON_VECTORS = ("none", "mirror")
 
 OptimizerName = Literal["sgd", "adamw"]
 
+Augmentation = Literal["none", "mirror", "small", "small-noflip", "photo", "photo-noflip"]
+
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -136,9 +138,8 @@ class TrainConfig(Settings):
     shared_feature: bool = False
     """One feature vector for all attributes instead of one per attribute."""
 
-    augment: str | None = None
-    """Augmentation: none, mirror, small, photo, small-noflip or photo-noflip; by default by the image size,
-    with --freeze none."""
+    augment: Augmentation | None = None
+    """Augmentation; by default by the image size, with --freeze none."""
 
     optimizer: OptimizerName | None = None
     """Optimizer; adamw leaves norms and biases without decay. By default sgd, in fine-tuning adamw."""
