@@ -58,44 +58,19 @@ class Compared(NamedTuple):
         """|P+| and |P-|, scalars."""
         return self.positives.sum(), self.negatives.sum()
 
-
-class Hinges(NamedTuple):
-    """The hinges of some anchors: those of all anchors are the sum of each number.
-
-    Attributes:
-        total: scalar, the sum of all hinges.
-        anchors, positives, negatives, triplets, active: (J,) int64, as in `Compared`.
-    """
-
-    total: Tensor
-    anchors: Tensor
-    positives: Tensor
-    negatives: Tensor
-    triplets: Tensor
-    active: Tensor
-
-    def compared(self) -> Compared:
-        """The mean over all triplets."""
-        return Compared(self.total / self.triplets.sum().clamp(min=1), *self[1:])
+    def mean(self) -> Compared:
+        """The same, with a sum over all triplets divided by their number."""
+        return self._replace(loss=self.loss / self.triplets.sum().clamp(min=1))
 
 
-def hinges(pairs: HardPairs, margin: Tensor) -> Hinges:
-    """Sum and numbers of the hinges of `relative`."""
-    sums, active = hinge_sums(*pairs[:4], margin)
-    positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
-    triplets = positives * negatives
-    anchors = (triplets > 0).sum(1)
-    counts = positives.sum(1), negatives.sum(1), triplets.sum(1), active.sum(1)
-    return Hinges(sums.sum(), anchors, *counts)
-
-
-def relative(pairs: HardPairs, margin: Tensor) -> Compared:
+def hinges(pairs: HardPairs, margin: Tensor) -> Compared:
     """Triplet ranking: every positive should be nearer than every negative by the margin.
 
         l = 1/|T| Σ_{(a,+,-) ∈ T} max(0, m_j + d(a,+) - d(a,-))
 
     T is each anchor with each of its positives and each of its negatives; |T| counts them all,
-    not only the active ones.
+    not only the active ones. What is given has the sum in place of l, and `mean` divides it by |T|: where
+    processes share the anchors, each number is summed before.
 
     Args:
         pairs: the mined pairs.
@@ -103,7 +78,12 @@ def relative(pairs: HardPairs, margin: Tensor) -> Compared:
 
     Source: the ICCV 2017 poster, on relative comparison; TPAMI 2019, eq. 9 as reviewed.
     """
-    return hinges(pairs, margin).compared()
+    sums, active = hinge_sums(*pairs[:4], margin)
+    positives, negatives = pairs.positive_mask.sum(2), pairs.negative_mask.sum(2)
+    triplets = positives * negatives
+    anchors = (triplets > 0).sum(1)
+    counts = positives.sum(1), negatives.sum(1), triplets.sum(1), active.sum(1)
+    return Compared(sums.sum(), anchors, *counts)
 
 
 def absolute(

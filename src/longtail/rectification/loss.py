@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from longtail.rectification import fast_cpu
 from longtail.rectification.choices import times_chosen
-from longtail.rectification.comparison import Compared, Hinges, absolute, distribution, hinges
+from longtail.rectification.comparison import Compared, absolute, distribution, hinges
 from longtail.rectification.levels import ClassLevel, InstanceLevel
 from longtail.rectification.log_odds import compare_log_odds, log_odds_margins, mine_log_odds
 from longtail.rectification.mining import minority_anchors
@@ -214,7 +214,7 @@ class ClassRectificationLoss(nn.Module):
         pairs = level.mine(scores, columns, profile, anchors, self.kappa, choices)
         counted = [times_chosen(pairs, len(labels))] if choices else []
         found = share.totals(*hinges(pairs, margin), *counted)
-        triplet, chosen = Hinges(*found[:6]).compared(), found[6] if choices else None
+        triplet, chosen = Compared(*found[:6]).mean(), found[6] if choices else None
         if self.comparison == "absolute":
             return absolute(pairs, margin, self.power, triplet.sides, share), triplet, chosen
         if self.comparison == "distribution":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from longtail import ClassRectificationLoss
 from longtail.rectification import profile_minorities
-from longtail.rectification.comparison import Compared, relative
+from longtail.rectification.comparison import Compared, hinges
 from longtail.rectification.fast_cpu import class_slopes, relative_at_class_level
 from longtail.rectification.mining import mine_class_level, minority_anchors
 from longtail.rectification.profiling import anchor_capacity
@@ -48,7 +48,7 @@ def by_pairs(p: Tensor, labels: Tensor, kappa: int, margin: float) -> Compared:
     profile = profile_minorities(labels, p.shape[2])
     anchors = minority_anchors(labels.t(), profile, anchor_capacity(len(labels), 0.5))
     pairs = mine_class_level(p.double(), labels.t(), profile, anchors, kappa)
-    return relative(pairs, torch.full((p.shape[1],), margin, dtype=torch.float64))
+    return hinges(pairs, torch.full((p.shape[1],), margin, dtype=torch.float64)).mean()
 
 
 def test_value_slopes_and_counts_are_those_of_all_triplets():

@@ -1,7 +1,7 @@
 """What numpy does faster than torch: searching and counting in float32 on a CPU.
 
 Where `serves` says so, `hardest` takes the place of `torch.topk`, and `relative_at_class_level` that of
-`mine_class_level` and `relative`. Values and gradients are those of the general way except for rounding;
+`mine_class_level` and `hinges`. Values and gradients are those of the general way except for rounding;
 float64 and other devices go that way. Both are custom operators, which `torch.compile` does not open.
 """
 

@@ -13,7 +13,7 @@ The first is the second at i = k, so that all triplets of a class cost
     Σ_{i ≤ k} w_ik Σ_q max(0, m + p_k - 2 p_i + p_q),     w_ik = 1 for i < k,  w_kk = n - k
 
 Which hinges are positive is a matter of counting; with the counts held, the sum is linear in the
-probabilities. The general way, over pairs of anchors, is `mine_class_level` and `relative`.
+probabilities. The general way, over pairs of anchors, is `mine_class_level` and `hinges`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ALL = 1.5
 def relative_at_class_level(
     probabilities: Tensor, labels: Tensor, profile: MinorityProfile, margin: Tensor, kappa: int
 ) -> tuple[Compared, Tensor]:
-    """Mine at class level and compare by triplet ranking: `mine_class_level` and `relative` in one.
+    """Mine at class level and compare by triplet ranking: `mine_class_level` and `hinges` in one.
 
         l = Σ_{i,j,c} s_ijc p_ijc + b,     b = 1/|T| Σ_j m_j active_j
 
