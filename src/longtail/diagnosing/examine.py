@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from longtail.errors import InputError
 from longtail.evaluation.metrics import imbalance_ratio
 from longtail.rectification import training_imbalance
 from longtail.schema import UNLABELLED, Attribute
+from longtail.threads import Progress
 
 BATCH_FACTORS = (1, 2, 4, 8)
 """Batches are simulated in the wanted size and in these multiples, to say what a larger one would give."""
@@ -146,7 +146,7 @@ def diagnose(
     seed: int = 0,
     check_images: bool = True,
     bits: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Diagnosis:
     """Count, simulate and check: what should be known of a data set before training on it.
 

@@ -20,9 +20,6 @@ from longtail.schema import UNLABELLED, Attribute
 NUMBERS = 256
 """Of a vector, that the regressions see: more take longer and find no more."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with a task, how much of it is done and how much there is."""
-
 MOST_TWINS = 20
 """Identical images with another label that are named of one image."""
 
@@ -124,7 +121,7 @@ def check_labels(
     dataset: Dataset,
     identical: Identical = (),
     *,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> LabelCheck:
     """How suspect every label is, and which to look at; takes about 20 kB of memory per image.
 
@@ -135,7 +132,7 @@ def check_labels(
         rows: (n,) of the data set, whose vectors they are.
         dataset: as found; nothing in it is changed.
         identical: images with the same pixels; those with different labels are listed first.
-        on_progress: hears of every regression.
+        on_progress: called with a task, how much of it is done and how much there is.
     """
     units = joined(len(dataset), dataset.groups, identical)[rows]
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from longtail.data.dataset import Dataset
 from longtail.diagnosing.image_check import DuplicateSet, ImageDiagnosis, duplicate_set
 from longtail.settings import MOST_BITS
+from longtail.threads import Progress
 
 MOST_COMPARED = 30_000
 """Images up to which near duplicates are looked for unasked: 45 s on one core."""
@@ -18,7 +17,7 @@ def find_near(
     dataset: Dataset,
     check: ImageDiagnosis,
     bits: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> tuple[DuplicateSet, ...] | None:
     """Near duplicates, by their ids; None where there are more images than `MOST_COMPARED`.
 

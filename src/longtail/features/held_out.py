@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from longtail.features.linear import fit_linear
 from longtail.features.similar import numbered
+from longtail.threads import Progress
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,7 +41,7 @@ def held_out(
     *,
     folds: int = FOLDS,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> HeldOut:
     """Each image's probabilities by the regression on the images of all other folds.
 

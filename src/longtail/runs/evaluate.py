@@ -117,7 +117,8 @@ class Judged:
 def _judged(run: Run, data: str | None, split: str, options: DataOptions) -> Judged:
     if split not in SPLITS:
         raise InputError(f"--split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    _ = run.config, run.epochs  # of the model that was opened, though a training may go on meanwhile
+    run.config  # noqa: B018  of the model that was opened, though a training may go on meanwhile
+    run.epochs  # noqa: B018  as well
     found = _own_data(run) if data is None else _other_data(run, data, split, options)
     for note in found.dataset.notes:
         run.watcher.say(note)

@@ -17,7 +17,7 @@ from longtail.words import count, listed, percent
 FALLING = 0.02
 """A loss that falls by more than this share of what knowing the class shares alone gives is still falling."""
 
-FEWEST_EPOCHS = 3
+FEWEST_TO_JUDGE = 3
 """In shorter trainings there is no course of the loss to judge."""
 
 UNFITTED = 0.5
@@ -158,7 +158,7 @@ def training_not_fitted(_: Results, evidence: Evidence) -> Iterator[str]:
 def loss_still_falling(_: Results, evidence: Evidence) -> Iterator[str]:
     """The mean of the last tenth of the epochs against that of the tenth before it."""
     epochs, tenth = evidence.epochs, max(1, len(evidence.epochs) // 10)
-    if len(epochs) < FEWEST_EPOCHS or not evidence.chance:
+    if len(epochs) < FEWEST_TO_JUDGE or not evidence.chance:
         return
     last, before = _cross_entropy(epochs[-tenth:]), _cross_entropy(epochs[-2 * tenth : -tenth])
     if last is not None and before is not None and before - last > FALLING * evidence.chance:
@@ -177,7 +177,7 @@ def memorised(_: Results, evidence: Evidence) -> Iterator[str]:
         return
     values = [epoch.validation and epoch.validation.class_balanced_accuracy for epoch in epochs]
     known = [value for value in values if value is not None]
-    if len(known) < max(len(epochs), FEWEST_EPOCHS):
+    if len(known) < max(len(epochs), FEWEST_TO_JUDGE):
         return
     means = [fmean(known[end - tenth : end]) for end in range(tenth, len(known) + 1)]
     best = max(means)
