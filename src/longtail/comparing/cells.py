@@ -111,7 +111,8 @@ def labels_of(methods: str) -> tuple[str, ...]:
 
 def shared_epochs(configs: Iterable[TrainConfig]) -> int | None:
     """The epochs that all trainings take, but for those that are solved at once; None where they differ."""
-    lengths = {config.planned_epochs for config in configs if not config.row.solved}
+    # a method of the user's own is not imported to be asked
+    lengths = {c.planned_epochs for c in configs if is_outside(c.method) or not c.row.solved}
     return lengths.pop() if len(lengths) == 1 else None
 
 
