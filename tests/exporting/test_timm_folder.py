@@ -74,9 +74,10 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path):
         export_timm(write_run(tmp_path / "run", neck()), tmp_path / "timm")
 
 
-def test_a_model_that_was_not_exported_is_left_alone(tmp_path: Path):
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_model_that_was_not_exported_is_left_alone(tmp_path: Path, name: str):
     (tmp_path / "timm").mkdir()
-    (tmp_path / "timm" / "config.json").write_text('{"architecture": "resnet18"}')
+    (tmp_path / "timm" / name).write_text('{"architecture": "resnet18"}')
     with pytest.raises(InputError, match=r"the folder holds another model; choose another one$"):
         export_timm(write_run(tmp_path / "run", neck()), tmp_path / "timm")
 

@@ -16,7 +16,7 @@ from longtail.runs.evaluate import evaluate
 from longtail.runs.predict import notes_on
 from longtail.runs.run import Run
 from longtail.runs.train import train
-from longtail.schema import Attribute, LabelSchema
+from longtail.schema import UNLABELLED, Attribute, LabelSchema
 from longtail.training.config import TrainConfig
 from longtail.training.data_options import DataOptions
 
@@ -187,6 +187,8 @@ def test_thresholds_are_tuned_where_there_are_enough_images_of_the_rarer_class()
     found.labels[:, 0] = 1
     alone = found.threshold(0, 1, aim)
     assert (alone.value, alone.kept) == (0.5, "all of the rarer class")
+    found.labels[:, 0] = UNLABELLED
+    assert found.threshold(0, 1, aim).kept == "fewer than 50 of the rarer class", "of no images"
 
 
 def test_unlabelled_images_say_nothing():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,9 +156,10 @@ def _expect_free(output: Path) -> None:
     other = next((file.name for file in output.glob("*") if file.name not in FILES), None)
     if other is not None:
         raise InputError(f"--output {output}: the folder holds other files ({other}); choose another one")
-    with suppress(FileNotFoundError):
-        if MARK not in (output / CONFIG_FILE).read_text("utf-8", errors="replace"):
-            raise InputError(f"--output {output}: the folder holds another model; choose another one")
+    config = output / CONFIG_FILE
+    ours = config.is_file() and MARK in config.read_text("utf-8", errors="replace")
+    if not ours and any((output / name).exists() for name in FILES):
+        raise InputError(f"--output {output}: the folder holds another model; choose another one")
 
 
 def _files(run: Run) -> dict[str, bytes]:

@@ -108,10 +108,10 @@ class Calibration:
         known, positive = labels != UNLABELLED, labels == rare
         scores = torch.where(positive, self.scores[:, column], 1 - self.scores[:, column])[known]
         images = int(positive.sum())
-        if images == int(known.sum()):
-            return Threshold(rare, ANALYTIC, images, "all of the rarer class")
         if images < aim.fewest:
             return Threshold(rare, ANALYTIC, images, f"fewer than {aim.fewest} of the rarer class")
+        if images == int(known.sum()):
+            return Threshold(rare, ANALYTIC, images, "all of the rarer class")
         found = tuned_threshold(scores, positive[known], aim)
         if found is None:
             return Threshold(rare, ANALYTIC, images, "no threshold reaches the aim")
